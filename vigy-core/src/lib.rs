@@ -1,0 +1,2 @@
+//! The tick.
+#![no_std]

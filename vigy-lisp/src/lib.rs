@@ -1,0 +1,2 @@
+//! The language of vigies.
+#![no_std]
