@@ -1,0 +1,192 @@
+//! What a vigy wants done, and what came of it.
+
+use core::fmt;
+use core::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ActionKey, Message};
+
+/// What an action asks for. The runtime gives no meaning to the kinds beyond [`ActionKind::is_settled_at_once`]; the handler does.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the kinds are their names")]
+pub enum ActionKind {
+    Noop,
+    Defer,
+    Pull,
+    Push,
+    Create,
+    Update,
+    Delete,
+    Apply,
+    Restart,
+    Custom,
+}
+
+impl ActionKind {
+    /// All kinds, in the order of their numbers in the record.
+    pub const ALL: [Self; 10] = [
+        Self::Noop,
+        Self::Defer,
+        Self::Pull,
+        Self::Push,
+        Self::Create,
+        Self::Update,
+        Self::Delete,
+        Self::Apply,
+        Self::Restart,
+        Self::Custom,
+    ];
+
+    /// The kind's name: lower case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Noop => "noop",
+            Self::Defer => "defer",
+            Self::Pull => "pull",
+            Self::Push => "push",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Apply => "apply",
+            Self::Restart => "restart",
+            Self::Custom => "custom",
+        }
+    }
+
+    /// Whether there is nothing to carry out: `noop` is ok and `defer` is skipped without asking a handler.
+    #[must_use]
+    pub const fn is_settled_at_once(self) -> bool {
+        matches!(self, Self::Noop | Self::Defer)
+    }
+}
+
+impl fmt::Display for ActionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A word that names no kind of action.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UnknownKind;
+
+impl fmt::Display for UnknownKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the kinds of action are")?;
+        Self::list(f)
+    }
+}
+
+impl UnknownKind {
+    fn list(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        ActionKind::ALL.iter().try_for_each(|kind| write!(f, " {kind}"))
+    }
+}
+
+impl core::error::Error for UnknownKind {}
+
+impl FromStr for ActionKind {
+    type Err = UnknownKind;
+
+    fn from_str(name: &str) -> Result<Self, UnknownKind> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or(UnknownKind)
+    }
+}
+
+/// One action, on its way to the handler. Delivered at least once, always under the same key.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct ReconcileAction<'a> {
+    /// What the handler deduplicates by.
+    pub key: ActionKey,
+    /// What is asked for.
+    pub kind: ActionKind,
+    /// The payload as data bytes (the encoding of `vigy_lisp::Data`), if the program gave one.
+    pub payload: Option<&'a [u8]>,
+    /// Why, for `defer`; otherwise nothing.
+    pub message: Option<&'a str>,
+}
+
+/// What came of an action.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResultStatus {
+    /// Carried out.
+    Ok,
+    /// Tried, and failed.
+    Failed,
+    /// Not tried.
+    Skipped,
+}
+
+impl ResultStatus {
+    /// The status's name: lower case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+impl fmt::Display for ResultStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The outcome a handler reports for one action.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// What came of it.
+    pub status: ResultStatus,
+    /// Details for people, cut to [`crate::MESSAGE_BYTES`]; empty when there is nothing to say.
+    pub message: Message,
+}
+
+impl Outcome {
+    /// Carried out.
+    #[must_use]
+    pub fn ok() -> Self {
+        Self { status: ResultStatus::Ok, message: Message::new() }
+    }
+
+    /// Tried and failed, because of `message`.
+    #[must_use]
+    pub fn failed(message: &str) -> Self {
+        Self { status: ResultStatus::Failed, message: crate::message(message) }
+    }
+
+    /// Not tried, because of `message`.
+    #[must_use]
+    pub fn skipped(message: &str) -> Self {
+        Self { status: ResultStatus::Skipped, message: crate::message(message) }
+    }
+}
+
+/// One line of a settlement: the outcome of the action at `index`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Settled<'a> {
+    /// The action's place in its run's queue.
+    pub index: u16,
+    /// The action's kind.
+    pub kind: ActionKind,
+    /// What came of it.
+    pub status: ResultStatus,
+    /// Details, possibly empty.
+    pub message: &'a str,
+}
+
+/// The lines of a settlement, from the bytes a [`crate::Settlement`] holds. Ends at the first line that does not decode.
+pub fn settled(bytes: &[u8]) -> impl Iterator<Item = Settled<'_>> {
+    let mut rest = bytes;
+    core::iter::from_fn(move || {
+        let (line, after) = postcard::take_from_bytes(rest).ok()?;
+        rest = after;
+        Some(line)
+    })
+}

@@ -1,0 +1,518 @@
+//! The door: the only way in and out of an evaluation.
+//!
+//! A verb appends an entry to the record; nothing outside happens before the commit. Two verbs need something from outside,
+//! [`Door::get`] and [`Door::ask`]: they answer [`Poll::Pending`], the evaluator returns [`crate::Step::Waiting`], the driver fetches
+//! what is asked for, and the evaluator makes the same call again, which is then ready.
+
+use core::fmt;
+use core::task::Poll;
+
+use crate::keys::KeyTable;
+use crate::memory::{END_RESERVE, MemoryTooSmall, TickMemory};
+use crate::record::{ConditionStatus, Content, Entry, Header, Level, RECORD_VERSION, Record, Refusal, Resource, Verdict, entries};
+use crate::values::{Kept, Values};
+use crate::{ActionKey, ActionKind, KEY_BYTES, Message, ReconcileAction, RunKey};
+
+/// Keys that start with this belong to the runtime: programs read them, verbs write them, `vigy-set` does not.
+pub const RESERVED_PREFIX: &str = "__";
+
+/// The key under which a store hands out the settlement of the run before, byte for byte as it was committed.
+pub const LAST_OUTCOMES: &str = "__sys::last_outcomes";
+
+/// Why a verb did not do what it was told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum VerbError {
+    /// The program made a mistake that it can catch.
+    Raise {
+        /// The error's tag.
+        tag: &'static str,
+        /// What to do better.
+        message: Message,
+    },
+    /// The tick is over: a limit is used up.
+    Exhausted(Resource),
+}
+
+impl VerbError {
+    /// A mistake that the program can catch.
+    #[must_use]
+    pub fn raise(tag: &'static str, message: fmt::Arguments<'_>) -> Self {
+        Self::Raise { tag, message: crate::format(message) }
+    }
+}
+
+impl From<Resource> for VerbError {
+    fn from(resource: Resource) -> Self {
+        Self::Exhausted(resource)
+    }
+}
+
+/// Why the host gives no answer to an ask.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AskError {
+    /// The tag under which the program can catch it: `denied`, `not-found`, `too-large`, `timeout`, or the operation's own.
+    pub tag: &'static str,
+    /// Details for people.
+    pub message: Message,
+}
+
+impl AskError {
+    /// An error under `tag`.
+    #[must_use]
+    pub fn new(tag: &'static str, message: fmt::Arguments<'_>) -> Self {
+        Self { tag, message: crate::format(message) }
+    }
+
+    /// The error as the record keeps it.
+    #[must_use]
+    pub fn refusal(&self) -> Refusal<'_> {
+        Refusal { tag: self.tag, message: &self.message }
+    }
+}
+
+/// A value on its way into the record as data bytes.
+pub trait Encode {
+    /// Writes the bytes into the front of `into` and says how many.
+    ///
+    /// # Errors
+    /// [`Resource::Values`] when `into` is too short, or a mistake of the program's when the value is not data.
+    fn encode(self, into: &mut [u8]) -> Result<usize, VerbError>;
+}
+
+/// Bytes that are data already.
+impl Encode for &[u8] {
+    fn encode(self, into: &mut [u8]) -> Result<usize, VerbError> {
+        into.get_mut(..self.len()).ok_or(Resource::Values)?.copy_from_slice(self);
+        Ok(self.len())
+    }
+}
+
+/// What the evaluation waits for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Request {
+    None,
+    Key(heapless::String<KEY_BYTES>),
+    /// The [`Entry::Ask`] at this offset.
+    Ask(usize),
+    /// The [`Entry::Answer`] at this offset has not been taken yet.
+    Answered(usize),
+}
+
+/// A request that the driver answers.
+#[derive(Debug)]
+pub(crate) enum Wanted<'a> {
+    Key { key: &'a str, into: &'a mut [u8] },
+    Ask { ask: Ask<'a>, into: &'a mut [u8] },
+}
+
+/// A question to the host.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ask<'a> {
+    /// The run that asks.
+    pub run: RunKey,
+    /// How many asks that run made before this one.
+    pub sequence: u32,
+    /// The operation, as `fs/list`.
+    pub operation: &'a str,
+    /// The arguments: data bytes of a list.
+    pub arguments: &'a [u8],
+}
+
+/// Everything one evaluation reads and says. See the [module](self).
+#[derive(Debug)]
+pub struct Door<'m> {
+    header: Header,
+    record: RecordWriter<'m>,
+    values: Values<'m>,
+    actions: &'m mut [u32],
+    queued: u16,
+    keys: KeyTable<'m>,
+    log_lines: u16,
+    output_bytes: u32,
+    asks: u32,
+    request: Request,
+    pub(crate) exhausted: Option<Resource>,
+}
+
+#[derive(Debug)]
+struct RecordWriter<'m> {
+    bytes: &'m mut [u8],
+    len: usize,
+    limit: usize,
+    /// Where the first entry begins.
+    first: usize,
+}
+
+impl RecordWriter<'_> {
+    /// Appends an entry and returns its offset.
+    fn write(&mut self, entry: &Entry<'_>) -> Result<usize, Resource> {
+        let at = self.len;
+        let written = postcard::to_slice(entry, &mut self.bytes[at..self.limit]).map_err(|_| Resource::Record)?;
+        self.len += written.len();
+        Ok(at)
+    }
+
+    fn entry(&self, at: usize) -> Option<Entry<'_>> {
+        postcard::from_bytes(&self.bytes[at..self.len]).ok()
+    }
+}
+
+fn draft<'v>(values: &'v mut Values<'_>, value: impl Encode) -> Result<Content<'v>, VerbError> {
+    let len = value.encode(values.free())?;
+    Ok(content(values, len))
+}
+
+/// The content that lies in the first `len` free bytes.
+fn content<'v>(values: &'v mut Values<'_>, len: usize) -> Content<'v> {
+    if len <= Content::INLINE { Content::Inline(crate::record::Bytes(values.written(len))) } else { values.keep(len) }
+}
+
+impl<'m> Door<'m> {
+    pub(crate) fn open(header: Header, memory: TickMemory<'m>) -> Self {
+        let mut door = Self::empty(header, memory);
+        door.record.bytes[0] = RECORD_VERSION;
+        // A header is at most 120 bytes and the reserve behind the limit is larger, so this fits whatever the limit is.
+        let written = postcard::to_slice(&header, &mut door.record.bytes[1..]).map_or(0, |bytes| bytes.len());
+        door.record.len = 1 + written;
+        door.record.first = door.record.len;
+        door.record.limit = door.record.limit.max(door.record.len);
+        door
+    }
+
+    /// A door that has already seen the run `record`: its queue is what is left to do.
+    pub(crate) fn restore(record: &Record<'_>, bytes: &[u8], memory: TickMemory<'m>) -> Result<Self, MemoryTooSmall> {
+        let mut door = Self::empty(*record.header(), memory);
+        let given = door.record.bytes.len();
+        let into = door.record.bytes.get_mut(..bytes.len());
+        into.ok_or(MemoryTooSmall { part: "record", needed: bytes.len(), given })?.copy_from_slice(bytes);
+        door.record.len = bytes.len();
+        let first = bytes.len() - record.entry_bytes().len();
+        door.record.first = first;
+        for (at, entry) in entries(record.entry_bytes()) {
+            if matches!(entry, Entry::Action { .. }) {
+                let slots = door.actions.len();
+                let slot = door.actions.get_mut(usize::from(door.queued));
+                *slot.ok_or(MemoryTooSmall { part: "actions", needed: slots + 1, given: slots })? = (first + at) as u32;
+                door.queued += 1;
+            }
+        }
+        Ok(door)
+    }
+
+    /// A door over a memory that [`TickMemory::fits`] the limits.
+    fn empty(header: Header, memory: TickMemory<'m>) -> Self {
+        let limits = header.limits;
+        let limit = memory.record.len().min(limits.record_bytes as usize);
+        Self {
+            header,
+            record: RecordWriter { bytes: memory.record, len: 0, limit, first: 0 },
+            values: Values::new(&mut memory.values[..limits.value_bytes as usize]),
+            actions: &mut memory.actions[..usize::from(limits.actions)],
+            queued: 0,
+            keys: KeyTable::new(&mut memory.keys[..usize::from(limits.kv_keys) * 2]),
+            log_lines: 0,
+            output_bytes: 0,
+            asks: 0,
+            request: Request::None,
+            exhausted: None,
+        }
+    }
+
+    // ---- what the run started from -------------------------------------------------------------------------------------------
+
+    /// What the run started from.
+    #[must_use]
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    // ---- verbs: in -----------------------------------------------------------------------------------------------------------
+
+    /// The value of a key: what this run wrote last, else what the store held. O(1) once the key was read or written.
+    ///
+    /// # Errors
+    /// `bad-key` for a key that is empty, longer than [`KEY_BYTES`] or has control characters; the limit `kv_keys`.
+    pub fn get(&mut self, key: &str) -> Result<Poll<Option<&[u8]>>, VerbError> {
+        check_key(key)?;
+        let Some(at) = self.keys.find(key, |at| self.key_at(at)) else {
+            if self.keys.is_full() {
+                return Err(Resource::KvKeys.into());
+            }
+            // `check_key` has seen that it fits.
+            self.request = Request::Key(heapless::String::try_from(key).unwrap_or_default());
+            return Ok(Poll::Pending);
+        };
+        let value = match self.record.entry(at) {
+            Some(Entry::KvRead { value, .. } | Entry::KvWrite { value, .. }) => value,
+            _ => None,
+        };
+        Ok(Poll::Ready(value.and_then(|value| self.values.kept().bytes(value))))
+    }
+
+    /// Asks the host. `arguments` are the data of a list. Make the same call again when the answer is there.
+    ///
+    /// # Errors
+    /// A limit.
+    pub fn ask(&mut self, operation: &str, arguments: impl Encode) -> Result<Poll<Result<&[u8], Refusal<'_>>>, VerbError> {
+        let Request::Answered(at) = self.request else {
+            let arguments = draft(&mut self.values, arguments)?;
+            self.request = Request::Ask(self.record.write(&Entry::Ask { operation, arguments })?);
+            self.asks += 1;
+            return Ok(Poll::Pending);
+        };
+        self.request = Request::None;
+        let Some(Entry::Answer { answer }) = self.record.entry(at) else { return Ok(Poll::Ready(Ok(&[]))) };
+        Ok(Poll::Ready(answer.map(|value| self.values.kept().bytes(value).unwrap_or_default())))
+    }
+
+    // ---- verbs: out ----------------------------------------------------------------------------------------------------------
+
+    /// Sets a key.
+    ///
+    /// # Errors
+    /// As [`Door::get`]; a limit.
+    pub fn set(&mut self, key: &str, value: impl Encode) -> Result<(), VerbError> {
+        check_key(key)?;
+        let value = draft(&mut self.values, value)?;
+        let at = self.record.write(&Entry::KvWrite { key, value: Some(value) })?;
+        self.index_key(key, at)
+    }
+
+    /// Removes a key.
+    ///
+    /// # Errors
+    /// As [`Door::get`]; a limit.
+    pub fn remove(&mut self, key: &str) -> Result<(), VerbError> {
+        check_key(key)?;
+        let at = self.record.write(&Entry::KvWrite { key, value: None })?;
+        self.index_key(key, at)
+    }
+
+    /// Queues an action. O(payload).
+    ///
+    /// # Errors
+    /// A limit.
+    pub fn act(&mut self, kind: ActionKind, payload: Option<impl Encode>, message: Option<&str>) -> Result<(), VerbError> {
+        let slot = self.actions.get_mut(usize::from(self.queued)).ok_or(Resource::Actions)?;
+        let payload = match payload {
+            Some(payload) => Some(draft(&mut self.values, payload)?),
+            None => None,
+        };
+        // A record's length is bounded by a u32 limit.
+        *slot = self.record.write(&Entry::Action { kind, payload, message })? as u32;
+        self.queued += 1;
+        Ok(())
+    }
+
+    /// How many actions this run has queued.
+    #[must_use]
+    pub const fn pending(&self) -> u16 {
+        self.queued
+    }
+
+    /// Writes a log line.
+    ///
+    /// # Errors
+    /// A limit.
+    pub fn log(&mut self, level: Level, message: &str) -> Result<(), VerbError> {
+        self.line()?;
+        self.say(&Entry::Log { level, message })
+    }
+
+    /// Keeps printed text.
+    ///
+    /// # Errors
+    /// A limit.
+    pub fn output(&mut self, text: &str) -> Result<(), VerbError> {
+        let total = self.output_bytes as usize + text.len();
+        if total > self.header.limits.output_bytes as usize {
+            return Err(Resource::Output.into());
+        }
+        self.output_bytes = total as u32;
+        self.say(&Entry::Output { text })
+    }
+
+    /// Notes a value for whoever debugs the run.
+    ///
+    /// # Errors
+    /// A limit.
+    pub fn trace(&mut self, key: &str, value: impl Encode) -> Result<(), VerbError> {
+        let value = draft(&mut self.values, value)?;
+        self.record.write(&Entry::Trace { key, value })?;
+        Ok(())
+    }
+
+    /// Notes a measurement.
+    ///
+    /// # Errors
+    /// A limit.
+    pub fn metric(&mut self, name: &str, value: f64) -> Result<(), VerbError> {
+        self.say(&Entry::Metric { name, value })
+    }
+
+    /// Tells an event.
+    ///
+    /// # Errors
+    /// A limit.
+    pub fn event(&mut self, kind: &str, message: &str) -> Result<(), VerbError> {
+        self.line()?;
+        self.say(&Entry::Event { kind, message })
+    }
+
+    /// Says a condition.
+    ///
+    /// # Errors
+    /// A limit.
+    pub fn condition(&mut self, name: &str, status: ConditionStatus, reason: &str, message: &str) -> Result<(), VerbError> {
+        self.say(&Entry::Condition { name, status, reason, message })
+    }
+
+    /// Tells a part of the desired state.
+    ///
+    /// # Errors
+    /// A limit.
+    pub fn desired(&mut self, key: &str, value: impl Encode) -> Result<(), VerbError> {
+        let value = draft(&mut self.values, value)?;
+        self.record.write(&Entry::Desired { key, value })?;
+        Ok(())
+    }
+
+    /// Tells a part of the observed state.
+    ///
+    /// # Errors
+    /// A limit.
+    pub fn observed(&mut self, key: &str, value: impl Encode) -> Result<(), VerbError> {
+        let value = draft(&mut self.values, value)?;
+        self.record.write(&Entry::Observed { key, value })?;
+        Ok(())
+    }
+
+    fn say(&mut self, entry: &Entry<'_>) -> Result<(), VerbError> {
+        self.record.write(entry)?;
+        Ok(())
+    }
+
+    fn line(&mut self) -> Result<(), VerbError> {
+        if self.log_lines == self.header.limits.log_lines {
+            return Err(Resource::LogLines.into());
+        }
+        self.log_lines += 1;
+        Ok(())
+    }
+
+    fn index_key(&mut self, key: &str, at: usize) -> Result<(), VerbError> {
+        let Self { keys, record, .. } = self;
+        keys.insert(key, at, |at| key_of(record.entry(at))).ok_or(VerbError::Exhausted(Resource::KvKeys))
+    }
+
+    fn key_at(&self, at: usize) -> &str {
+        key_of(self.record.entry(at))
+    }
+
+    // ---- the driver's side ---------------------------------------------------------------------------------------------------
+
+    /// What the evaluation waits for, with the memory that takes the answer.
+    pub(crate) fn wanted(&mut self) -> Option<Wanted<'_>> {
+        match &self.request {
+            Request::Key(key) => Some(Wanted::Key { key, into: self.values.free() }),
+            Request::Ask(at) => {
+                let Some(Entry::Ask { operation, arguments }) = self.record.entry(*at) else { return None };
+                let (kept, into) = self.values.split();
+                let arguments = kept.bytes(arguments).unwrap_or_default();
+                let run = RunKey { incarnation: self.header.incarnation, tick: self.header.tick };
+                Some(Wanted::Ask { ask: Ask { run, sequence: self.asks - 1, operation, arguments }, into })
+            }
+            Request::None | Request::Answered(_) => None,
+        }
+    }
+
+    /// The store's answer to [`Wanted::Key`]: `len` bytes lie in the memory it was given.
+    pub(crate) fn key_loaded(&mut self, len: Option<usize>) {
+        let Request::Key(key) = core::mem::replace(&mut self.request, Request::None) else { return };
+        let value = len.map(|len| content(&mut self.values, len));
+        let outcome = match self.record.write(&Entry::KvRead { key: &key, value }) {
+            Ok(at) => self.index_key(&key, at),
+            Err(resource) => Err(resource.into()),
+        };
+        if let Err(VerbError::Exhausted(resource)) = outcome {
+            self.exhausted = Some(resource);
+        }
+    }
+
+    /// The host's answer to [`Wanted::Ask`]: `len` bytes lie in the memory it was given, or a refusal.
+    pub(crate) fn answered(&mut self, answer: Result<usize, Refusal<'_>>) {
+        let answer = answer.map(|len| content(&mut self.values, len));
+        match self.record.write(&Entry::Answer { answer }) {
+            Ok(at) => self.request = Request::Answered(at),
+            Err(resource) => self.exhausted = Some(resource),
+        }
+    }
+
+    /// Writes the last entry. A message is cut to what the reserve holds.
+    pub(crate) fn close(&mut self, fuel: u64, verdict: Verdict<'_>) {
+        self.record.limit = (self.record.len + END_RESERVE).min(self.record.bytes.len());
+        let verdict = match verdict {
+            Verdict::Raised { tag, message, place } => {
+                Verdict::Raised { tag: cut(tag, 128), message: cut(message, crate::MESSAGE_BYTES), place }
+            }
+            other => other,
+        };
+        // 128 + 256 bytes of text and at most 30 of numbers: the reserve holds it.
+        let _ = self.record.write(&Entry::End { fuel, verdict });
+    }
+
+    /// The record so far; a whole one after [`Door::close`].
+    pub(crate) fn record(&self) -> &[u8] {
+        &self.record.bytes[..self.record.len]
+    }
+
+    /// The entries so far, each with its offset.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (usize, Entry<'_>)> {
+        let first = self.record.first;
+        entries(&self.record()[first..]).map(move |(at, entry)| (first + at, entry))
+    }
+
+    pub(crate) fn values(&self) -> Kept<'_> {
+        self.values.kept()
+    }
+
+    /// Keeps a value that a restored record refers to.
+    pub(crate) fn restore_value(&mut self, value: &[u8]) -> Result<(), Resource> {
+        self.values.put(value).map(|_| ())
+    }
+
+    /// Whether the entry at this offset is the last word on its key.
+    pub(crate) fn is_last_write(&self, key: &str, at: usize) -> bool {
+        self.keys.find(key, |at| self.key_at(at)) == Some(at)
+    }
+
+    pub(crate) fn action(&self, index: u16) -> Option<ReconcileAction<'_>> {
+        let at = *self.actions[..usize::from(self.queued)].get(usize::from(index))?;
+        let Entry::Action { kind, payload, message } = self.record.entry(at as usize)? else { return None };
+        let run = RunKey { incarnation: self.header.incarnation, tick: self.header.tick };
+        let payload = payload.and_then(|payload| self.values.kept().bytes(payload));
+        Some(ReconcileAction { key: ActionKey { run, index }, kind, payload, message })
+    }
+}
+
+fn key_of(entry: Option<Entry<'_>>) -> &str {
+    match entry {
+        Some(Entry::KvRead { key, .. } | Entry::KvWrite { key, .. }) => key,
+        _ => "",
+    }
+}
+
+fn check_key(key: &str) -> Result<(), VerbError> {
+    let problem = match key {
+        "" => "it is empty",
+        _ if key.len() > KEY_BYTES => "it is longer than 256 bytes",
+        _ if key.chars().any(char::is_control) => "it has control characters",
+        _ => return Ok(()),
+    };
+    Err(VerbError::raise("bad-key", format_args!("this cannot be a kv key: {problem}")))
+}
+
+/// The longest prefix of `text` of at most `limit` bytes.
+pub(crate) fn cut(text: &str, limit: usize) -> &str {
+    &text[..text.floor_char_boundary(limit)]
+}

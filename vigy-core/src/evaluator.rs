@@ -1,0 +1,66 @@
+//! What can tick: one trait, which the lisp machine implements, and a closure, and later a wasm module.
+
+use crate::record::{Place, Resource, Verdict};
+use crate::{Door, Message};
+
+/// One evaluation of one program. Deterministic: the same door answers give the same calls, whatever the slices.
+pub trait Evaluator {
+    /// Goes on for at most about `slice` units of fuel, talking through the door.
+    fn step(&mut self, door: &mut Door<'_>, slice: u64) -> Step;
+
+    /// Fuel used so far, by this evaluation alone.
+    fn fuel_used(&self) -> u64;
+}
+
+/// Where an evaluation stands.
+#[must_use]
+#[derive(Clone, PartialEq, Debug)]
+pub enum Step {
+    /// It reached its end.
+    Done,
+    /// It asked the door for something that is not there yet; it will make the same call again.
+    Waiting,
+    /// The slice is used up, and there is more to do.
+    Paused,
+    /// It failed.
+    Failed(Failure),
+}
+
+/// Why an evaluation failed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Failure {
+    /// An error that the program did not catch.
+    Raised {
+        /// The error's tag.
+        tag: heapless::String<128>,
+        /// Its message.
+        message: Message,
+        /// Where in the program.
+        place: Option<Place>,
+    },
+    /// A limit is used up.
+    Exhausted(Resource),
+}
+
+impl Failure {
+    pub(crate) fn verdict(&self) -> Verdict<'_> {
+        match self {
+            Self::Raised { tag, message, place } => Verdict::Raised { tag, message, place: *place },
+            Self::Exhausted(resource) => Verdict::Exhausted(*resource),
+        }
+    }
+}
+
+/// A closure ticks: one call, without waiting for anything. It uses no fuel.
+impl<F: FnMut(&mut Door<'_>) -> Result<(), Failure>> Evaluator for F {
+    fn step(&mut self, door: &mut Door<'_>, _slice: u64) -> Step {
+        match self(door) {
+            Ok(()) => Step::Done,
+            Err(failure) => Step::Failed(failure),
+        }
+    }
+
+    fn fuel_used(&self) -> u64 {
+        0
+    }
+}

@@ -1,0 +1,212 @@
+//! The two drivers: a short loop over [`Tick`] that waits by blocking, and the same loop that awaits.
+
+use core::fmt;
+
+use crate::memory::{MemoryTooSmall, TickMemory};
+use crate::ports::{AsyncClock, AsyncEffects, AsyncStorage, Clock, Effects, Storage, Unsettled};
+use crate::{AskError, Checkpoint, Door, Evaluator, Failure, Need, ResumeError, RunKey, Spec, Tick};
+
+/// A clock, a store and effects, together able to tick a vigy.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs, reason = "the three ports")]
+pub struct Host<C, S, F> {
+    pub clock: C,
+    pub storage: S,
+    pub effects: F,
+}
+
+/// Why a host could not tick. The program's own failures are in the record, not here.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum HostError<E> {
+    /// The store failed; nothing of what failed was kept, and the same tick can be tried again.
+    Store(E),
+    /// The memory does not hold what the vigy's limits promise.
+    Memory(MemoryTooSmall),
+    /// The last run's record cannot be taken up again.
+    Resume(ResumeError),
+}
+
+impl<E: fmt::Display> fmt::Display for HostError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::Memory(error) => error.fmt(f),
+            Self::Resume(error) => write!(f, "the last run cannot be taken up again: {error}"),
+        }
+    }
+}
+
+impl<E: fmt::Debug + fmt::Display> core::error::Error for HostError<E> {}
+
+impl<E> From<MemoryTooSmall> for HostError<E> {
+    fn from(error: MemoryTooSmall) -> Self {
+        Self::Memory(error)
+    }
+}
+
+impl<C: Clock, S: Storage, F: Effects> Host<C, S, F> {
+    /// Ticks once, from wake to settle, and moves `checkpoint` on. Says whether the program ended well.
+    ///
+    /// Actions that the tick before it left without outcome (the checkpoint says `unsettled`) are carried out first.
+    ///
+    /// # Errors
+    /// [`HostError`]. The checkpoint is then as far as the store got.
+    pub fn tick<E: Evaluator>(
+        &mut self,
+        spec: &Spec,
+        checkpoint: &mut Checkpoint,
+        mut memory: TickMemory<'_>,
+        evaluator: &mut E,
+    ) -> Result<bool, HostError<S::Error>> {
+        if checkpoint.unsettled {
+            let mut resuming = Resuming::new(spec, checkpoint, memory.reborrow());
+            self.storage.unsettled(resuming.run(), &mut |piece| resuming.take(piece)).map_err(HostError::Store)?;
+            let mut tick = resuming.finish().map_err(HostError::Resume)?;
+            self.drive(&mut tick, &mut nothing_to_evaluate, checkpoint)?;
+        }
+        let mut tick = Tick::begin(spec, checkpoint, self.clock.now(), memory)?;
+        self.drive(&mut tick, evaluator, checkpoint)?;
+        Ok(!tick.failed())
+    }
+
+    fn drive<E: Evaluator>(
+        &mut self,
+        tick: &mut Tick<'_>,
+        evaluator: &mut E,
+        checkpoint: &mut Checkpoint,
+    ) -> Result<(), HostError<S::Error>> {
+        loop {
+            match tick.next(evaluator) {
+                Need::Yield => {}
+                Need::Key { key, into } => {
+                    let len = self.storage.get(key, into).map_err(HostError::Store)?;
+                    tick.key_loaded(len);
+                }
+                Need::Ask { ask, into } => {
+                    let answer = self.effects.ask(&ask, into);
+                    tick.answered(answer.as_ref().copied().map_err(AskError::refusal));
+                }
+                Need::Commit(batch) => {
+                    self.storage.commit(&batch).map_err(HostError::Store)?;
+                    *checkpoint = *batch.checkpoint();
+                    tick.committed();
+                }
+                Need::Act(action) => {
+                    let outcome = self.effects.act(&action);
+                    tick.acted(&outcome);
+                }
+                Need::Settle(settlement) => {
+                    self.storage.settle(&settlement).map_err(HostError::Store)?;
+                    *checkpoint = settlement.checkpoint();
+                    tick.settled();
+                }
+                Need::Sleep(_) => return Ok(()),
+            }
+        }
+    }
+}
+
+impl<C: AsyncClock, S: AsyncStorage, F: AsyncEffects> Host<C, S, F> {
+    /// [`Host::tick`] for a host with an executor: lets others go first between slices of evaluation, and awaits its ports.
+    ///
+    /// Dropping the future is like a crash: what was committed stays, and unsettled actions are carried out next time.
+    ///
+    /// # Errors
+    /// As [`Host::tick`].
+    pub async fn tick_async<E: Evaluator>(
+        &mut self,
+        spec: &Spec,
+        checkpoint: &mut Checkpoint,
+        mut memory: TickMemory<'_>,
+        evaluator: &mut E,
+    ) -> Result<bool, HostError<S::Error>> {
+        if checkpoint.unsettled {
+            let mut resuming = Resuming::new(spec, checkpoint, memory.reborrow());
+            self.storage.unsettled(resuming.run(), &mut |piece| resuming.take(piece)).await.map_err(HostError::Store)?;
+            let mut tick = resuming.finish().map_err(HostError::Resume)?;
+            self.drive_async(&mut tick, &mut nothing_to_evaluate, checkpoint).await?;
+        }
+        let mut tick = Tick::begin(spec, checkpoint, self.clock.now(), memory)?;
+        self.drive_async(&mut tick, evaluator, checkpoint).await?;
+        Ok(!tick.failed())
+    }
+
+    async fn drive_async<E: Evaluator>(
+        &mut self,
+        tick: &mut Tick<'_>,
+        evaluator: &mut E,
+        checkpoint: &mut Checkpoint,
+    ) -> Result<(), HostError<S::Error>> {
+        loop {
+            match tick.next(evaluator) {
+                Need::Yield => self.clock.yield_now().await,
+                Need::Key { key, into } => {
+                    let len = self.storage.get(key, into).await.map_err(HostError::Store)?;
+                    tick.key_loaded(len);
+                }
+                Need::Ask { ask, into } => {
+                    let answer = self.effects.ask(&ask, into).await;
+                    tick.answered(answer.as_ref().copied().map_err(AskError::refusal));
+                }
+                Need::Commit(batch) => {
+                    self.storage.commit(&batch).await.map_err(HostError::Store)?;
+                    *checkpoint = *batch.checkpoint();
+                    tick.committed();
+                }
+                Need::Act(action) => {
+                    let outcome = self.effects.act(&action).await;
+                    tick.acted(&outcome);
+                }
+                Need::Settle(settlement) => {
+                    self.storage.settle(&settlement).await.map_err(HostError::Store)?;
+                    *checkpoint = settlement.checkpoint();
+                    tick.settled();
+                }
+                Need::Sleep(_) => return Ok(()),
+            }
+        }
+    }
+}
+
+/// A resumed tick is past its evaluation.
+fn nothing_to_evaluate(_: &mut Door<'_>) -> Result<(), Failure> {
+    Ok(())
+}
+
+/// Collects what [`Storage::unsettled`] hands out.
+struct Resuming<'s, 'm> {
+    spec: &'s Spec,
+    checkpoint: &'s Checkpoint,
+    memory: Option<TickMemory<'m>>,
+    tick: Result<Tick<'m>, ResumeError>,
+}
+
+impl<'s, 'm> Resuming<'s, 'm> {
+    fn new(spec: &'s Spec, checkpoint: &'s Checkpoint, memory: TickMemory<'m>) -> Self {
+        Self { spec, checkpoint, memory: Some(memory), tick: Err(ResumeError::Missing) }
+    }
+
+    fn run(&self) -> RunKey {
+        RunKey { incarnation: self.checkpoint.incarnation, tick: self.checkpoint.ticks }
+    }
+
+    fn take(&mut self, piece: Unsettled<'_>) {
+        match piece {
+            Unsettled::Record(record) => {
+                if let Some(memory) = self.memory.take() {
+                    self.tick = Tick::resume(self.spec, self.checkpoint, record, memory);
+                }
+            }
+            Unsettled::Value(value) => {
+                let restored = self.tick.as_mut().map(|tick| tick.restore_value(value));
+                if let Ok(Err(error)) = restored {
+                    self.tick = Err(error);
+                }
+            }
+        }
+    }
+
+    fn finish(self) -> Result<Tick<'m>, ResumeError> {
+        self.tick
+    }
+}

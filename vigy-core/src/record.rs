@@ -1,0 +1,491 @@
+//! The canonical record: everything a run was told and everything it said, in the order it happened.
+//!
+//! ```text
+//! version (1 byte) | header | entry | entry | … | end
+//! ```
+//!
+//! Header and entries are postcard. The record is the log of the door: kv reads and answers are inputs, the rest is output, so a run
+//! can be evaluated again from its record alone. What depends on the host (durations, engine, action outcomes) is not in it, and the
+//! same program with the same inputs gives the same bytes everywhere.
+
+use core::fmt;
+
+use serde::de::{Deserializer, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::{ActionKind, Incarnation, Limits, Timestamp};
+
+/// First byte of every record.
+pub const RECORD_VERSION: u8 = 1;
+
+/// What a run starts from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Header {
+    /// BLAKE3 of the program's image.
+    pub program: [u8; 32],
+    /// The life of the vigy.
+    pub incarnation: Incarnation,
+    /// Number of the tick, from 1.
+    pub tick: u64,
+    /// When the tick began.
+    pub at: Timestamp,
+    /// When the tick before it began; nothing on the first.
+    pub previous: Option<Timestamp>,
+    /// Seed of the program's randomness.
+    pub seed: u64,
+    /// What the tick may use.
+    pub limits: Limits,
+}
+
+/// Bytes that serde treats as one piece.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bytes<'a>(pub &'a [u8]);
+
+impl Serialize for Bytes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Bytes<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Borrowed;
+        impl<'de> Visitor<'de> for Borrowed {
+            type Value = Bytes<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("borrowed bytes")
+            }
+            fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Bytes<'de>, E> {
+                Ok(Bytes(bytes))
+            }
+        }
+        deserializer.deserialize_bytes(Borrowed)
+    }
+}
+
+/// A value in a record: data bytes in place, or the name of bytes that the store keeps once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Content<'a> {
+    /// At most [`Content::INLINE`] bytes.
+    Inline(#[serde(borrow)] Bytes<'a>),
+    /// A larger value, by content.
+    Stored {
+        /// BLAKE3 of the bytes.
+        hash: [u8; 32],
+        /// How many bytes.
+        len: u32,
+    },
+}
+
+impl Content<'_> {
+    /// Values of more bytes than this are stored by content: 256.
+    pub const INLINE: usize = 256;
+}
+
+/// Severity of a log line.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the levels are their names")]
+pub enum Level {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+impl Level {
+    /// The level of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "trace" => Self::Trace,
+            "debug" => Self::Debug,
+            "info" => Self::Info,
+            "warn" => Self::Warn,
+            "error" => Self::Error,
+            _ => return None,
+        })
+    }
+
+    /// The level's name: lower case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// What a condition says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the values are their names")]
+pub enum ConditionStatus {
+    True,
+    False,
+    Unknown,
+}
+
+impl ConditionStatus {
+    /// The status of that name, lower case or capitalised.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "true" | "True" => Self::True,
+            "false" | "False" => Self::False,
+            "unknown" | "Unknown" => Self::Unknown,
+            _ => return None,
+        })
+    }
+
+    /// The status's name: lower case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::True => "true",
+            Self::False => "false",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// One thing that passed the door. The variants' order is the format: add at the end.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Entry<'a> {
+    /// In: the value of a key when the run first looked, nothing if it had none.
+    KvRead {
+        /// The key.
+        key: &'a str,
+        /// Its data bytes.
+        #[serde(borrow)]
+        value: Option<Content<'a>>,
+    },
+    /// Out: a question to the host. Its answer is the next [`Entry::Answer`].
+    Ask {
+        /// The operation, as `fs/list`.
+        operation: &'a str,
+        /// The arguments: data bytes of a list.
+        #[serde(borrow)]
+        arguments: Content<'a>,
+    },
+    /// In: the answer to the ask before it.
+    Answer {
+        /// Data bytes, or why there are none.
+        #[serde(borrow)]
+        answer: Result<Content<'a>, Refusal<'a>>,
+    },
+    /// Out: a key set, or removed.
+    KvWrite {
+        /// The key.
+        key: &'a str,
+        /// Its new data bytes; nothing removes it.
+        #[serde(borrow)]
+        value: Option<Content<'a>>,
+    },
+    /// Out: an action queued.
+    Action {
+        /// What is asked for.
+        kind: ActionKind,
+        /// Data bytes.
+        #[serde(borrow)]
+        payload: Option<Content<'a>>,
+        /// Why, for `defer`.
+        message: Option<&'a str>,
+    },
+    /// Out: a log line.
+    Log {
+        /// Severity.
+        level: Level,
+        /// The line.
+        message: &'a str,
+    },
+    /// Out: text printed by `display` and friends.
+    Output {
+        /// The text.
+        text: &'a str,
+    },
+    /// Out: a value noted for whoever debugs the run.
+    Trace {
+        /// Under which name.
+        key: &'a str,
+        /// Data bytes.
+        #[serde(borrow)]
+        value: Content<'a>,
+    },
+    /// Out: a measurement.
+    Metric {
+        /// Its name.
+        name: &'a str,
+        /// Its value.
+        value: f64,
+    },
+    /// Out: an event.
+    Event {
+        /// Its kind.
+        kind: &'a str,
+        /// Details.
+        message: &'a str,
+    },
+    /// Out: a condition of what is reconciled.
+    Condition {
+        /// Its name.
+        name: &'a str,
+        /// What it says.
+        status: ConditionStatus,
+        /// One word why; possibly empty.
+        reason: &'a str,
+        /// Details; possibly empty.
+        message: &'a str,
+    },
+    /// Out: a part of the desired state.
+    Desired {
+        /// Which part.
+        key: &'a str,
+        /// Data bytes.
+        #[serde(borrow)]
+        value: Content<'a>,
+    },
+    /// Out: a part of the observed state.
+    Observed {
+        /// Which part.
+        key: &'a str,
+        /// Data bytes.
+        #[serde(borrow)]
+        value: Content<'a>,
+    },
+    /// The end of the evaluation: the last entry of every record.
+    End {
+        /// Fuel used.
+        fuel: u64,
+        /// How it ended.
+        #[serde(borrow)]
+        verdict: Verdict<'a>,
+    },
+}
+
+/// Why an ask has no answer. The program can catch it under its tag.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Refusal<'a> {
+    /// The error's tag, as `denied`.
+    pub tag: &'a str,
+    /// Details for people.
+    pub message: &'a str,
+}
+
+/// How an evaluation ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Verdict<'a> {
+    /// It reached the end of the program.
+    Ok,
+    /// It raised an error that nobody caught.
+    Raised {
+        /// The error's tag.
+        tag: &'a str,
+        /// Its message.
+        message: &'a str,
+        /// Where in the program.
+        place: Option<Place>,
+    },
+    /// It used something up.
+    Exhausted(Resource),
+}
+
+/// A place in a program's text, counted from 1.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "line and column")]
+pub struct Place {
+    pub line: u32,
+    pub column: u32,
+}
+
+/// What a tick can run out of: the fields of [`Limits`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "see the field of the same name in `Limits`")]
+pub enum Resource {
+    Fuel,
+    Heap,
+    Output,
+    Actions,
+    LogLines,
+    KvKeys,
+    Record,
+    Values,
+}
+
+impl Resource {
+    /// The outcome's tag, as `out-of-fuel`.
+    #[must_use]
+    pub const fn tag(self) -> &'static str {
+        match self {
+            Self::Fuel => "out-of-fuel",
+            Self::Heap => "out-of-heap",
+            Self::Output => "too-much-output",
+            Self::Actions => "too-many-actions",
+            Self::LogLines => "too-many-log-lines",
+            Self::KvKeys => "too-many-kv-keys",
+            Self::Record => "record-full",
+            Self::Values => "too-many-value-bytes",
+        }
+    }
+
+    /// How much of it these limits allow.
+    #[must_use]
+    pub const fn of(self, limits: &Limits) -> u64 {
+        match self {
+            Self::Fuel => limits.fuel,
+            Self::Heap => limits.heap_bytes as u64,
+            Self::Output => limits.output_bytes as u64,
+            Self::Actions => limits.actions as u64,
+            Self::LogLines => limits.log_lines as u64,
+            Self::KvKeys => limits.kv_keys as u64,
+            Self::Record => limits.record_bytes as u64,
+            Self::Values => limits.value_bytes as u64,
+        }
+    }
+
+    const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Fuel => ("steps", "fuel"),
+            Self::Heap => ("bytes of heap", "heap_bytes"),
+            Self::Output => ("bytes of printed output", "output_bytes"),
+            Self::Actions => ("actions", "actions"),
+            Self::LogLines => ("log lines", "log_lines"),
+            Self::KvKeys => ("kv keys", "kv_keys"),
+            Self::Record => ("bytes of run record", "record_bytes"),
+            Self::Values => ("bytes of large values", "value_bytes"),
+        }
+    }
+}
+
+/// A verdict with the limits it was reached under, as a line for people.
+#[derive(Clone, Copy, Debug)]
+pub struct Explain<'a>(pub Verdict<'a>, pub &'a Limits);
+
+impl fmt::Display for Explain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Verdict::Ok => f.write_str("ok"),
+            Verdict::Raised { tag, message, place } => {
+                if let Some(Place { line, column }) = place {
+                    write!(f, "{line}:{column}: ")?;
+                }
+                write!(f, "{tag}: {message}")
+            }
+            Verdict::Exhausted(resource) => {
+                let (what, limit) = resource.words();
+                write!(f, "{}: used all {} {what} (limit `{limit}`)", resource.tag(), resource.of(self.1))
+            }
+        }
+    }
+}
+
+/// A record that does not decode: foreign bytes, another version, or damage.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DamagedRecord;
+
+impl fmt::Display for DamagedRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "these bytes are no run record of version {RECORD_VERSION}")
+    }
+}
+
+impl core::error::Error for DamagedRecord {}
+
+/// A record being read.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    header: Header,
+    entries: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    /// Reads the header and checks that every entry decodes and that the last, and only the last, is [`Entry::End`]. Linear in the
+    /// record.
+    ///
+    /// # Errors
+    /// [`DamagedRecord`].
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, DamagedRecord> {
+        let (&version, rest) = bytes.split_first().ok_or(DamagedRecord)?;
+        if version != RECORD_VERSION {
+            return Err(DamagedRecord);
+        }
+        let (header, entries) = postcard::take_from_bytes(rest).map_err(|_| DamagedRecord)?;
+        let mut rest = entries;
+        loop {
+            let (entry, after) = postcard::take_from_bytes::<Entry<'_>>(rest).map_err(|_| DamagedRecord)?;
+            rest = after;
+            match (matches!(entry, Entry::End { .. }), rest.is_empty()) {
+                (true, true) => return Ok(Self { header, entries }),
+                (false, false) => {}
+                _ => return Err(DamagedRecord),
+            }
+        }
+    }
+
+    /// What the run started from.
+    #[must_use]
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The entries, in order; the last is [`Entry::End`].
+    pub fn entries(&self) -> impl Iterator<Item = Entry<'a>> {
+        entries(self.entries).map(|(_, entry)| entry)
+    }
+
+    pub(crate) const fn entry_bytes(&self) -> &'a [u8] {
+        self.entries
+    }
+
+    /// How the run ended, and the fuel it used.
+    #[must_use]
+    pub fn end(&self) -> (Verdict<'a>, u64) {
+        let end = self.entries().find_map(|entry| match entry {
+            Entry::End { fuel, verdict } => Some((verdict, fuel)),
+            _ => None,
+        });
+        // `parse` has seen the end.
+        end.unwrap_or((Verdict::Ok, 0))
+    }
+
+    /// The hashes of the values this record refers to, in order, possibly repeated.
+    pub fn stored(&self) -> impl Iterator<Item = [u8; 32]> + use<'a> {
+        entries(self.entries).filter_map(|(_, entry)| match entry.content() {
+            Some(Content::Stored { hash, .. }) => Some(hash),
+            _ => None,
+        })
+    }
+}
+
+impl<'a> Entry<'a> {
+    /// The value this entry carries, if it carries one.
+    #[must_use]
+    pub const fn content(&self) -> Option<Content<'a>> {
+        match *self {
+            Self::KvRead { value, .. } | Self::KvWrite { value, .. } => value,
+            Self::Ask { arguments: value, .. }
+            | Self::Answer { answer: Ok(value) }
+            | Self::Trace { value, .. }
+            | Self::Desired { value, .. }
+            | Self::Observed { value, .. } => Some(value),
+            Self::Action { payload, .. } => payload,
+            _ => None,
+        }
+    }
+}
+
+/// Entries with their offsets, up to the first that does not decode.
+pub(crate) fn entries(bytes: &[u8]) -> impl Iterator<Item = (usize, Entry<'_>)> {
+    let mut rest = bytes;
+    core::iter::from_fn(move || {
+        let at = bytes.len() - rest.len();
+        let (entry, after) = postcard::take_from_bytes(rest).ok()?;
+        rest = after;
+        Some((at, entry))
+    })
+}

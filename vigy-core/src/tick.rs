@@ -1,0 +1,476 @@
+//! One tick, as a state machine that does no I/O.
+//!
+//! ```text
+//!            ┌── key_loaded / answered ──┐
+//!            ▼                           │
+//!        Evaluate ──► Need::Key, Ask, Yield
+//!            │ the program ends
+//!            ▼
+//!         Commit ───► Need::Commit ──► committed
+//!            │
+//!            ▼
+//!           Act ────► Need::Act ─────► acted (once per action)
+//!            │ every action has an outcome
+//!            ▼
+//!         Settle ───► Need::Settle ──► settled
+//!            │
+//!            ▼
+//!          Over ────► Need::Sleep
+//! ```
+//!
+//! **One vigy is in one phase at a time**: its next tick begins only when every action of this one has an outcome.
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::door::{Wanted, cut};
+use crate::memory::{MemoryTooSmall, OUTCOME_MIN, TickMemory};
+use crate::record::{DamagedRecord, Entry, Header, Record, Verdict};
+use crate::time::backoff_ms;
+use crate::{
+    ActionKind, Ask, Door, Evaluator, Failure, Incarnation, Kept, Limits, MESSAGE_BYTES, Outcome, ReconcileAction, Refusal, ResultStatus,
+    RunKey, Settled, Step, TickInterval, Timestamp,
+};
+
+/// What a tick needs to know of its vigy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Spec {
+    /// BLAKE3 of the program's image.
+    pub program: [u8; 32],
+    /// How often it ticks.
+    pub interval: TickInterval,
+    /// What a tick may use.
+    pub limits: Limits,
+}
+
+/// Where a vigy stands between ticks. Part of every batch; the store hands it out when the host starts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The life of the vigy.
+    pub incarnation: Incarnation,
+    /// Ticks committed in this life.
+    pub ticks: u64,
+    /// When the last one began.
+    pub last: Option<Timestamp>,
+    /// When the next one is due.
+    pub due: Timestamp,
+    /// Failed ticks in a row.
+    pub failures: u32,
+    /// Whether actions of the last tick have no outcome yet: they are carried out, under their old keys, before the next tick.
+    pub unsettled: bool,
+}
+
+impl Checkpoint {
+    /// The state of a vigy that has never ticked and is due at `due`.
+    #[must_use]
+    pub const fn new(incarnation: Incarnation, due: Timestamp) -> Self {
+        Self { incarnation, ticks: 0, last: None, due, failures: 0, unsettled: false }
+    }
+}
+
+/// One tick, from wake to settle. See the [module](self) for the order of calls.
+///
+/// `next` says what is needed; one of the other methods gives it. Calling them out of order changes nothing.
+#[derive(Debug)]
+pub struct Tick<'m> {
+    door: Door<'m>,
+    phase: Phase,
+    interval: TickInterval,
+    checkpoint: Checkpoint,
+    failed: bool,
+    outcomes: &'m mut [u8],
+    outcome_bytes: usize,
+    settled: u16,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Evaluate,
+    Commit,
+    Act,
+    Settle,
+    Over,
+}
+
+/// Fuel given to an evaluator at a time: what one vigy may take before the host can turn to another (well under a millisecond).
+pub const SLICE: u64 = 50_000;
+
+/// What a tick needs next.
+#[must_use]
+#[derive(Debug)]
+pub enum Need<'t> {
+    /// A turn later: the program has used its slice, others may go first. Just call `next` again.
+    Yield,
+    /// The value of a kv key, written into `into`. Give it with [`Tick::key_loaded`].
+    Key {
+        /// The key.
+        key: &'t str,
+        /// Takes the data bytes.
+        into: &'t mut [u8],
+    },
+    /// The answer to a question, written into `into`. Give it with [`Tick::answered`].
+    Ask {
+        /// The question.
+        ask: Ask<'t>,
+        /// Takes the data bytes.
+        into: &'t mut [u8],
+    },
+    /// This batch durable, all of it or nothing. Then [`Tick::committed`].
+    Commit(Batch<'t>),
+    /// This action carried out. Then [`Tick::acted`].
+    Act(ReconcileAction<'t>),
+    /// These outcomes durable. Then [`Tick::settled`].
+    Settle(Settlement<'t>),
+    /// Nothing until then: the tick is over.
+    Sleep(Timestamp),
+}
+
+impl<'m> Tick<'m> {
+    /// Begins the tick that follows `checkpoint`, at `now`. O(limits.kv_keys).
+    ///
+    /// # Errors
+    /// [`MemoryTooSmall`] when the memory does not hold what the limits promise.
+    pub fn begin(spec: &Spec, checkpoint: &Checkpoint, now: Timestamp, memory: TickMemory<'m>) -> Result<Self, MemoryTooSmall> {
+        let tick = checkpoint.ticks + 1;
+        let header = Header {
+            program: spec.program,
+            incarnation: checkpoint.incarnation,
+            tick,
+            at: now,
+            previous: checkpoint.last,
+            seed: seed(checkpoint.incarnation, tick),
+            limits: spec.limits,
+        };
+        Self::over(header, spec, *checkpoint, memory, Phase::Evaluate, |header, memory| Ok(Door::open(header, memory)))
+    }
+
+    /// Takes up a run whose actions have no outcome: `record` is its record as it was committed. Hand in the values it refers to with
+    /// [`Tick::restore_value`], then go on with `next`; the first need is an action.
+    ///
+    /// # Errors
+    /// [`ResumeError`].
+    pub fn resume(spec: &Spec, checkpoint: &Checkpoint, record: &[u8], memory: TickMemory<'m>) -> Result<Self, ResumeError> {
+        let parsed = Record::parse(record)?;
+        let open = |_, memory| Door::restore(&parsed, record, memory);
+        Ok(Self::over(*parsed.header(), spec, *checkpoint, memory, Phase::Act, open)?)
+    }
+
+    fn over(
+        header: Header,
+        spec: &Spec,
+        checkpoint: Checkpoint,
+        memory: TickMemory<'m>,
+        phase: Phase,
+        open: impl FnOnce(Header, TickMemory<'m>) -> Result<Door<'m>, MemoryTooSmall>,
+    ) -> Result<Self, MemoryTooSmall> {
+        memory.fits(&header.limits)?;
+        let TickMemory { record, values, outcomes, actions, keys } = memory;
+        let rest = TickMemory { record, values, outcomes: &mut [], actions, keys };
+        Ok(Self {
+            door: open(header, rest)?,
+            phase,
+            interval: spec.interval,
+            checkpoint,
+            failed: false,
+            outcomes,
+            outcome_bytes: 0,
+            settled: 0,
+        })
+    }
+
+    /// A value that a resumed record refers to.
+    ///
+    /// # Errors
+    /// [`ResumeError::Memory`] when the values do not fit.
+    pub fn restore_value(&mut self, value: &[u8]) -> Result<(), ResumeError> {
+        let part = MemoryTooSmall { part: "values", needed: value.len(), given: 0 };
+        self.door.restore_value(value).map_err(|_| ResumeError::Memory(part))
+    }
+
+    /// What the tick needs next. The whole control flow of a tick is here.
+    ///
+    /// At most one slice of evaluation ([`SLICE`] fuel) and one pass over the record.
+    pub fn next<E: Evaluator + ?Sized>(&mut self, evaluator: &mut E) -> Need<'_> {
+        if self.phase == Phase::Evaluate {
+            let step = match self.door.exhausted {
+                Some(resource) => Step::Failed(Failure::Exhausted(resource)),
+                None => evaluator.step(&mut self.door, SLICE),
+            };
+            match step {
+                Step::Waiting => {}
+                Step::Paused => return Need::Yield,
+                Step::Done => self.conclude(evaluator.fuel_used(), Verdict::Ok),
+                Step::Failed(failure) => self.conclude(evaluator.fuel_used(), failure.verdict()),
+            }
+        }
+        if self.phase == Phase::Act {
+            self.settle_what_needs_no_handler();
+        }
+        match self.phase {
+            Phase::Evaluate => match self.door.wanted() {
+                Some(Wanted::Key { key, into }) => Need::Key { key, into },
+                Some(Wanted::Ask { ask, into }) => Need::Ask { ask, into },
+                // Waiting for nothing: the evaluator is asked again.
+                None => Need::Yield,
+            },
+            Phase::Commit => Need::Commit(Batch { tick: self }),
+            Phase::Act => match self.door.action(self.settled) {
+                Some(action) => Need::Act(action),
+                // `settle_what_needs_no_handler` leaves the phase when no action is left.
+                None => Need::Yield,
+            },
+            Phase::Settle => Need::Settle(Settlement { tick: self }),
+            Phase::Over => Need::Sleep(self.checkpoint.due),
+        }
+    }
+
+    /// The value for [`Need::Key`]: `len` bytes lie in `into`, or the key has no value.
+    pub fn key_loaded(&mut self, len: Option<usize>) {
+        self.door.key_loaded(len);
+    }
+
+    /// The answer for [`Need::Ask`]: `len` bytes lie in `into`, or why there is none.
+    pub fn answered(&mut self, answer: Result<usize, Refusal<'_>>) {
+        self.door.answered(answer);
+    }
+
+    /// The batch is durable.
+    pub fn committed(&mut self) {
+        if self.phase == Phase::Commit {
+            self.phase = if self.checkpoint.unsettled { Phase::Act } else { Phase::Over };
+        }
+    }
+
+    /// The action of the last [`Need::Act`] has this outcome.
+    pub fn acted(&mut self, outcome: &Outcome) {
+        if self.phase == Phase::Act {
+            if let Some(action) = self.door.action(self.settled) {
+                let kind = action.kind;
+                self.note(kind, outcome.status, &outcome.message);
+            }
+        }
+    }
+
+    /// The settlement is durable.
+    pub fn settled(&mut self) {
+        if self.phase == Phase::Settle {
+            self.phase = Phase::Over;
+        }
+    }
+
+    /// Where the vigy stands: as in the batch once it is committed, as before until then.
+    #[must_use]
+    pub const fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// Whether the evaluation failed.
+    #[must_use]
+    pub const fn failed(&self) -> bool {
+        self.failed
+    }
+
+    fn conclude(&mut self, fuel: u64, verdict: Verdict<'_>) {
+        self.failed = verdict != Verdict::Ok;
+        self.door.close(fuel, verdict);
+        let header = *self.door.header();
+        let before = self.checkpoint;
+        let failures = if self.failed { before.failures.saturating_add(1) } else { 0 };
+        let mut due = self.interval.next_due(before.due, header.at);
+        if self.failed {
+            due = due.max(header.at.plus(backoff_ms(i64::from(failures) - 1)));
+        }
+        self.checkpoint =
+            Checkpoint { incarnation: before.incarnation, ticks: header.tick, last: Some(header.at), due, failures, unsettled: false };
+        self.phase = Phase::Act;
+        self.settle_what_needs_no_handler();
+        // What is left needs a handler, and the handler waits for the commit.
+        self.checkpoint.unsettled = self.phase == Phase::Act;
+        self.phase = Phase::Commit;
+        if self.checkpoint.unsettled {
+            self.settled = 0;
+            self.outcome_bytes = 0;
+        }
+    }
+
+    fn queued(&self) -> u16 {
+        if self.failed { 0 } else { self.door.pending() }
+    }
+
+    /// Gives `noop` and `defer` their outcomes, up to the next action that a handler must see.
+    fn settle_what_needs_no_handler(&mut self) {
+        while self.settled < self.queued() {
+            let Some(action) = self.door.action(self.settled) else { break };
+            match action.kind {
+                ActionKind::Noop => self.note(ActionKind::Noop, ResultStatus::Ok, ""),
+                ActionKind::Defer => {
+                    let reason = crate::message(action.message.unwrap_or_default());
+                    self.note(ActionKind::Defer, ResultStatus::Skipped, &reason);
+                }
+                _ => return,
+            }
+        }
+        self.phase = Phase::Settle;
+    }
+
+    /// Writes the outcome of the next action. The message is cut so that every later action keeps its room.
+    fn note(&mut self, kind: ActionKind, status: ResultStatus, message: &str) {
+        let later = usize::from(self.queued() - self.settled - 1);
+        let free = self.outcomes.len().saturating_sub(self.outcome_bytes + later * OUTCOME_MIN);
+        let message = cut(message, MESSAGE_BYTES.min(free.saturating_sub(OUTCOME_MIN)));
+        let line = Settled { index: self.settled, kind, status, message };
+        // `TickMemory::fits` has seen OUTCOME_MIN bytes per action.
+        let written = postcard::to_slice(&line, &mut self.outcomes[self.outcome_bytes..]).map_or(0, |bytes| bytes.len());
+        self.outcome_bytes += written;
+        self.settled += 1;
+    }
+
+    fn run(&self) -> RunKey {
+        let header = self.door.header();
+        RunKey { incarnation: header.incarnation, tick: header.tick }
+    }
+}
+
+/// What one tick makes durable, all at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'t> {
+    tick: &'t Tick<'t>,
+}
+
+impl<'t> Batch<'t> {
+    /// The run's name.
+    #[must_use]
+    pub fn run(&self) -> RunKey {
+        self.tick.run()
+    }
+
+    /// What the run started from.
+    #[must_use]
+    pub fn header(&self) -> &'t Header {
+        self.tick.door.header()
+    }
+
+    /// Whether the evaluation failed. Then there are no kv writes and no actions; the record still shows what they would have been.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.tick.failed
+    }
+
+    /// Where the vigy stands from now on.
+    #[must_use]
+    pub fn checkpoint(&self) -> &'t Checkpoint {
+        &self.tick.checkpoint
+    }
+
+    /// The canonical record.
+    #[must_use]
+    pub fn record(&self) -> &'t [u8] {
+        self.tick.door.record()
+    }
+
+    /// The values the record refers to by hash, each once.
+    #[must_use]
+    pub fn values(&self) -> Kept<'t> {
+        self.tick.door.values()
+    }
+
+    /// The entries of the record, with their values in place.
+    pub fn entries(&self) -> impl Iterator<Item = (Entry<'t>, Option<&'t [u8]>)> {
+        let door = &self.tick.door;
+        door.entries().map(|(_, entry)| (entry, entry.content().and_then(|content| door.values().bytes(content))))
+    }
+
+    /// The keys to write, each once with its last value; nothing removes the key.
+    pub fn kv_writes(&self) -> impl Iterator<Item = (&'t str, Option<&'t [u8]>)> {
+        let door = &self.tick.door;
+        let failed = self.tick.failed;
+        door.entries().filter_map(move |(at, entry)| match entry {
+            Entry::KvWrite { key, value } if !failed && door.is_last_write(key, at) => {
+                Some((key, value.and_then(|value| door.values().bytes(value))))
+            }
+            _ => None,
+        })
+    }
+
+    /// The actions to carry out after the commit.
+    pub fn actions(&self) -> impl Iterator<Item = ReconcileAction<'t>> {
+        let door = &self.tick.door;
+        (0..self.tick.queued()).filter_map(|index| door.action(index))
+    }
+
+    /// The outcomes, when none of the actions needs a handler: then no settlement follows. [`crate::settled`] reads them.
+    #[must_use]
+    pub fn outcomes(&self) -> Option<&'t [u8]> {
+        (!self.tick.checkpoint.unsettled).then(|| &self.tick.outcomes[..self.tick.outcome_bytes])
+    }
+}
+
+/// What came of a run's actions, to be made durable.
+#[derive(Clone, Copy, Debug)]
+pub struct Settlement<'t> {
+    tick: &'t Tick<'t>,
+}
+
+impl<'t> Settlement<'t> {
+    /// The run's name.
+    #[must_use]
+    pub fn run(&self) -> RunKey {
+        self.tick.run()
+    }
+
+    /// The outcomes, a line per action; [`crate::settled`] reads them. This is what [`crate::LAST_OUTCOMES`] gives the next tick.
+    #[must_use]
+    pub fn outcomes(&self) -> &'t [u8] {
+        &self.tick.outcomes[..self.tick.outcome_bytes]
+    }
+
+    /// Where the vigy stands from now on.
+    #[must_use]
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { unsettled: false, ..self.tick.checkpoint }
+    }
+}
+
+/// Why a run cannot be taken up again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ResumeError {
+    /// Its record does not decode.
+    Damaged(DamagedRecord),
+    /// It does not fit.
+    Memory(MemoryTooSmall),
+    /// The store does not have it.
+    Missing,
+}
+
+impl fmt::Display for ResumeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Damaged(damage) => damage.fmt(f),
+            Self::Memory(memory) => memory.fmt(f),
+            Self::Missing => f.write_str("the store does not have its record"),
+        }
+    }
+}
+
+impl core::error::Error for ResumeError {}
+
+impl From<DamagedRecord> for ResumeError {
+    fn from(damage: DamagedRecord) -> Self {
+        Self::Damaged(damage)
+    }
+}
+
+impl From<MemoryTooSmall> for ResumeError {
+    fn from(memory: MemoryTooSmall) -> Self {
+        Self::Memory(memory)
+    }
+}
+
+/// The seed of a run's randomness: splitmix64 (https://prng.di.unimi.it/splitmix64.c) of what names the run.
+fn seed(incarnation: Incarnation, tick: u64) -> u64 {
+    let mut z = incarnation.0.wrapping_add(tick.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
