@@ -1,0 +1,52 @@
+//! What a host lets programs ask, and who carries out their actions.
+
+use async_trait::async_trait;
+use vigy_core::{Ask, AskError, Outcome, ReconcileAction, Vigy};
+use vigy_lisp::HostFn;
+
+/// The outside world, as one host offers it to its vigies. One value serves all of them, concurrently.
+#[async_trait]
+pub trait HostEffects: Send + Sync + 'static {
+    /// The operations that programs may call, as `fs/list`, beside the verbs of a vigy.
+    fn operations(&self) -> &'static [HostFn];
+
+    /// Whether a vigy may be registered whose program calls `operations`: its handler is understood, its capabilities are well formed, and
+    /// they cover what it calls.
+    ///
+    /// # Errors
+    /// What is missing or wrong, and what to write instead, as a line for people.
+    fn check(&self, vigy: &Vigy, operations: &[&str]) -> Result<(), String>;
+
+    /// Answers a question with data bytes. See [`vigy_core::Effects::ask`] for what it MUST do.
+    async fn ask(&self, vigy: &Vigy, ask: Ask<'_>) -> Result<Vec<u8>, AskError>;
+
+    /// Carries out an action. See [`vigy_core::Effects::act`] for what it MUST do.
+    async fn act(&self, vigy: &Vigy, action: ReconcileAction<'_>) -> Outcome;
+}
+
+/// A host without operations, which logs actions and calls them done.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LogEffects;
+
+#[async_trait]
+impl HostEffects for LogEffects {
+    fn operations(&self) -> &'static [HostFn] {
+        &[]
+    }
+
+    fn check(&self, vigy: &Vigy, _: &[&str]) -> Result<(), String> {
+        match vigy.on_action.as_str() {
+            "log" => Ok(()),
+            other => Err(format!("this host only has the handler `log`, not `{other}`")),
+        }
+    }
+
+    async fn ask(&self, _: &Vigy, ask: Ask<'_>) -> Result<Vec<u8>, AskError> {
+        Err(AskError::new("denied", format_args!("this host does not offer {}", ask.operation)))
+    }
+
+    async fn act(&self, vigy: &Vigy, action: ReconcileAction<'_>) -> Outcome {
+        tracing::info!(vigy = %vigy.name, key = %action.key, kind = %action.kind, "action");
+        Outcome::ok()
+    }
+}

@@ -1,0 +1,138 @@
+//! What the runtime tells about its vigies.
+
+use vigy_core::record::{ConditionStatus, Level};
+use vigy_core::{ActionKind, Checkpoint, ResultStatus, RunKey, Timestamp, Vigy, VigyId};
+use vigy_lisp::Data;
+
+/// A vigy that the runtime knows.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Registered {
+    /// Derived from the name.
+    pub id: VigyId,
+    /// As it was declared last.
+    pub vigy: Vigy,
+    /// How often the declaration changed, from 1.
+    pub revision: u64,
+    /// When it was registered first.
+    pub created_at: Timestamp,
+    /// When the declaration changed last.
+    pub updated_at: Timestamp,
+    /// Where it stands.
+    pub checkpoint: Checkpoint,
+}
+
+/// One run, as stored.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Run {
+    /// Its name.
+    pub key: RunKey,
+    /// Whose run.
+    pub vigy: VigyId,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When its last action had its outcome; nothing while some have none.
+    pub ended_at: Option<Timestamp>,
+    /// `Ok`, or `Failed` when the evaluation failed. What came of the actions stands with each of them.
+    pub result: ResultStatus,
+    /// Why the evaluation failed.
+    pub error: Option<String>,
+    /// What it wanted done. Empty for a failed run, whose actions are dropped.
+    pub actions: Vec<RunAction>,
+    /// What it logged and printed, in order.
+    pub logs: Vec<LogLine>,
+    /// What it told, in order.
+    pub events: Vec<RunEvent>,
+    /// Fuel used.
+    pub fuel: u64,
+    /// The canonical record.
+    pub record: Vec<u8>,
+}
+
+/// An action and what came of it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct RunAction {
+    /// What was asked for.
+    pub kind: ActionKind,
+    /// With which payload.
+    pub payload: Option<Data>,
+    /// What came of it; nothing while it is in flight.
+    pub result: Option<ResultStatus>,
+    /// Details; empty when there are none.
+    pub message: String,
+}
+
+/// A line a program logged; printed text is a line of its own at `info`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogLine {
+    /// Severity.
+    pub level: Level,
+    /// The line.
+    pub message: String,
+}
+
+/// An event a program told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RunEvent {
+    /// Its kind.
+    pub kind: String,
+    /// Details.
+    pub message: String,
+}
+
+/// A condition, as it was said last.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Condition {
+    /// Its name.
+    pub name: String,
+    /// What it says.
+    pub status: ConditionStatus,
+    /// One word why; possibly empty.
+    pub reason: String,
+    /// Details; possibly empty.
+    pub message: String,
+    /// When the status changed last.
+    pub last_transition: Timestamp,
+}
+
+/// What is known of a vigy's work between ticks. Every list is ordered by name.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct State {
+    /// Its kv store, the runtime's own keys included.
+    pub kv: Vec<(String, Data)>,
+    /// What it wants, by part.
+    pub desired: Vec<(String, Data)>,
+    /// What it saw, by part.
+    pub observed: Vec<(String, Data)>,
+    /// Its conditions.
+    pub conditions: Vec<Condition>,
+    /// Its metrics: the last value each.
+    pub metrics: Vec<(String, f64)>,
+    /// The actions of its last run that have no outcome yet.
+    pub pending: Vec<RunAction>,
+    /// When this was read.
+    pub captured_at: Timestamp,
+}
+
+/// Something that happened, for [`crate::RuntimeHandle::subscribe`].
+#[derive(Clone, PartialEq, Debug)]
+#[allow(missing_docs, reason = "the variants are their names")]
+pub enum Event {
+    Registered(Registered),
+    Updated(Registered),
+    Enabled(Registered),
+    Disabled(Registered),
+    Deleted(Registered),
+    /// A run is over: every action has its outcome.
+    Ran(Run),
+}
+
+impl Event {
+    /// Whose event.
+    #[must_use]
+    pub const fn vigy(&self) -> VigyId {
+        match self {
+            Self::Registered(v) | Self::Updated(v) | Self::Enabled(v) | Self::Disabled(v) | Self::Deleted(v) => v.id,
+            Self::Ran(run) => run.vigy,
+        }
+    }
+}
