@@ -1,1 +1,51 @@
-//! Facade.
+//! Vigies: small always-on reconcilers, each a program in a small lisp that ticks on an interval, looks at some state, and says what
+//! should be done about it. This crate is the facade: what an app needs to keep vigies ticking inside itself. (The binary `vigy`
+//! is the same for operators.)
+//!
+//! ```
+//! use vigy::{RuntimeHandle, TickInterval, Vigy};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("your-app.db");
+//! // In your app's main, with a path of your own:
+//! let runtime = RuntimeHandle::open(path.as_ref()).await?;
+//!
+//! // Register what your app needs always-on:
+//! let vigy = Vigy::new("sync-to-system-tear", "(vigy-log \"info\" \"in sync\") (vigy-noop)", TickInterval::from_millis(500)?)?;
+//! let registered = runtime.register_or_update(vigy).await?;
+//!
+//! // From here on it ticks for as long as the app runs. It can also be ticked at once:
+//! let run = runtime.tick_now(registered.id).await?;
+//! assert_eq!(run.logs[0].message, "in sync");
+//! # runtime.shutdown(std::time::Duration::from_secs(5)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | to | use |
+//! |---|---|
+//! | keep vigies ticking in a tokio app | [`RuntimeHandle`], [`Vigy`], [`TickInterval`] |
+//! | answer what programs ask, carry out their actions | [`HostEffects`]; [`Platform`] is the operator's own |
+//! | offer vigies over some protocol | [`service::Service`], [`Local`], [`Remote`], [`server`] |
+//! | tick without tokio, or without an allocator | the crate `vigy-core` |
+#![forbid(unsafe_code)]
+
+pub mod api;
+mod local;
+mod remote;
+pub mod server;
+pub mod service;
+pub mod socket;
+mod sse;
+
+pub use adapter_tokio::{
+    Builder, Condition, Event, HostEffects, LogEffects, LogLine, OpenError, RegisterError, Registered, Run, RunAction, RunEvent, RuntimeHandle,
+    State, StoreError, VigyError,
+};
+pub use local::Local;
+pub use remote::Remote;
+pub use vigy_core::{ActionKind, InvalidVigy, Labels, Limits, Name, Outcome, ResultStatus, RunKey, Selector, TickInterval, Timestamp, Vigy, VigyId};
+pub use vigy_lisp::{CompileError, Data};
+pub use vigy_programs::{Capability, Handler, Platform};

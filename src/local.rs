@@ -1,0 +1,185 @@
+//! The service of the runtime in this process.
+
+use async_trait::async_trait;
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use tokio::sync::broadcast::error::RecvError;
+use vigy_core::{Labels, Selector, TickInterval, Vigy as Declaration, VigyId};
+use vigy_programs::Capability;
+
+use crate::api::{Change, Event, RegisterVigy, UpdateVigy, Vigy, VigyRun, VigyState};
+use crate::service::{Error, ErrorKind, Events, Service};
+use crate::{RegisterError, RuntimeHandle, VigyError};
+
+/// A runtime in this process, as a service.
+#[derive(Clone)]
+pub struct Local(RuntimeHandle);
+
+impl Local {
+    /// The service of `runtime`.
+    #[must_use]
+    pub const fn new(runtime: RuntimeHandle) -> Self {
+        Self(runtime)
+    }
+
+    /// The runtime.
+    #[must_use]
+    pub const fn runtime(&self) -> &RuntimeHandle {
+        &self.0
+    }
+
+    async fn id(&self, vigy: &str) -> Result<VigyId, Error> {
+        Ok(self.0.resolve(vigy).await?)
+    }
+
+    /// The revision of the vigy of exactly this name.
+    async fn revision(&self, name: &str) -> Result<Option<u64>, Error> {
+        match self.0.resolve(name).await {
+            Ok(id) => {
+                let known = self.0.get(id).await?;
+                Ok((known.vigy.name.as_str() == name).then_some(known.revision))
+            }
+            // A name that is there would have been found before any prefix.
+            Err(VigyError::NotFound(_) | VigyError::Ambiguous { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn declare(&self, vigy: Declaration, file: &str) -> Result<Vigy, Error> {
+        let program = vigy.program.clone();
+        let declared = self.0.register_or_update(vigy).await;
+        Ok(declared.map_err(|error| register_error(error, file, &program))?.into())
+    }
+}
+
+#[async_trait]
+impl Service for Local {
+    async fn register(&self, vigy: RegisterVigy) -> Result<(Vigy, Change), Error> {
+        if let Some(language) = vigy.language.as_deref().filter(|language| *language != "tatara-lisp") {
+            let language = language.escape_debug();
+            return Err(Error::invalid(format_args!("`{language}` is not spoken here: programs are written in `tatara-lisp`")));
+        }
+        let interval = TickInterval::from_millis(vigy.tick_interval_ms).map_err(Error::invalid)?;
+        let mut declaration = Declaration::new(&vigy.name, vigy.program, interval).map_err(Error::invalid)?;
+        declaration.enabled = vigy.enabled;
+        declaration.labels = Labels::try_from(vigy.labels).map_err(Error::invalid)?;
+        declaration.on_action = vigy.on_action.unwrap_or(declaration.on_action);
+        declaration.allow = absolute(vigy.allow)?;
+        let before = self.revision(&vigy.name).await?;
+        let now = self.declare(declaration, vigy.file.as_deref().unwrap_or(&vigy.name)).await?;
+        let change = match before {
+            None => Change::Registered,
+            Some(revision) if revision == now.revision => Change::Unchanged,
+            Some(_) => Change::Updated,
+        };
+        Ok((now, change))
+    }
+
+    async fn update(&self, vigy: &str, changes: UpdateVigy) -> Result<Vigy, Error> {
+        let mut declaration = self.0.get(self.id(vigy).await?).await?.vigy;
+        if let Some(ms) = changes.tick_interval_ms {
+            declaration.interval = TickInterval::from_millis(ms).map_err(Error::invalid)?;
+        }
+        if let Some(labels) = changes.labels {
+            declaration.labels = Labels::try_from(labels).map_err(Error::invalid)?;
+        }
+        if let Some(allow) = changes.allow {
+            declaration.allow = absolute(allow)?;
+        }
+        declaration.on_action = changes.on_action.unwrap_or(declaration.on_action);
+        if let Some(program) = changes.program {
+            // `new` knows the rules for programs.
+            declaration.program = Declaration::new(declaration.name.as_str(), program, declaration.interval).map_err(Error::invalid)?.program;
+        }
+        let name = declaration.name.to_string();
+        self.declare(declaration, &name).await
+    }
+
+    async fn get(&self, vigy: &str) -> Result<Vigy, Error> {
+        Ok(self.0.get(self.id(vigy).await?).await?.into())
+    }
+
+    async fn list(&self, selector: &str, limit: Option<usize>) -> Result<Vec<Vigy>, Error> {
+        let selector = Selector::parse(selector).map_err(Error::invalid)?;
+        let vigies = self.0.list(&selector).await?;
+        Ok(vigies.into_iter().take(limit.unwrap_or(usize::MAX)).map(Vigy::from).collect())
+    }
+
+    async fn state(&self, vigy: &str) -> Result<VigyState, Error> {
+        let id = self.id(vigy).await?;
+        Ok(VigyState::new(id.to_string(), self.0.state(id).await?))
+    }
+
+    async fn runs(&self, vigy: &str, limit: usize) -> Result<Vec<VigyRun>, Error> {
+        let runs = self.0.recent_runs(self.id(vigy).await?, limit).await?;
+        Ok(runs.into_iter().map(VigyRun::from).collect())
+    }
+
+    async fn tick(&self, vigy: &str) -> Result<VigyRun, Error> {
+        Ok(self.0.tick_now(self.id(vigy).await?).await?.into())
+    }
+
+    async fn enable(&self, vigy: &str) -> Result<Vigy, Error> {
+        Ok(self.0.enable(self.id(vigy).await?).await?.into())
+    }
+
+    async fn disable(&self, vigy: &str) -> Result<Vigy, Error> {
+        Ok(self.0.disable(self.id(vigy).await?).await?.into())
+    }
+
+    async fn delete(&self, vigy: &str) -> Result<(), Error> {
+        Ok(self.0.delete(self.id(vigy).await?).await?)
+    }
+
+    async fn events(&self, vigy: Option<&str>) -> Result<Events, Error> {
+        let events = self.0.subscribe();
+        let wanted = match vigy {
+            Some(vigy) => Some(self.id(vigy).await?),
+            None => None,
+        };
+        let next = move |mut events: tokio::sync::broadcast::Receiver<_>| async move {
+            loop {
+                let event: adapter_tokio::Event = match events.recv().await {
+                    Ok(event) => event,
+                    Err(RecvError::Lagged(missed)) => return Some((Ok(Event::Missed { events: missed }), events)),
+                    Err(RecvError::Closed) => return None,
+                };
+                if wanted.is_none_or(|wanted| wanted == event.vigy()) {
+                    return Some((Ok(event.into()), events));
+                }
+            }
+        };
+        Ok(stream::unfold(events, next).boxed())
+    }
+}
+
+/// Capabilities with absolute paths, so that they mean the same wherever the runtime is started next.
+fn absolute(allow: Vec<String>) -> Result<Vec<String>, Error> {
+    let base = std::env::current_dir().map_err(|error| Error::new(ErrorKind::Failed, error))?;
+    let absolute = |text: String| text.parse::<Capability>().map(|capability| capability.absolute(&base).to_string());
+    allow.into_iter().map(absolute).collect::<Result<_, _>>().map_err(Error::invalid)
+}
+
+fn register_error(error: RegisterError, file: &str, program: &str) -> Error {
+    let line = error.to_string();
+    match error {
+        RegisterError::Program(error) => {
+            let detail = error.render(file, program).to_string();
+            Error { detail: Some(detail), ..Error::new(ErrorKind::Program, line) }
+        }
+        RegisterError::Store(_) => Error::new(ErrorKind::Failed, line),
+        RegisterError::Invalid(_) | RegisterError::Refused(_) | RegisterError::Collision(_) => Error::invalid(line),
+    }
+}
+
+impl From<VigyError> for Error {
+    fn from(error: VigyError) -> Self {
+        let kind = match &error {
+            VigyError::NotFound(_) => ErrorKind::NotFound,
+            VigyError::Ambiguous { .. } => ErrorKind::Ambiguous,
+            VigyError::ShuttingDown => ErrorKind::Unavailable,
+            VigyError::Host(_) | VigyError::Store(_) => ErrorKind::Failed,
+        };
+        Self::new(kind, error)
+    }
+}
