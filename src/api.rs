@@ -291,7 +291,8 @@ impl VigyState {
     /// The state of the vigy `id`.
     #[must_use]
     pub fn new(id: String, state: State) -> Self {
-        let parts = |parts: Vec<(String, Data)>| -> Map<_, _> { parts.iter().map(|(key, value)| (key.clone(), json::show(value))).collect() };
+        let parts =
+            |parts: Vec<(String, Data)>| -> Map<_, _> { parts.iter().map(|(key, value)| (key.clone(), json::show(value))).collect() };
         let said = |said: Vec<(String, Data)>| if said.is_empty() { Value::Null } else { Value::Object(parts(said)) };
         Self {
             vigy_id: id,

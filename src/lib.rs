@@ -41,11 +41,13 @@ pub mod socket;
 mod sse;
 
 pub use adapter_tokio::{
-    Builder, Condition, Event, HostEffects, LogEffects, LogLine, OpenError, RegisterError, Registered, Run, RunAction, RunEvent, RuntimeHandle,
-    State, StoreError, VigyError,
+    Builder, Condition, Event, HostEffects, LogEffects, LogLine, OpenError, RegisterError, Registered, Run, RunAction, RunEvent,
+    RuntimeHandle, State, StoreError, VigyError,
 };
 pub use local::Local;
 pub use remote::Remote;
-pub use vigy_core::{ActionKind, InvalidVigy, Labels, Limits, Name, Outcome, ResultStatus, RunKey, Selector, TickInterval, Timestamp, Vigy, VigyId};
+pub use vigy_core::{
+    ActionKind, InvalidVigy, Labels, Limits, Name, Outcome, ResultStatus, RunKey, Selector, TickInterval, Timestamp, Vigy, VigyId,
+};
 pub use vigy_lisp::{CompileError, Data};
-pub use vigy_programs::{Capability, Handler, Platform};
+pub use vigy_programs::{Capability, Handler, InvalidCapability, InvalidHandler, Platform};

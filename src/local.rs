@@ -89,7 +89,8 @@ impl Service for Local {
         declaration.on_action = changes.on_action.unwrap_or(declaration.on_action);
         if let Some(program) = changes.program {
             // `new` knows the rules for programs.
-            declaration.program = Declaration::new(declaration.name.as_str(), program, declaration.interval).map_err(Error::invalid)?.program;
+            declaration.program =
+                Declaration::new(declaration.name.as_str(), program, declaration.interval).map_err(Error::invalid)?.program;
         }
         let name = declaration.name.to_string();
         self.declare(declaration, &name).await

@@ -16,7 +16,8 @@ pub const MAX_PATH_BYTES: usize = 100;
 #[must_use]
 pub fn path(store: &Path) -> PathBuf {
     let store = canonical(store);
-    let mut name = if store.extension().is_some_and(|extension| extension == "redb") { store.with_extension("") } else { store.clone() }.into_os_string();
+    let mut name = if store.extension().is_some_and(|extension| extension == "redb") { store.with_extension("") } else { store.clone() }
+        .into_os_string();
     name.push(".sock");
     let beside = PathBuf::from(name);
     if fits(&beside) {
@@ -87,9 +88,8 @@ fn make_own(directory: &Path) -> io::Result<()> {
 }
 
 fn is_own(directory: &Path) -> bool {
-    fs::symlink_metadata(directory).is_ok_and(|metadata| {
-        metadata.is_dir() && metadata.uid() == rustix::process::getuid().as_raw() && metadata.mode() & 0o077 == 0
-    })
+    fs::symlink_metadata(directory)
+        .is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == rustix::process::getuid().as_raw() && metadata.mode() & 0o077 == 0)
 }
 
 /// Whether a daemon listens at `path`.

@@ -50,7 +50,9 @@ pub(crate) fn may_declare(transport: Transport, on_action: Option<&str>, allow: 
         Err(Error::new(ErrorKind::Forbidden, format_args!("{what} cannot be declared over TCP: {why}")))
     };
     match transport {
-        Transport::Loopback if on_action.is_some_and(|handler| handler.starts_with("exec:")) => refused("a vigy whose actions execute commands"),
+        Transport::Loopback if on_action.is_some_and(|handler| handler.starts_with("exec:")) => {
+            refused("a vigy whose actions execute commands")
+        }
         Transport::Loopback if !allow.is_empty() => refused("a vigy with capabilities"),
         _ => Ok(()),
     }

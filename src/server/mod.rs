@@ -73,7 +73,9 @@ pub fn router(service: Arc<dyn Service>, transport: Transport, closing: watch::R
         .route("/v1/vigies/{id}/disable", post(disable))
         .route("/v1/events", get(events))
         .fallback(async || Error::new(ErrorKind::NotFound, "there is no such route: see /v1/vigies and /v1/events"))
-        .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, Json(Error::invalid("this route does not take that method"))))
+        .method_not_allowed_fallback(async || {
+            (StatusCode::METHOD_NOT_ALLOWED, Json(Error::invalid("this route does not take that method")))
+        })
         .layer(DefaultBodyLimit::max(limit))
         .layer(middleware::from_fn_with_state(transport, guard::guard))
         .with_state(App { service, transport, closing })
@@ -136,7 +138,11 @@ async fn one(State(app): State<App>, Reference(vigy): Reference) -> Answer<Vigy>
 async fn update(State(app): State<App>, Reference(vigy): Reference, Body(changes): Body<UpdateVigy>) -> Answer<Vigy> {
     let now = app.service.get(&vigy).await?;
     // What it may do already counts as well: a new program would do it.
-    guard::may_declare(app.transport, Some(changes.on_action.as_deref().unwrap_or(&now.on_action)), changes.allow.as_ref().unwrap_or(&now.allow))?;
+    guard::may_declare(
+        app.transport,
+        Some(changes.on_action.as_deref().unwrap_or(&now.on_action)),
+        changes.allow.as_ref().unwrap_or(&now.allow),
+    )?;
     app.service.update(&now.id, changes).await.map(Json)
 }
 

@@ -1,0 +1,271 @@
+//! What the command line takes.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Parser, Subcommand, value_parser};
+use vigy::api::RegisterVigy;
+use vigy::{Capability, TickInterval, Vigy};
+
+use super::failure::{Exit, Failure};
+
+/// Always-on reconcilers, written in a small lisp.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, arg_required_else_help = true, after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// The store [default: ~/.local/share/vigy/vigy.redb]
+    #[arg(long, env = "VIGY_DB", global = true, value_name = "FILE")]
+    pub(crate) db: Option<PathBuf>,
+    /// Print JSON; a line per event where there is a stream of them
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say more on stderr; twice for even more. RUST_LOG wins
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  vigy run hello.tlisp --every 1000             tick a program here and now
+  vigy serve &                                  keep registered vigies ticking
+  vigy register hello.tlisp --name hello --every 1000 --label host=local
+  vigy register mirror.tlisp --name mirror --allow fs:/srv:r --on-action 'exec:./apply.sh'
+  vigy list
+  vigy inspect hello                            by name, id, or unambiguous prefix
+  vigy tail                                     follow what the daemon does
+
+Exit codes: 0 done, 1 failed (a failed run too), 2 usage, 3 not found, 4 no connection";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Tick a program here and now, in the foreground, with nothing stored
+    #[command(after_help = "Examples:\n  vigy run hello.tlisp --once\n  vigy run hello.tlisp --every 500 --ticks 10 --json")]
+    Run(Run),
+    /// Register a vigy; a name that is known gets the new declaration and keeps its state
+    #[command(after_help = "Examples:\n  vigy register hello.tlisp --name hello --every 1000 --label host=local\n  \
+        vigy register mirror.tlisp --allow fs:/srv:r --on-action 'exec:./apply.sh'")]
+    Register(Register),
+    #[command(flatten)]
+    Stored(Stored),
+    /// Follow what the running daemon does
+    #[command(after_help = "Examples:\n  vigy tail\n  vigy tail hello --json | jq .actions")]
+    Tail {
+        /// Only this vigy: its id, its name, or an unambiguous prefix
+        #[arg(visible_alias = "id", value_name = "VIGY", value_parser = NonEmptyStringValueParser::new())]
+        vigy: Option<String>,
+    },
+    /// Keep the registered vigies ticking, and listen on a socket beside the store
+    #[command(
+        after_help = "Examples:\n  vigy serve\n  vigy serve --bind 127.0.0.1:38821\n\nSIGTERM and SIGINT end it: ticks in flight are finished first."
+    )]
+    Serve {
+        /// Offer the API on this loopback address too, as 127.0.0.1:38821
+        #[arg(long, visible_alias = "addr", value_name = "ADDRESS:PORT", value_parser = loopback)]
+        bind: Option<SocketAddr>,
+    },
+    /// Print completions for a shell
+    #[command(after_help = "Example:\n  vigy completions bash > ~/.local/share/bash-completion/completions/vigy")]
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Commands on what is registered: by the daemon when one is up, else on the store itself.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Stored {
+    /// List the registered vigies
+    List {
+        /// Only those with these labels: k=v[,k=v…]
+        #[arg(long, default_value = "", hide_default_value = true)]
+        selector: String,
+        /// At most this many
+        #[arg(long, value_parser = value_parser!(u64).range(1..))]
+        limit: Option<u64>,
+    },
+    /// Show everything known of a vigy
+    Inspect(Reference),
+    /// Show its last runs, newest first
+    Runs {
+        #[command(flatten)]
+        vigy: Reference,
+        /// At most this many
+        #[arg(long, default_value_t = 20, value_parser = value_parser!(u64).range(1..))]
+        limit: u64,
+    },
+    /// Show what it logged in its last runs, oldest first
+    Logs {
+        #[command(flatten)]
+        vigy: Reference,
+        /// Of this many runs
+        #[arg(long, default_value_t = 20, value_parser = value_parser!(u64).range(1..))]
+        limit: u64,
+    },
+    /// Tick it now, enabled or not
+    Tick(Reference),
+    /// Let it tick on its own
+    Enable(Reference),
+    /// Stop it from ticking on its own
+    Disable(Reference),
+    /// Remove it, with its kv store and its history
+    Delete(Reference),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Reference {
+    /// Its id, its name, or an unambiguous prefix
+    #[arg(value_name = "VIGY", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) vigy: String,
+}
+
+/// What both `run` and `register` take.
+#[derive(Debug, Args)]
+pub(crate) struct Program {
+    /// The program
+    file: PathBuf,
+    /// The vigy's name [default: the file's, or its directory's if that is `main`]
+    #[arg(long)]
+    name: Option<String>,
+    /// Milliseconds between ticks
+    #[arg(long, value_name = "MS", default_value = "1000", value_parser = interval)]
+    pub(crate) every: TickInterval,
+    /// Who carries out its actions: log, exec:COMMAND, http://…
+    #[arg(long, value_name = "HANDLER", default_value = "log")]
+    on_action: String,
+    /// What it may ask, as fs:PATH:r; repeatable
+    #[arg(long, value_name = "CAPABILITY", value_parser = capability)]
+    allow: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) program: Program,
+    /// Stop after this many ticks
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..), conflicts_with = "once")]
+    pub(crate) ticks: Option<u64>,
+    /// Stop after one tick
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Register {
+    #[command(flatten)]
+    program: Program,
+    /// A label; repeatable
+    #[arg(long, value_name = "K=V", value_parser = label)]
+    label: Vec<(String, String)>,
+    /// Do not let it tick on its own yet
+    #[arg(long)]
+    disabled: bool,
+}
+
+impl Program {
+    /// The declaration. Relative paths in capabilities are meant from here.
+    pub(crate) fn declaration(self) -> Result<RegisterVigy, Failure> {
+        let program = read(&self.file)?;
+        Ok(RegisterVigy {
+            name: self.name.unwrap_or_else(|| name_of(&self.file)),
+            program,
+            tick_interval_ms: self.every.as_millis(),
+            enabled: true,
+            labels: BTreeMap::new(),
+            on_action: Some(self.on_action),
+            allow: self.allow,
+            file: Some(self.file.display().to_string()),
+            language: None,
+        })
+    }
+}
+
+impl Register {
+    pub(crate) fn declaration(self) -> Result<RegisterVigy, Failure> {
+        let declaration = self.program.declaration()?;
+        Ok(RegisterVigy { labels: self.label.into_iter().collect(), enabled: !self.disabled, ..declaration })
+    }
+}
+
+/// The store that is meant.
+pub(crate) fn store(db: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    let home = || std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
+    let db = db.filter(|db| !db.as_os_str().is_empty()).or_else(|| Some(home()?.join(".local/share/vigy/vigy.redb")));
+    db.ok_or_else(|| Failure::new(Exit::Usage, "there is no home directory to keep the store in: name one with --db FILE"))
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    let shown = path.display();
+    let mut bytes = Vec::new();
+    // One byte more than a program can have shows that it is too long.
+    let most = Vigy::MAX_PROGRAM_BYTES as u64 + 1;
+    let read = File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
+    read.map_err(|error| Failure::new(Exit::Usage, format_args!("cannot read the program {shown}: {error}")))?;
+    String::from_utf8(bytes).map_err(|_| Failure::new(Exit::Usage, format_args!("the program {shown} is no UTF-8 text")))
+}
+
+fn name_of(file: &Path) -> String {
+    let stem = file.file_stem().unwrap_or_default();
+    let directory = std::path::absolute(file).ok().and_then(|file| Some(file.parent()?.file_name()?.to_owned()));
+    let name = directory.filter(|_| stem == "main").unwrap_or_else(|| stem.to_owned());
+    name.to_string_lossy().into_owned()
+}
+
+fn interval(text: &str) -> Result<TickInterval, String> {
+    let ms = text.parse().map_err(|_| "an interval is a whole number of milliseconds".to_owned())?;
+    TickInterval::from_millis(ms).map_err(|error| error.to_string())
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| "a label is KEY=VALUE".to_owned())?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn capability(text: &str) -> Result<String, String> {
+    let capability: Capability = text.parse().map_err(|error: vigy::InvalidCapability| error.to_string())?;
+    let base = std::env::current_dir().map_err(|error| error.to_string())?;
+    Ok(capability.absolute(&base).to_string())
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = match text.strip_prefix("localhost:") {
+        Some(port) => {
+            port.parse().map(|port| (Ipv4Addr::LOCALHOST, port).into()).map_err(|_| "a port is a number up to 65535".to_owned())?
+        }
+        None => text.parse().map_err(|_| "an address is ADDRESS:PORT, as 127.0.0.1:38821".to_owned())?,
+    };
+    if address.ip().is_loopback() {
+        return Ok(address);
+    }
+    Err("only loopback addresses can be bound, as 127.0.0.1:38821: the API has no authentication beyond this machine yet".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_name_comes_from_the_file() {
+        assert_eq!(name_of(Path::new("a/hello.tlisp")), "hello");
+        assert_eq!(name_of(Path::new("programs/hello-vigy/main.tlisp")), "hello-vigy");
+    }
+
+    #[test]
+    fn only_loopback_is_bound() {
+        assert!(loopback("127.0.0.1:38821").is_ok() && loopback("[::1]:0").is_ok() && loopback("localhost:1").is_ok());
+        assert!(loopback("0.0.0.0:38821").unwrap_err().contains("loopback"));
+        assert!(loopback("example.org:80").is_err());
+    }
+}

@@ -1,0 +1,71 @@
+//! The command line: one module per family of commands.
+
+mod args;
+mod commands;
+mod connect;
+mod failure;
+mod print;
+mod run;
+mod serve;
+mod tail;
+
+use std::process::ExitCode;
+
+use anstream::{stderr, stdout};
+use clap::{CommandFactory as _, Parser as _};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use args::{Arguments, Command};
+use failure::{Exit, Failure};
+
+pub(crate) fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    init_tracing(&arguments);
+    let json = arguments.json;
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::new(Exit::Failed, error).report(json, &mut stderr().lock()),
+    };
+    match runtime.block_on(dispatch(arguments)) {
+        Ok(exit) => exit.into(),
+        Err(failure) => failure.report(json, &mut stderr().lock()),
+    }
+}
+
+async fn dispatch(arguments: Arguments) -> Result<Exit, Failure> {
+    let Arguments { db, json, command, .. } = arguments;
+    let out = &mut stdout();
+    match command {
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "vigy", out);
+            Ok(Exit::Done)
+        }
+        Command::Run(run) => run::run(run, json, out).await,
+        Command::Serve { bind } => serve::serve(&args::store(db)?, bind, json, out).await,
+        Command::Tail { vigy } => tail::tail(&args::store(db)?, vigy.as_deref(), json, out).await,
+        Command::Register(register) => {
+            let declaration = register.declaration()?;
+            let connection = connect::connect(&args::store(db)?).await?;
+            connection.finish(commands::register(connection.service(), declaration, json, out).await).await
+        }
+        Command::Stored(command) => {
+            let connection = connect::connect(&args::store(db)?).await?;
+            connection.finish(commands::stored(connection.service(), command, json, out).await).await
+        }
+    }
+}
+
+/// Log lines go to stderr. `RUST_LOG` wins; else warnings, or more with `-v`; a daemon tells a little more than a command.
+fn init_tracing(arguments: &Arguments) {
+    let quiet = u8::from(matches!(arguments.command, Command::Serve { .. }));
+    let level = match arguments.verbose.saturating_add(quiet) {
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        2 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
+    let colour = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
+}

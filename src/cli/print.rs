@@ -1,0 +1,221 @@
+//! What people read. Everything that comes from a program or a name is printed without control characters.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+use serde_json::Value;
+use vigy::api::{Event, Inspection, ReconcileAction, Vigy, VigyRun};
+
+const DIM: Style = Style::new().dimmed();
+const BOLD: Style = Style::new().bold();
+const GREEN: Style = AnsiColor::Green.on_default();
+const RED: Style = AnsiColor::Red.on_default();
+const YELLOW: Style = AnsiColor::Yellow.on_default();
+
+/// The most characters of a value on one line: 200. `--json` has it whole.
+const VALUE_CHARS: usize = 200;
+
+/// Text that does nothing to a terminal.
+pub(crate) fn clean(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    text.chars().map(|c| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() }).collect()
+}
+
+fn value(value: &Value) -> String {
+    let text = value.to_string();
+    let cut: String = text.chars().take(VALUE_CHARS).collect();
+    if cut.len() < text.len() { format!("{}…", clean(&cut)) } else { clean(&cut).into_owned() }
+}
+
+const fn style_of(result: &str) -> Style {
+    match result.as_bytes() {
+        b"ok" | b"true" => GREEN,
+        b"failed" | b"error" => RED,
+        _ => YELLOW,
+    }
+}
+
+pub(crate) fn change(out: &mut impl Write, what: &str, vigy: &Vigy) -> io::Result<()> {
+    writeln!(out, "{GREEN}{what}{GREEN:#} {BOLD}{}{BOLD:#} {DIM}{}{DIM:#}", clean(&vigy.name), vigy.id)
+}
+
+pub(crate) fn vigies(out: &mut impl Write, vigies: &[Vigy]) -> io::Result<()> {
+    if vigies.is_empty() {
+        return writeln!(out, "no vigies registered: `vigy register FILE --name NAME` registers one");
+    }
+    let width = vigies.iter().map(|vigy| vigy.name.chars().count()).max().unwrap_or(0).max(4);
+    writeln!(out, "{DIM}{:width$}  {:16}  {:8}  {:>12}  {:>8}  LABELS{DIM:#}", "NAME", "ID", "STATE", "EVERY", "TICKS")?;
+    for vigy in vigies {
+        let (style, state) = match (vigy.enabled, vigy.failures) {
+            (false, _) => (DIM, "disabled"),
+            (true, 0) => (GREEN, "enabled"),
+            (true, _) => (RED, "failing"),
+        };
+        let every = format!("{} ms", vigy.tick_interval_ms);
+        let name = clean(&vigy.name);
+        let labels: Vec<_> = vigy.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let Vigy { id, ticks, .. } = vigy;
+        writeln!(
+            out,
+            "{BOLD}{name:width$}{BOLD:#}  {DIM}{id}{DIM:#}  {style}{state:8}{style:#}  {every:>12}  {ticks:>8}  {}",
+            clean(&labels.join(","))
+        )?;
+    }
+    Ok(())
+}
+
+pub(crate) fn inspection(out: &mut impl Write, inspection: &Inspection) -> io::Result<()> {
+    let Inspection { vigy, state, runs } = inspection;
+    let field = |out: &mut _, name: &str, text: &str| -> io::Result<()> {
+        let out: &mut dyn Write = out;
+        writeln!(out, "{DIM}{name:12}{DIM:#} {}", clean(text))
+    };
+    let mut out: &mut dyn Write = out;
+    field(&mut out, "name", &vigy.name)?;
+    field(&mut out, "id", &vigy.id)?;
+    field(&mut out, "enabled", if vigy.enabled { "yes" } else { "no" })?;
+    field(&mut out, "every", &format!("{} ms", vigy.tick_interval_ms))?;
+    field(&mut out, "ticks", &vigy.ticks.to_string())?;
+    field(&mut out, "last tick", vigy.last_tick_at.as_deref().unwrap_or("-"))?;
+    field(&mut out, "next tick", vigy.next_tick_at.as_deref().unwrap_or("-"))?;
+    field(&mut out, "revision", &format!("{}, of {}", vigy.revision, vigy.updated_at))?;
+    field(&mut out, "registered", &vigy.created_at)?;
+    field(&mut out, "actions to", &vigy.on_action)?;
+    for capability in &vigy.allow {
+        field(&mut out, "may ask", capability)?;
+    }
+    for (key, value) in &vigy.labels {
+        field(&mut out, "label", &format!("{key}={value}"))?;
+    }
+    for condition in &state.conditions {
+        let style = style_of(&condition.status);
+        let [name, reason, message] = [&condition.name, &condition.reason, &condition.message].map(|text| clean(text));
+        writeln!(out, "{DIM}condition   {DIM:#} {name} {style}{}{style:#} {reason} {message}", condition.status)?;
+    }
+    for (section, entries) in [("metric", &state.metrics), ("kv", &state.kv)] {
+        for (key, entry) in entries {
+            field(&mut out, section, &format!("{key} = {}", value(entry)))?;
+        }
+    }
+    for (section, parts) in [("desired", &state.desired), ("observed", &state.observed)] {
+        for (key, part) in parts.as_object().into_iter().flatten() {
+            field(&mut out, section, &format!("{key} = {}", value(part)))?;
+        }
+    }
+    if !runs.is_empty() {
+        writeln!(out, "\nlast runs, newest first:")?;
+    }
+    runs.iter().try_for_each(|one| run(&mut out, one))
+}
+
+/// A run: a header, its log lines, its actions, its error.
+pub(crate) fn run(out: &mut impl Write, run: &VigyRun) -> io::Result<()> {
+    let style = style_of(&run.result);
+    writeln!(
+        out,
+        "{BOLD}tick {}{BOLD:#}  {DIM}{}{DIM:#}  {style}{}{style:#}  {DIM}fuel {}{DIM:#}",
+        run.tick, run.started_at, run.result, run.fuel
+    )?;
+    for line in &run.logs {
+        let style = style_of(&line.level);
+        let style = if matches!(line.level.as_str(), "warn" | "error") { style } else { DIM };
+        writeln!(out, "  {style}{:8}{style:#} {}", line.level, clean(&line.message))?;
+    }
+    for event in &run.events {
+        writeln!(out, "  {DIM}event   {DIM:#} {} {}", clean(&event.kind), clean(&event.message))?;
+    }
+    for action in &run.actions {
+        action_line(out, action)?;
+    }
+    match &run.error {
+        Some(error) => writeln!(out, "  {RED}error   {RED:#} {}", clean(error)),
+        None => Ok(()),
+    }
+}
+
+fn action_line(out: &mut impl Write, action: &ReconcileAction) -> io::Result<()> {
+    let result = action.result.as_deref().unwrap_or("in flight");
+    let style = style_of(result);
+    write!(out, "  {:8} {style}{result}{style:#}", action.kind)?;
+    if !action.payload.is_null() {
+        write!(out, "  {}", value(&action.payload))?;
+    }
+    match &action.message {
+        Some(message) => writeln!(out, "  {DIM}{}{DIM:#}", clean(message)),
+        None => writeln!(out),
+    }
+}
+
+/// A log line and where it comes from.
+#[derive(Debug, Serialize)]
+pub(crate) struct Logged<'r> {
+    run: &'r str,
+    tick: u64,
+    started_at: &'r str,
+    level: &'r str,
+    message: &'r str,
+}
+
+impl<'r> Logged<'r> {
+    pub(crate) fn of(run: &'r VigyRun) -> impl Iterator<Item = Self> {
+        let logged = |line: &'r vigy::api::LogLine| Self {
+            run: &run.id,
+            tick: run.tick,
+            started_at: &run.started_at,
+            level: &line.level,
+            message: &line.message,
+        };
+        run.logs.iter().map(logged)
+    }
+}
+
+pub(crate) fn logged(out: &mut impl Write, line: &Logged<'_>) -> io::Result<()> {
+    let style = if matches!(line.level, "warn" | "error") { style_of(line.level) } else { DIM };
+    writeln!(out, "{DIM}{} tick {}{DIM:#} {style}{:5}{style:#} {}", line.started_at, line.tick, line.level, clean(line.message))
+}
+
+/// An event on one line. `name` is the name of the vigy that ran.
+pub(crate) fn event(out: &mut impl Write, event: &Event, name: &str) -> io::Result<()> {
+    let (what, vigy) = match event {
+        Event::Run(run) => return run_line(out, run, name),
+        Event::Missed { events } => return writeln!(out, "{YELLOW}missed{YELLOW:#} {events} events: this was read too slowly"),
+        Event::Registered(vigy) => ("registered", vigy),
+        Event::Updated(vigy) => ("updated", vigy),
+        Event::Enabled(vigy) => ("enabled", vigy),
+        Event::Disabled(vigy) => ("disabled", vigy),
+        Event::Deleted(vigy) => ("deleted", vigy),
+    };
+    writeln!(out, "{DIM}{}{DIM:#} {BOLD}{}{BOLD:#} {what}, every {} ms", vigy.updated_at, clean(&vigy.name), vigy.tick_interval_ms)
+}
+
+fn run_line(out: &mut impl Write, run: &VigyRun, name: &str) -> io::Result<()> {
+    let style = style_of(&run.result);
+    write!(out, "{DIM}{}{DIM:#} {BOLD}{}{BOLD:#} tick {} {style}{}{style:#}", run.started_at, clean(name), run.tick, run.result)?;
+    for action in &run.actions {
+        let result = action.result.as_deref().unwrap_or("in flight");
+        let style = style_of(result);
+        write!(out, "  {} {style}{result}{style:#}", action.kind)?;
+    }
+    if let Some(line) = run.logs.last() {
+        write!(out, "  {DIM}{}{DIM:#}", clean(&line.message))?;
+    }
+    match &run.error {
+        Some(error) => writeln!(out, "  {RED}{}{RED:#}", clean(error)),
+        None => writeln!(out),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_reaches_a_terminal_as_a_command() {
+        assert_eq!(clean("plain ü"), "plain ü");
+        assert_eq!(clean("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
+    }
+}

@@ -1,0 +1,53 @@
+//! Ticking a program in the foreground, with a store that is gone afterwards.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+use vigy::service::Service as _;
+use vigy::{Local, Platform, RuntimeHandle};
+
+use super::args::Run;
+use super::failure::{Exit, Failure};
+use super::print;
+
+/// How long Ctrl-C waits for the tick in flight.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+pub(crate) async fn run(run: Run, json: bool, out: &mut impl Write) -> Result<Exit, Failure> {
+    let every = Duration::from_millis(run.program.every.as_millis());
+    let most = if run.once { Some(1) } else { run.ticks };
+    let declaration = run.program.declaration()?;
+    let runtime = RuntimeHandle::builder().effects(Arc::new(Platform::default())).scheduling(false).in_memory().await?;
+    let service = Local::new(runtime.clone());
+    let (vigy, _) = service.register(declaration).await?;
+
+    let ticking = async {
+        let mut grid = tokio::time::interval(every);
+        grid.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut exit = Exit::Done;
+        let mut ticks = 0;
+        while most.is_none_or(|most| ticks < most) {
+            grid.tick().await;
+            let run = service.tick(&vigy.id).await?;
+            if json {
+                writeln!(out, "{}", serde_json::to_string(&run)?)?;
+            } else {
+                print::run(out, &run)?;
+            }
+            out.flush()?;
+            if run.result == "failed" {
+                exit = Exit::Failed;
+            }
+            ticks += 1;
+        }
+        Ok(exit)
+    };
+    let exit = tokio::select! {
+        exit = ticking => exit,
+        _ = tokio::signal::ctrl_c() => Ok(Exit::Done),
+    };
+    runtime.shutdown(DEADLINE).await;
+    exit
+}
