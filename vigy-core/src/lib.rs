@@ -1,6 +1,7 @@
 //! The tick.
 #![no_std]
 #![forbid(unsafe_code)]
+#![allow(clippy::result_large_err, clippy::large_enum_variant, reason = "errors with a message, and no allocator to box them with")]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
@@ -12,6 +13,8 @@ mod host;
 mod id;
 mod keys;
 mod limits;
+#[cfg(feature = "lisp")]
+pub mod lisp;
 mod memory;
 mod ports;
 pub mod record;
@@ -20,6 +23,8 @@ pub mod sim;
 mod tick;
 mod time;
 mod values;
+#[cfg(feature = "lisp")]
+mod verbs;
 #[cfg(feature = "alloc")]
 mod vigy;
 
