@@ -7,12 +7,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot, watch};
-use vigy_core::lisp::{Imports, Lisp, VERB_FUNCTIONS, words_needed};
+use vigy_core::lisp::{Imports, Lisp, compile, words_needed};
 use vigy_core::{
     Ask, AskError, AsyncClock, AsyncEffects, AsyncStorage, Batch, Checkpoint, Host, Outcome, ReconcileAction, RunKey, Settlement, Spec,
     Timestamp, Unsettled, Vigy, VigyId, backoff_ms,
 };
-use vigy_lisp::{CompileError, CompileOptions, Image, compile};
+use vigy_lisp::{CompileError, Image};
 
 use crate::runtime::Shared;
 use crate::store::{Committed, outcomes_row, read, settle};
@@ -43,8 +43,7 @@ impl Loaded {
     /// # Errors
     /// The compiler's.
     pub(crate) fn compile(program: &str, effects: &dyn HostEffects) -> Result<Self, CompileError> {
-        let hosts = [&VERB_FUNCTIONS[..], effects.operations()];
-        let image = compile(program, &CompileOptions { hosts: &hosts, ..CompileOptions::default() })?;
+        let image = compile(program, effects.operations())?;
         let imports = Imports::of(image.program()).map_err(|error| CompileError::limit(&error.to_string()))?;
         let hash = image.hash();
         Ok(Self { image, imports, hash })

@@ -64,6 +64,16 @@ pub fn words_needed(program: Program<'_>, limits: &Limits) -> usize {
     program.words_needed(&budget(limits))
 }
 
+/// Compiles a program that may use the verbs, and the given operations of its host.
+///
+/// # Errors
+/// The compiler's, with the place.
+#[cfg(feature = "compiler")]
+pub fn compile(source: &str, operations: &[HostFn]) -> Result<vigy_lisp::Image, vigy_lisp::CompileError> {
+    let hosts = [&VERB_FUNCTIONS[..], operations];
+    vigy_lisp::compile(source, &vigy_lisp::CompileOptions { hosts: &hosts, ..Default::default() })
+}
+
 fn budget(limits: &Limits) -> Budget {
     Budget {
         fuel: limits.fuel,
