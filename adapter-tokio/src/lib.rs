@@ -2,8 +2,11 @@
 
 mod effects;
 mod error;
-mod view;
+mod keeper;
 mod runtime;
+mod space;
+mod store;
+mod view;
 
 pub use effects::{HostEffects, LogEffects};
 pub use error::{OpenError, RegisterError, StoreError, VigyError};

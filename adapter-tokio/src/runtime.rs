@@ -1,53 +1,349 @@
-//! SKELETON: the API that is being implemented.
-use std::{path::Path, sync::Arc, time::Duration};
-use tokio::sync::broadcast;
-use vigy_core::{Selector, Vigy, VigyId};
-use crate::*;
+//! The runtime that an application holds.
 
-/// Settings of a runtime.
-pub struct Builder;
-impl Builder {
-    /// Who answers questions and carries out actions. Default [`LogEffects`].
-    pub fn effects(self, _effects: Arc<dyn HostEffects>) -> Self { todo!() }
-    /// How long to wait for a store that another process has. Default: not at all.
-    pub fn lock_wait(self, _wait: Duration) -> Self { todo!() }
-    /// Whether registered vigies tick on their own (default) or only by tick_now (what a short command wants).
-    pub fn scheduling(self, _on: bool) -> Self { todo!() }
-    /// Opens the store at path, creating it (and its directories) when absent.
-    pub async fn open(self, _path: impl AsRef<Path>) -> Result<RuntimeHandle, OpenError> { todo!() }
-    /// A store in memory, gone with the runtime.
-    pub async fn in_memory(self) -> Result<RuntimeHandle, OpenError> { todo!() }
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use vigy_core::{Incarnation, Selector, Vigy, VigyId};
+
+use crate::keeper::{Keeper, Loaded, Message, now};
+use crate::space::Spaces;
+use crate::store::{NewVigy, Registration, Retention, Store, delete, id_of, read, register, set_enabled};
+use crate::view::{Event, Registered, Run, State};
+use crate::{HostEffects, LogEffects, OpenError, RegisterError, VigyError};
+
+/// Events that a slow subscriber may be behind before it loses some (and is told so): 1,024.
+const EVENTS: usize = 1024;
+
+/// Vigies that tick at the same time unless told otherwise: 256.
+const TICKS_AT_ONCE: usize = 256;
+
+/// Settings of a runtime, made by [`RuntimeHandle::builder`].
+#[must_use]
+pub struct Builder {
+    effects: Arc<dyn HostEffects>,
+    lock_wait: Duration,
+    scheduling: bool,
+    ticks_at_once: usize,
 }
-/// The runtime. Cheap to clone.
+
+impl Builder {
+    /// Who answers questions and carries out actions. Default: [`LogEffects`].
+    pub fn effects(mut self, effects: Arc<dyn HostEffects>) -> Self {
+        self.effects = effects;
+        self
+    }
+
+    /// How long to wait for a store that another process has. Default: not at all.
+    pub const fn lock_wait(mut self, wait: Duration) -> Self {
+        self.lock_wait = wait;
+        self
+    }
+
+    /// Whether vigies tick on their own (default), or only by [`RuntimeHandle::tick_now`]: what a short command wants.
+    pub const fn scheduling(mut self, on: bool) -> Self {
+        self.scheduling = on;
+        self
+    }
+
+    /// How many vigies tick at the same time; the others wait. Each takes the memory of its limits. Default: 256.
+    pub fn ticks_at_once(mut self, count: usize) -> Self {
+        self.ticks_at_once = count.max(1);
+        self
+    }
+
+    /// Opens the store at `path`, creating it and its directories when absent, and lets its vigies tick.
+    ///
+    /// # Errors
+    /// [`OpenError`]; then the file is as it was.
+    pub async fn open(self, path: &Path) -> Result<RuntimeHandle, OpenError> {
+        let store = Store::open(path, self.lock_wait).await?;
+        self.start(store).await
+    }
+
+    /// A runtime whose store is in memory and gone with it.
+    ///
+    /// # Errors
+    /// [`OpenError`], when there is no memory for it.
+    pub async fn in_memory(self) -> Result<RuntimeHandle, OpenError> {
+        let store = Store::in_memory().await?;
+        self.start(store).await
+    }
+
+    async fn start(self, store: Store) -> Result<RuntimeHandle, OpenError> {
+        let shared = Arc::new(Shared {
+            store,
+            effects: self.effects,
+            spaces: Spaces::new(self.ticks_at_once),
+            events: broadcast::Sender::new(EVENTS),
+            retention: Retention::default(),
+            scheduling: self.scheduling,
+        });
+        let runtime = RuntimeHandle { shared, keepers: Arc::default(), stop: watch::Sender::new(false) };
+        if self.scheduling {
+            let enabled = runtime.shared.store.read(|snapshot| read::enabled(snapshot)).await?;
+            for id in enabled {
+                runtime.wake(id).await.map_err(|error| crate::StoreError(error.to_string()))?;
+            }
+        }
+        Ok(runtime)
+    }
+}
+
+/// What the runtime and its keepers share.
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) effects: Arc<dyn HostEffects>,
+    pub(crate) spaces: Spaces,
+    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) retention: Retention,
+    pub(crate) scheduling: bool,
+}
+
+impl Shared {
+    fn tell(&self, event: Event) {
+        // Nobody may listen.
+        let _ = self.events.send(event);
+    }
+}
+
+/// A keeper's mailbox and task.
+struct Kept {
+    mailbox: mpsc::UnboundedSender<Message>,
+    task: JoinHandle<()>,
+    /// Version of the newest row it was told of.
+    version: u64,
+}
+
+/// Vigies that tick for as long as the application runs. Cheap to clone; all clones are one runtime.
+///
+/// Its methods do what they say durably: when one returns, a crash cannot undo it.
 #[derive(Clone)]
-pub struct RuntimeHandle;
+pub struct RuntimeHandle {
+    shared: Arc<Shared>,
+    keepers: Arc<Mutex<HashMap<VigyId, Kept>>>,
+    stop: watch::Sender<bool>,
+}
+
 impl RuntimeHandle {
-    /// builder
-    pub fn builder() -> Builder { Builder }
-    /// open with defaults
-    pub async fn open(_path: impl AsRef<Path>) -> Result<Self, OpenError> { todo!() }
-    /// Registers, or updates the vigy of that name; identical declaration changes nothing. Keeps id, kv, history, created_at, enabled state (on update `vigy.enabled` is ignored).
-    pub async fn register_or_update(&self, _vigy: Vigy) -> Result<Registered, RegisterError> { todo!() }
-    /// exact id, exact name, or unambiguous prefix of an id or a name
-    pub async fn resolve(&self, _reference: &str) -> Result<VigyId, VigyError> { todo!() }
-    /// get
-    pub async fn get(&self, _id: VigyId) -> Result<Registered, VigyError> { todo!() }
-    /// ordered by name
-    pub async fn list(&self, _selector: &Selector) -> Result<Vec<Registered>, VigyError> { todo!() }
-    /// enable
-    pub async fn enable(&self, _id: VigyId) -> Result<Registered, VigyError> { todo!() }
-    /// disable
-    pub async fn disable(&self, _id: VigyId) -> Result<Registered, VigyError> { todo!() }
-    /// delete
-    pub async fn delete(&self, _id: VigyId) -> Result<(), VigyError> { todo!() }
-    /// Ticks now (after a tick in flight), enabled or not; waits until every action has its outcome.
-    pub async fn tick_now(&self, _id: VigyId) -> Result<Run, VigyError> { todo!() }
-    /// newest first
-    pub async fn recent_runs(&self, _id: VigyId, _limit: usize) -> Result<Vec<Run>, VigyError> { todo!() }
-    /// state
-    pub async fn state(&self, _id: VigyId) -> Result<State, VigyError> { todo!() }
-    /// events of this process from now on
-    pub fn subscribe(&self) -> broadcast::Receiver<Event> { todo!() }
-    /// Ends the ticks in flight, settles what can be settled within deadline, closes the store.
-    pub async fn shutdown(&self, _deadline: Duration) { todo!() }
+    /// Opens the store at `path` with the default settings.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::builder().open(path).await
+    }
+
+    /// Settings, to be changed before opening.
+    pub fn builder() -> Builder {
+        Builder {
+            effects: Arc::new(LogEffects),
+            lock_wait: Duration::ZERO,
+            scheduling: true,
+            ticks_at_once: TICKS_AT_ONCE,
+        }
+    }
+
+    /// Registers a vigy, or changes the one of that name: then id, kv, history, `created_at` and the enabled state stay, and the
+    /// revision goes up. An identical declaration changes nothing. A new vigy that is enabled ticks at once.
+    ///
+    /// # Errors
+    /// [`RegisterError`]; then nothing was stored.
+    pub async fn register_or_update(&self, vigy: Vigy) -> Result<Registered, RegisterError> {
+        let loaded = Loaded::compile(&vigy.program, &*self.shared.effects).map_err(RegisterError::Program)?;
+        let operations: Vec<&str> = vigy_core::lisp::operations(loaded.image.program()).collect();
+        self.shared.effects.check(&vigy, &operations).map_err(RegisterError::Refused)?;
+        let id = id_of(vigy.name.as_str());
+        let mut incarnation = [0; 8];
+        getrandom::fill(&mut incarnation).map_err(|error| RegisterError::Refused(format!("the system gives no randomness: {error}")))?;
+        let new = NewVigy { id, incarnation: Incarnation(u64::from_le_bytes(incarnation)), now: now() };
+        let registration = self.shared.store.write(move |transaction| register(transaction, vigy, &new)).await?;
+        let (row, event): (_, Option<fn(Registered) -> Event>) = match registration {
+            Registration::New(row) => (row, Some(Event::Registered)),
+            Registration::Updated(row) => (row, Some(Event::Updated)),
+            Registration::Unchanged(row) => (row, None),
+            Registration::Collision(other) => return Err(RegisterError::Collision(other)),
+        };
+        let version = row.version;
+        let checkpoint = self.shared.store.read(move |snapshot| read::checkpoint(snapshot, id)).await?;
+        let registered = read::registered(id, row, checkpoint);
+        if let Some(event) = event {
+            self.changed(&registered, version);
+            self.shared.tell(event(registered.clone()));
+        }
+        Ok(registered)
+    }
+
+    /// Whom a reference means: an id, a name, or the only vigy whose id or name begins with it.
+    ///
+    /// # Errors
+    /// [`VigyError::NotFound`], [`VigyError::Ambiguous`].
+    pub async fn resolve(&self, reference: &str) -> Result<VigyId, VigyError> {
+        let reference = reference.to_owned();
+        self.shared.store.read(move |snapshot| read::resolve(snapshot, &reference)).await?
+    }
+
+    /// A vigy as it stands.
+    ///
+    /// # Errors
+    /// [`VigyError::NotFound`].
+    pub async fn get(&self, id: VigyId) -> Result<Registered, VigyError> {
+        let found = self.shared.store.read(move |snapshot| read::get(snapshot, id)).await?;
+        found.ok_or_else(|| VigyError::NotFound(id.to_string()))
+    }
+
+    /// The vigies that a selector means, by name.
+    ///
+    /// # Errors
+    /// [`VigyError::Store`].
+    pub async fn list(&self, selector: &Selector) -> Result<Vec<Registered>, VigyError> {
+        let selector = selector.clone();
+        Ok(self.shared.store.read(move |snapshot| read::list(snapshot, &selector)).await?)
+    }
+
+    /// Lets a vigy tick on its own again, at its next deadline.
+    ///
+    /// # Errors
+    /// [`VigyError::NotFound`].
+    pub async fn enable(&self, id: VigyId) -> Result<Registered, VigyError> {
+        self.set_enabled(id, true).await
+    }
+
+    /// Stops a vigy from ticking on its own. A tick in flight ends as it would have.
+    ///
+    /// # Errors
+    /// [`VigyError::NotFound`].
+    pub async fn disable(&self, id: VigyId) -> Result<Registered, VigyError> {
+        self.set_enabled(id, false).await
+    }
+
+    async fn set_enabled(&self, id: VigyId, enabled: bool) -> Result<Registered, VigyError> {
+        let found = self.shared.store.write(move |transaction| set_enabled(transaction, id, enabled)).await?;
+        let (row, changed) = found.ok_or_else(|| VigyError::NotFound(id.to_string()))?;
+        let version = row.version;
+        let checkpoint = self.shared.store.read(move |snapshot| read::checkpoint(snapshot, id)).await?;
+        let registered = read::registered(id, row, checkpoint);
+        if changed {
+            self.changed(&registered, version);
+            self.shared.tell(if enabled { Event::Enabled } else { Event::Disabled }(registered.clone()));
+        }
+        Ok(registered)
+    }
+
+    /// Removes a vigy with its kv, history and state. A tick in flight is given up.
+    ///
+    /// # Errors
+    /// [`VigyError::NotFound`].
+    pub async fn delete(&self, id: VigyId) -> Result<(), VigyError> {
+        let registered = self.get(id).await?;
+        let found = self.shared.store.write(move |transaction| delete(transaction, id)).await?;
+        if let Some(kept) = self.keepers().remove(&id) {
+            kept.task.abort();
+        }
+        found.ok_or_else(|| VigyError::NotFound(id.to_string()))?;
+        self.shared.tell(Event::Deleted(registered));
+        Ok(())
+    }
+
+    /// Ticks a vigy now, enabled or not, after the tick in flight if there is one, and returns when every action has its outcome.
+    ///
+    /// # Errors
+    /// [`VigyError`]. A run that failed is not an error: its [`Run::result`] says so.
+    pub async fn tick_now(&self, id: VigyId) -> Result<Run, VigyError> {
+        let (reply, run) = oneshot::channel();
+        let mailbox = self.wake(id).await?;
+        mailbox.send(Message::Tick(reply)).map_err(|_| VigyError::ShuttingDown)?;
+        run.await.map_err(|_| VigyError::ShuttingDown)?
+    }
+
+    /// The newest runs of a vigy, newest first.
+    ///
+    /// # Errors
+    /// [`VigyError::NotFound`].
+    pub async fn recent_runs(&self, id: VigyId, limit: usize) -> Result<Vec<Run>, VigyError> {
+        self.get(id).await?;
+        Ok(self.shared.store.read(move |snapshot| read::runs(snapshot, id, limit)).await?)
+    }
+
+    /// What is known of a vigy's work: kv, desired and observed state, conditions, metrics, pending actions.
+    ///
+    /// # Errors
+    /// [`VigyError::NotFound`].
+    pub async fn state(&self, id: VigyId) -> Result<State, VigyError> {
+        self.get(id).await?;
+        Ok(self.shared.store.read(move |snapshot| read::state(snapshot, id, now())).await?)
+    }
+
+    /// What happens from now on. A subscriber that is more than 1,024 events behind loses the oldest, and is told how many.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.shared.events.subscribe()
+    }
+
+    /// Ends the ticks in flight, waiting for their outcomes until `deadline` has passed, and closes the store. What could not be
+    /// settled is carried out, under its old keys, when the store is opened next.
+    pub async fn shutdown(&self, deadline: Duration) {
+        self.stop.send_replace(true);
+        let kept: Vec<_> = self.keepers().drain().map(|(_, kept)| kept.task).collect();
+        let aborts: Vec<_> = kept.iter().map(JoinHandle::abort_handle).collect();
+        let all = async {
+            for task in kept {
+                // A keeper that panicked has ended, too.
+                let _ = task.await;
+            }
+        };
+        if tokio::time::timeout(deadline, all).await.is_err() {
+            aborts.iter().for_each(tokio::task::AbortHandle::abort);
+        }
+        self.shared.store.close().await;
+    }
+
+    fn keepers(&self) -> std::sync::MutexGuard<'_, HashMap<VigyId, Kept>> {
+        // The map is whole whoever panicked.
+        self.keepers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The mailbox of a vigy's keeper, who is woken if there is none yet.
+    async fn wake(&self, id: VigyId) -> Result<mpsc::UnboundedSender<Message>, VigyError> {
+        if let Some(kept) = self.keepers().get(&id) {
+            return Ok(kept.mailbox.clone());
+        }
+        let registered = self.get(id).await?;
+        if *self.stop.borrow() {
+            return Err(VigyError::ShuttingDown);
+        }
+        Ok(self.keep(registered, 0))
+    }
+
+    /// Tells a vigy's keeper of a changed row.
+    fn changed(&self, registered: &Registered, version: u64) {
+        let mut keepers = self.keepers();
+        match keepers.get_mut(&registered.id) {
+            // Two changes may arrive in the other order than they were made.
+            Some(kept) if kept.version < version => {
+                kept.version = version;
+                // A keeper without a mailbox has stopped with the runtime.
+                let _ = kept.mailbox.send(Message::Changed(Box::new(registered.clone())));
+            }
+            Some(_) => {}
+            None if self.shared.scheduling && !*self.stop.borrow() => {
+                drop(keepers);
+                self.keep(registered.clone(), version);
+            }
+            None => {}
+        }
+    }
+
+    fn keep(&self, registered: Registered, version: u64) -> mpsc::UnboundedSender<Message> {
+        let mut keepers = self.keepers();
+        let kept = keepers.entry(registered.id).or_insert_with(|| {
+            let (mailbox, messages) = mpsc::unbounded_channel();
+            let keeper = Keeper::new(self.shared.clone(), messages, self.stop.subscribe(), registered);
+            Kept { mailbox, task: tokio::spawn(keeper.run()), version }
+        });
+        kept.mailbox.clone()
+    }
 }

@@ -70,6 +70,13 @@ pub struct LogLine {
     pub message: String,
 }
 
+impl LogLine {
+    /// Adds printed text to the lines, each of its lines as one.
+    pub(crate) fn append_output(lines: &mut Vec<Self>, text: &str) {
+        lines.extend(text.lines().map(|line| Self { level: Level::Info, message: line.to_owned() }));
+    }
+}
+
 /// An event a program told.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RunEvent {

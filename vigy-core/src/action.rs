@@ -122,6 +122,12 @@ pub enum ResultStatus {
 }
 
 impl ResultStatus {
+    /// The status of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Ok, Self::Failed, Self::Skipped].into_iter().find(|status| status.name() == name)
+    }
+
     /// The status's name: lower case.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -169,7 +175,7 @@ impl Outcome {
 }
 
 /// One line of a settlement: the outcome of the action at `index`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Settled<'a> {
     /// The action's place in its run's queue.
     pub index: u16,
@@ -181,12 +187,51 @@ pub struct Settled<'a> {
     pub message: &'a str,
 }
 
+/// Settlements are data, so that a program reads them as they are stored: the list of a map
+/// `{:index 0 :kind :push :result :ok :message ""}` per action. These are the tags of `vigy_lisp::Data`.
+mod tag {
+    pub(super) const INT: u8 = 2;
+    pub(super) const STRING: u8 = 4;
+    pub(super) const KEYWORD: u8 = 6;
+    pub(super) const LIST: u8 = 7;
+    pub(super) const MAP: u8 = 8;
+}
+
+type Keyword<'a> = (u8, &'a str);
+
+/// A line as postcard sees it: tag and length of the map, then its four entries.
+type Line<'a> = (u8, u8, (Keyword<'a>, (u8, i64)), (Keyword<'a>, Keyword<'a>), (Keyword<'a>, Keyword<'a>), (Keyword<'a>, (u8, &'a str)));
+
+/// Bytes before the first line.
+pub(crate) const SETTLEMENT_HEAD: usize = 4;
+
+/// Writes the head of a settlement of `count` lines and says how many bytes it has, nothing when they do not fit.
+pub(crate) fn write_head(count: u16, into: &mut [u8]) -> Option<usize> {
+    postcard::to_slice(&(tag::LIST, count), into).ok().map(|bytes| bytes.len())
+}
+
+/// Writes a line and says how many bytes it has, nothing when they do not fit.
+pub(crate) fn write_line(line: &Settled<'_>, into: &mut [u8]) -> Option<usize> {
+    let keyword = |name| (tag::KEYWORD, name);
+    let line: Line<'_> = (
+        tag::MAP,
+        4,
+        (keyword("index"), (tag::INT, i64::from(line.index))),
+        (keyword("kind"), keyword(line.kind.name())),
+        (keyword("result"), keyword(line.status.name())),
+        (keyword("message"), (tag::STRING, line.message)),
+    );
+    postcard::to_slice(&line, into).ok().map(|bytes| bytes.len())
+}
+
 /// The lines of a settlement, from the bytes a [`crate::Settlement`] holds. Ends at the first line that does not decode.
 pub fn settled(bytes: &[u8]) -> impl Iterator<Item = Settled<'_>> {
-    let mut rest = bytes;
+    let mut rest = postcard::take_from_bytes::<(u8, u16)>(bytes).map_or(&[][..], |(_, rest)| rest);
     core::iter::from_fn(move || {
-        let (line, after) = postcard::take_from_bytes(rest).ok()?;
+        let (line, after) = postcard::take_from_bytes::<Line<'_>>(rest).ok()?;
         rest = after;
-        Some(line)
+        let (_, _, (_, (_, index)), (_, (_, kind)), (_, (_, result)), (_, (_, message))) = line;
+        let index = u16::try_from(index).ok()?;
+        Some(Settled { index, kind: kind.parse().ok()?, status: ResultStatus::parse(result)?, message })
     })
 }

@@ -20,25 +20,17 @@ pub const RESERVED_PREFIX: &str = "__";
 pub const LAST_OUTCOMES: &str = "__sys::last_outcomes";
 
 /// Why a verb did not do what it was told.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum VerbError {
     /// The program made a mistake that it can catch.
     Raise {
         /// The error's tag.
         tag: &'static str,
         /// What to do better.
-        message: Message,
+        message: &'static str,
     },
     /// The tick is over: a limit is used up.
     Exhausted(Resource),
-}
-
-impl VerbError {
-    /// A mistake that the program can catch.
-    #[must_use]
-    pub fn raise(tag: &'static str, message: fmt::Arguments<'_>) -> Self {
-        Self::Raise { tag, message: crate::format(message) }
-    }
 }
 
 impl From<Resource> for VerbError {
@@ -503,13 +495,13 @@ fn key_of(entry: Option<Entry<'_>>) -> &str {
 }
 
 fn check_key(key: &str) -> Result<(), VerbError> {
-    let problem = match key {
-        "" => "it is empty",
-        _ if key.len() > KEY_BYTES => "it is longer than 256 bytes",
-        _ if key.chars().any(char::is_control) => "it has control characters",
+    let message = match key {
+        "" => "a kv key cannot be empty",
+        _ if key.len() > KEY_BYTES => "a kv key has at most 256 bytes",
+        _ if key.chars().any(char::is_control) => "a kv key has no control characters",
         _ => return Ok(()),
     };
-    Err(VerbError::raise("bad-key", format_args!("this cannot be a kv key: {problem}")))
+    Err(VerbError::Raise { tag: "bad-key", message })
 }
 
 /// The longest prefix of `text` of at most `limit` bytes.

@@ -1,6 +1,84 @@
-//! The tick.
+//! The tick: *on a timer, look at some state, decide, act, repeat*, as a state machine that does no I/O.
+//!
+//! A **vigy** is a pure function of what it is told. Whatever is not computation comes in or goes out through one door, as data, and
+//! is written down in the canonical [record]. So every run can be evaluated again from its record, what was not granted cannot be
+//! reached, and the whole runtime is tested in virtual time.
+//!
+//! # A complete host
+//!
+//! A clock, a store and effects are all that a host provides; [`Host::tick`] does the rest. No adapter, no async runtime:
+//!
+//! ```
+//! use vigy_core::sim::MemoryStorage;
+//! use vigy_core::{
+//!     lisp, Ask, AskError, Checkpoint, Clock, Effects, Host, Incarnation, Limits, Outcome, ReconcileAction, Spec, TickBuffers,
+//!     TickInterval, Timestamp,
+//! };
+//!
+//! struct Fridge {
+//!     time: Timestamp,
+//!     pushes: u32,
+//! }
+//!
+//! impl Clock for Fridge {
+//!     fn now(&mut self) -> Timestamp { self.time }
+//!     fn sleep_until(&mut self, until: Timestamp) { self.time = until }
+//! }
+//!
+//! impl Effects for Fridge {
+//!     fn ask(&mut self, ask: &Ask<'_>, _into: &mut [u8]) -> Result<usize, AskError> {
+//!         Err(AskError::new("denied", format_args!("there is no {}", ask.operation)))
+//!     }
+//!     fn act(&mut self, _action: &ReconcileAction<'_>) -> Outcome {
+//!         self.pushes += 1;
+//!         Outcome::ok()
+//!     }
+//! }
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!
+//! let program = lisp::compile("(if (< (vigy-incr \"ticks\") 3) (vigy-push \"cool down\") (vigy-noop))", &[])?;
+//! let imports = lisp::Imports::of(program.program())?;
+//! let limits = Limits::default();
+//! let spec = Spec { program: program.hash(), interval: TickInterval::from_millis(500)?, limits };
+//! let mut checkpoint = Checkpoint::new(Incarnation(1), Timestamp(0));
+//! let fridge = || Fridge { time: Timestamp(0), pushes: 0 };
+//! let mut host = Host { clock: fridge(), storage: MemoryStorage::default(), effects: fridge() };
+//! let (mut buffers, mut words) = (TickBuffers::for_limits(&limits), vec![0; lisp::words_needed(program.program(), &limits)]);
+//! for _ in 0..5 {
+//!     let mut evaluation = lisp::Lisp::new(program.program(), &imports, &limits, &mut words)?;
+//!     host.tick(&spec, &mut checkpoint, buffers.memory(), &mut evaluation)?;
+//!     host.clock.sleep_until(checkpoint.due);
+//! }
+//! assert_eq!((host.effects.pushes, host.clock.time), (2, Timestamp(2500)));
+//! # Ok(()) }
+//! ```
+//!
+//! # Layers, from the outside in
+//!
+//! - [`Host`]: the two drivers, one that blocks and one that awaits. Each is a short loop.
+//! - [`Clock`], [`Storage`], [`Effects`]: the ports. Their docs are lists of MUSTs.
+//! - [`Tick`]: the state machine. Everything that happens in a tick, and in which order, is in [`Tick::next`].
+//! - [`Door`]: the verbs of an evaluation, each an entry in the [record].
+//! - [`Evaluator`]: who evaluates. [`lisp::Lisp`] does, and so does a closure.
+//!
+//! # What is promised
+//!
+//! - A batch (record, kv writes, actions, next deadline) is committed atomically, before any of its actions is carried out.
+//! - Actions are delivered **at least once, always under the same key**. What lives in the store's own batch is exactly-once.
+//! - The next tick begins only when every action of the last one has an outcome.
+//! - Between wake and batch nothing is allocated: memory is the caller's ([`TickMemory`]), and every limit has a name ([`Limits`]).
+//!
+//! # Features
+//!
+//! | feature | brings | needs |
+//! |---|---|---|
+//! | `alloc` (default) | [`Vigy`], labels, [`TickBuffers`] | an allocator |
+//! | `lisp` (default) | the lisp machine as an evaluator, the verbs | |
+//! | `compiler` | programs from text | `alloc` |
+//! | `sim` | simulated hosts and fault injectors, for tests | `alloc` |
 #![no_std]
 #![forbid(unsafe_code)]
+#![allow(clippy::result_large_err, clippy::large_enum_variant, reason = "errors with a message, and no allocator to box them with")]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
@@ -12,6 +90,8 @@ mod host;
 mod id;
 mod keys;
 mod limits;
+#[cfg(feature = "lisp")]
+pub mod lisp;
 mod memory;
 mod ports;
 pub mod record;
@@ -20,6 +100,8 @@ pub mod sim;
 mod tick;
 mod time;
 mod values;
+#[cfg(feature = "lisp")]
+mod verbs;
 #[cfg(feature = "alloc")]
 mod vigy;
 

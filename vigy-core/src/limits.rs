@@ -13,6 +13,8 @@ pub struct Limits {
     pub heap_bytes: u32,
     /// Nested calls that are not tail calls. Default 10,000.
     pub depth: u32,
+    /// Bytes of the registers of nested calls. Default 1 MiB.
+    pub stack_bytes: u32,
     /// Bytes printed by `display` and friends. Default 64 KiB.
     pub output_bytes: u32,
     /// Actions queued. Default 256; at most 65,535.
@@ -33,6 +35,7 @@ impl Default for Limits {
             fuel: 10_000_000,
             heap_bytes: 4 << 20,
             depth: 10_000,
+            stack_bytes: 1 << 20,
             output_bytes: 64 << 10,
             actions: 256,
             log_lines: 256,

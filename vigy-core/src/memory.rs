@@ -9,7 +9,7 @@ pub(crate) const END_RESERVE: usize = 512;
 /// Bytes of the header before each value in [`TickMemory::values`]: hash and length.
 pub(crate) const VALUE_HEADER: usize = 36;
 /// Bytes that one outcome needs at least, its message cut away.
-pub(crate) const OUTCOME_MIN: usize = 8;
+pub(crate) const OUTCOME_MIN: usize = 64;
 
 /// Where one tick keeps what it builds. One such memory serves any number of vigies, one tick at a time.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ pub(crate) const fn sizes(limits: &Limits) -> [(&'static str, usize); 5] {
     [
         ("record", limits.record_bytes as usize + END_RESERVE),
         ("values", limits.value_bytes as usize),
-        ("outcomes", actions * OUTCOME_MIN),
+        ("outcomes", crate::action::SETTLEMENT_HEAD + actions * OUTCOME_MIN),
         ("actions", actions),
         ("keys", limits.kv_keys as usize * 2),
     ]

@@ -24,6 +24,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::action::{write_head, write_line};
 use crate::door::{Wanted, cut};
 use crate::memory::{MemoryTooSmall, OUTCOME_MIN, TickMemory};
 use crate::record::{DamagedRecord, Entry, Header, Record, Verdict};
@@ -153,7 +154,9 @@ impl<'m> Tick<'m> {
     pub fn resume(spec: &Spec, checkpoint: &Checkpoint, record: &[u8], memory: TickMemory<'m>) -> Result<Self, ResumeError> {
         let parsed = Record::parse(record)?;
         let open = |_, memory| Door::restore(&parsed, record, memory);
-        Ok(Self::over(*parsed.header(), spec, *checkpoint, memory, Phase::Act, open)?)
+        let mut tick = Self::over(*parsed.header(), spec, *checkpoint, memory, Phase::Act, open)?;
+        tick.start_outcomes();
+        Ok(tick)
     }
 
     fn over(
@@ -244,11 +247,9 @@ impl<'m> Tick<'m> {
 
     /// The action of the last [`Need::Act`] has this outcome.
     pub fn acted(&mut self, outcome: &Outcome) {
-        if self.phase == Phase::Act {
-            if let Some(action) = self.door.action(self.settled) {
-                let kind = action.kind;
-                self.note(kind, outcome.status, &outcome.message);
-            }
+        let action = self.door.action(self.settled).filter(|_| self.phase == Phase::Act);
+        if let Some(kind) = action.map(|action| action.kind) {
+            self.note(kind, outcome.status, &outcome.message);
         }
     }
 
@@ -284,14 +285,20 @@ impl<'m> Tick<'m> {
         self.checkpoint =
             Checkpoint { incarnation: before.incarnation, ticks: header.tick, last: Some(header.at), due, failures, unsettled: false };
         self.phase = Phase::Act;
+        self.start_outcomes();
         self.settle_what_needs_no_handler();
         // What is left needs a handler, and the handler waits for the commit.
         self.checkpoint.unsettled = self.phase == Phase::Act;
         self.phase = Phase::Commit;
         if self.checkpoint.unsettled {
-            self.settled = 0;
-            self.outcome_bytes = 0;
+            self.start_outcomes();
         }
+    }
+
+    fn start_outcomes(&mut self) {
+        self.settled = 0;
+        // `TickMemory::fits` has seen room for the head.
+        self.outcome_bytes = write_head(self.queued(), self.outcomes).unwrap_or_default();
     }
 
     fn queued(&self) -> u16 {
@@ -321,8 +328,7 @@ impl<'m> Tick<'m> {
         let message = cut(message, MESSAGE_BYTES.min(free.saturating_sub(OUTCOME_MIN)));
         let line = Settled { index: self.settled, kind, status, message };
         // `TickMemory::fits` has seen OUTCOME_MIN bytes per action.
-        let written = postcard::to_slice(&line, &mut self.outcomes[self.outcome_bytes..]).map_or(0, |bytes| bytes.len());
-        self.outcome_bytes += written;
+        self.outcome_bytes += write_line(&line, &mut self.outcomes[self.outcome_bytes..]).unwrap_or_default();
         self.settled += 1;
     }
 

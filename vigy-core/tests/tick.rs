@@ -14,6 +14,7 @@ const SPEC: Spec = Spec {
         fuel: 1000,
         heap_bytes: 0,
         depth: 0,
+        stack_bytes: 0,
         output_bytes: 100,
         actions: 4,
         log_lines: 3,
@@ -26,7 +27,9 @@ const SPEC: Spec = Spec {
 fn failed(error: VerbError) -> Failure {
     match error {
         VerbError::Exhausted(resource) => Failure::Exhausted(resource),
-        VerbError::Raise { tag, message } => Failure::Raised { tag: tag.try_into().unwrap(), message, place: None },
+        VerbError::Raise { tag, message } => {
+            Failure::Raised { tag: tag.try_into().unwrap(), message: vigy_core::message(message), place: None }
+        }
     }
 }
 
@@ -89,7 +92,7 @@ fn every_limit_ends_the_tick_with_its_own_outcome() {
     let large = |door: &mut Door<'_>, n: u32| door.trace("t", &[n as u8; 1000][..]);
     assert_eq!(many(5, large), "too-many-value-bytes: used all 4096 bytes of large values (limit `value_bytes`)");
     assert_eq!(many(50, |door, _| door.trace("t", &[1; 1000][..])), "ok", "one value is kept once");
-    assert_eq!(many(1, |door, _| door.set("", &b"\0"[..])), "bad-key: this cannot be a kv key: it is empty");
+    assert_eq!(many(1, |door, _| door.set("", &b"\0"[..])), "bad-key: a kv key cannot be empty");
 }
 
 #[test]
@@ -100,7 +103,7 @@ fn a_failed_tick_keeps_its_record_and_drops_its_writes_and_actions() {
         door.set("k", &b"\0"[..])?;
         door.act(ActionKind::Push, None::<&[u8]>, None)?;
         door.log(vigy_core::record::Level::Info, "kept")?;
-        Err(VerbError::raise("oops", format_args!("on purpose")))
+        Err(VerbError::Raise { tag: "oops", message: "on purpose" })
     });
     assert_eq!(host.tick(&SPEC, &mut checkpoint, buffers.memory(), &mut program), Ok(false));
     assert!(host.storage.kv.is_empty() && host.effects.acted.is_empty());

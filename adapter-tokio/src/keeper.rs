@@ -1,0 +1,282 @@
+//! The task that keeps one vigy ticking.
+//!
+//! It owns the vigy's checkpoint and does one thing at a time, so a forced tick and a scheduled one never overlap. Everyone else
+//! talks to it through its mailbox.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use vigy_core::lisp::{Imports, Lisp, compile, words_needed};
+use vigy_core::{
+    Ask, AskError, AsyncClock, AsyncEffects, AsyncStorage, Batch, Checkpoint, Host, Outcome, ReconcileAction, RunKey, Settlement, Spec,
+    Timestamp, Unsettled, Vigy, VigyId, backoff_ms,
+};
+use vigy_lisp::{CompileError, Image};
+
+use crate::runtime::Shared;
+use crate::store::{Committed, outcomes_row, read, settle};
+use crate::view::{Event, Registered, Run};
+use crate::{HostEffects, StoreError, VigyError};
+
+/// The longest sleep in one piece: after it the wall clock is read again, so that a clock that jumped is noticed.
+const NAP: Duration = Duration::from_secs(30);
+
+/// What a keeper is told.
+pub(crate) enum Message {
+    /// Tick now, and say how the run ended.
+    Tick(oneshot::Sender<Result<Run, VigyError>>),
+    /// The row changed.
+    Changed(Box<Registered>),
+}
+
+/// A program ready to run.
+pub(crate) struct Loaded {
+    pub(crate) image: Image,
+    imports: Imports,
+    hash: [u8; 32],
+}
+
+impl Loaded {
+    /// Compiles a program for a host.
+    ///
+    /// # Errors
+    /// The compiler's.
+    pub(crate) fn compile(program: &str, effects: &dyn HostEffects) -> Result<Self, CompileError> {
+        let image = compile(program, effects.operations())?;
+        let imports = Imports::of(image.program()).map_err(|error| CompileError::limit(&error.to_string()))?;
+        let hash = image.hash();
+        Ok(Self { image, imports, hash })
+    }
+}
+
+/// The time now, by the wall clock.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Keeps one vigy. See the [module](self).
+pub(crate) struct Keeper {
+    shared: Arc<Shared>,
+    mailbox: mpsc::UnboundedReceiver<Message>,
+    stop: watch::Receiver<bool>,
+    registered: Registered,
+    loaded: OnceLock<Arc<Loaded>>,
+    /// Store failures in a row, and when to try again.
+    troubles: u32,
+    not_before: Timestamp,
+}
+
+impl Keeper {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        mailbox: mpsc::UnboundedReceiver<Message>,
+        stop: watch::Receiver<bool>,
+        registered: Registered,
+    ) -> Self {
+        Self { shared, mailbox, stop, registered, loaded: OnceLock::new(), troubles: 0, not_before: Timestamp(0) }
+    }
+
+    /// Ticks until told to stop, or until nobody can talk to it any more.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let due = self.due();
+            tokio::select! {
+                biased;
+                _ = self.stop.wait_for(|stop| *stop) => return,
+                message = self.mailbox.recv() => match message {
+                    Some(Message::Tick(reply)) => {
+                        let run = self.tick_for_reply().await;
+                        // Whoever asked may be gone; the run is stored all the same.
+                        drop(reply.send(run));
+                    }
+                    Some(Message::Changed(registered)) => self.change(*registered),
+                    None => return,
+                },
+                () = sleep_until(due) => {
+                    if due.is_some_and(|due| due <= now()) {
+                        self.scheduled_tick().await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// When to tick next; nothing while the vigy does not tick on its own.
+    fn due(&self) -> Option<Timestamp> {
+        let ticks = self.shared.scheduling && self.registered.vigy.enabled;
+        ticks.then(|| self.registered.checkpoint.due.max(self.not_before))
+    }
+
+    /// Takes up a new declaration. The checkpoint is the keeper's own: it knows better than the row.
+    fn change(&mut self, new: Registered) {
+        let old = std::mem::replace(&mut self.registered, new);
+        self.registered.checkpoint = old.checkpoint;
+        if self.registered.vigy.program != old.vigy.program {
+            self.loaded = OnceLock::new();
+        }
+        if self.registered.vigy.interval != old.vigy.interval {
+            let interval = self.registered.vigy.interval.as_millis();
+            let checkpoint = &mut self.registered.checkpoint;
+            checkpoint.due = checkpoint.last.map_or_else(now, |last| last.plus(interval));
+        }
+    }
+
+    async fn scheduled_tick(&mut self) {
+        match self.tick().await {
+            Ok(()) => self.troubles = 0,
+            Err(error) => {
+                let wait = backoff_ms(i64::from(self.troubles));
+                self.troubles = self.troubles.saturating_add(1);
+                self.not_before = now().plus(wait);
+                tracing::error!(vigy = %self.registered.vigy.name, %error, retry_in_ms = wait, "could not tick");
+            }
+        }
+    }
+
+    async fn tick_for_reply(&mut self) -> Result<Run, VigyError> {
+        self.tick().await?;
+        let id = self.registered.id;
+        let last = self.shared.store.read(move |snapshot| read::runs(snapshot, id, 1)).await?;
+        last.into_iter().next().ok_or_else(|| VigyError::NotFound(id.to_string()))
+    }
+
+    /// One tick, and the news of it.
+    async fn tick(&mut self) -> Result<(), VigyError> {
+        let loaded = self.load()?;
+        let vigy = self.registered.vigy.clone();
+        let limits = vigy.limits;
+        let spec = Spec { program: loaded.hash, interval: vigy.interval, limits };
+        let program = loaded.image.program();
+        let mut space = self.shared.spaces.take(&limits, words_needed(program, &limits)).await;
+        let shared = &self.shared;
+        let mut host = Host {
+            clock: WallClock,
+            storage: VigyStore { shared, id: self.registered.id },
+            effects: VigyEffects { effects: &*shared.effects, vigy: &vigy },
+        };
+        let checkpoint = &mut self.registered.checkpoint;
+        let mut lisp = Lisp::new(program, &loaded.imports, &limits, &mut space.words).map_err(|error| VigyError::Host(error.to_string()))?;
+        let ended = host.tick_async(&spec, checkpoint, space.buffers.memory(), &mut lisp).await;
+        drop(lisp);
+        self.shared.spaces.give(space);
+        ended.map_err(|error| match error {
+            vigy_core::HostError::Store(error) => VigyError::Store(error),
+            other => VigyError::Host(other.to_string()),
+        })?;
+        self.tell().await;
+        Ok(())
+    }
+
+    /// Publishes the last run, if anybody listens.
+    async fn tell(&self) {
+        if self.shared.events.receiver_count() == 0 {
+            return;
+        }
+        let id = self.registered.id;
+        if let Ok(runs) = self.shared.store.read(move |snapshot| read::runs(snapshot, id, 1)).await {
+            for run in runs {
+                // Nobody may listen any more.
+                let _ = self.shared.events.send(Event::Ran(run));
+            }
+        }
+    }
+
+    /// The program, compiled when it is needed first.
+    fn load(&self) -> Result<Arc<Loaded>, VigyError> {
+        if let Some(loaded) = self.loaded.get() {
+            return Ok(loaded.clone());
+        }
+        let loaded = Loaded::compile(&self.registered.vigy.program, &*self.shared.effects);
+        let loaded = loaded.map_err(|error| VigyError::Host(format!("the stored program does not compile any more: {error}")))?;
+        Ok(self.loaded.get_or_init(|| Arc::new(loaded)).clone())
+    }
+}
+
+async fn sleep_until(due: Option<Timestamp>) {
+    match due {
+        Some(due) => tokio::time::sleep(Duration::from_millis(due.since(now())).min(NAP)).await,
+        None => std::future::pending().await,
+    }
+}
+
+struct WallClock;
+
+impl AsyncClock for WallClock {
+    fn now(&mut self) -> Timestamp {
+        now()
+    }
+
+    async fn sleep_until(&mut self, until: Timestamp) {
+        sleep_until(Some(until)).await;
+    }
+
+    async fn yield_now(&mut self) {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The store, as one vigy sees it.
+struct VigyStore<'s> {
+    shared: &'s Shared,
+    id: VigyId,
+}
+
+/// A vigy that was deleted while it ticked.
+fn over(id: VigyId) -> StoreError {
+    StoreError(format!("vigy {id} was deleted"))
+}
+
+impl AsyncStorage for VigyStore<'_> {
+    type Error = StoreError;
+
+    async fn get(&mut self, key: &str, into: &mut [u8]) -> Result<Option<usize>, StoreError> {
+        let (id, key) = (self.id, key.to_owned());
+        let Some(value) = self.shared.store.read(move |snapshot| read::kv(snapshot, id, &key)).await? else { return Ok(None) };
+        let space = into.get_mut(..value.len()).ok_or_else(|| StoreError("a kv value is larger than the vigy's limits".to_owned()))?;
+        space.copy_from_slice(&value);
+        Ok(Some(value.len()))
+    }
+
+    async fn commit(&mut self, batch: &Batch<'_>) -> Result<(), StoreError> {
+        let batch = Committed::new(self.id, batch, now())?;
+        let retention = self.shared.retention;
+        let alive = self.shared.store.write(move |transaction| batch.write(transaction, retention)).await?;
+        if alive { Ok(()) } else { Err(over(self.id)) }
+    }
+
+    async fn settle(&mut self, settlement: &Settlement<'_>) -> Result<(), StoreError> {
+        let (id, run, checkpoint): (_, RunKey, Checkpoint) = (self.id, settlement.run(), settlement.checkpoint());
+        let row = outcomes_row(settlement, now());
+        let alive = self.shared.store.write(move |transaction| settle(transaction, id, run, &checkpoint, &row)).await?;
+        if alive { Ok(()) } else { Err(over(self.id)) }
+    }
+
+    async fn unsettled(&mut self, run: RunKey, visit: &mut dyn FnMut(Unsettled<'_>)) -> Result<(), StoreError> {
+        let id = self.id;
+        let pieces = self.shared.store.read(move |snapshot| read::unsettled(snapshot, id, run)).await?;
+        read::visit(&pieces, visit);
+        Ok(())
+    }
+}
+
+/// The host's effects, for one vigy.
+struct VigyEffects<'s> {
+    effects: &'s dyn HostEffects,
+    vigy: &'s Vigy,
+}
+
+impl AsyncEffects for VigyEffects<'_> {
+    async fn ask(&mut self, ask: &Ask<'_>, into: &mut [u8]) -> Result<usize, AskError> {
+        let answer = self.effects.ask(self.vigy, *ask).await?;
+        let (size, room) = (answer.len(), into.len());
+        let too_large = || AskError::new("too-large", format_args!("the answer has {size} bytes, the tick's limit `value_bytes` leaves {room}"));
+        into.get_mut(..size).ok_or_else(too_large)?.copy_from_slice(&answer);
+        Ok(size)
+    }
+
+    async fn act(&mut self, action: &ReconcileAction<'_>) -> Outcome {
+        self.effects.act(self.vigy, *action).await
+    }
+}
