@@ -57,7 +57,11 @@ fn a_program_runs_in_the_foreground() {
     let fails = home.file("fails.tlisp", "(vigy-noop)\n(car 1)\n");
     let ran = home.vigy(&["run", &fails, "--once"]);
     assert!(ran.code == Some(1) && ran.out.contains("failed") && ran.out.contains("2:"), "{ran:#?}");
-    home.refuses(&["run", &home.file("bad.tlisp", "(vigy-noop)\n(no-such-thing)\n"), "--once"], 1, &["bad.tlisp:2:2", "no-such-thing", "^"]);
+    home.refuses(
+        &["run", &home.file("bad.tlisp", "(vigy-noop)\n(no-such-thing)\n"), "--once"],
+        1,
+        &["bad.tlisp:2:2", "no-such-thing", "^"],
+    );
 }
 
 #[test]
@@ -167,13 +171,13 @@ fn registering_again_edits() {
 fn a_prefix_will_do_when_it_is_clear() {
     let home = Home::new();
     let hello = home.hello();
-    for name in ["alpha", "alpine", "beta"] {
+    for name in ["alpha", "alpine", "zeta"] {
         home.does(&["register", &hello, "--name", name]);
     }
-    assert_eq!(home.json(&["inspect", "b"])["name"], "beta");
+    assert_eq!(home.json(&["inspect", "z"])["name"], "zeta");
     home.refuses(&["inspect", "alp"], 2, &["could be", "alpha", "alpine"]);
-    let id = home.json(&["inspect", "beta"])["id"].as_str().unwrap().to_owned();
-    assert_eq!(home.json(&["inspect", &id[..12]])["name"], "beta");
+    let id = home.json(&["inspect", "zeta"])["id"].as_str().unwrap().to_owned();
+    assert_eq!(home.json(&["inspect", &id[..12]])["name"], "zeta");
 }
 
 #[test]
@@ -231,7 +235,8 @@ fn a_daemon_takes_up_every_change_at_once_and_tail_shows_it() {
 #[test]
 fn a_command_gives_the_same_with_and_without_a_daemon() {
     let home = Home::new();
-    let program = home.file("p.tlisp", "(vigy-set \"k\" {:a 1.5}) (vigy-metric \"m\" 2) (vigy-condition \"C\" \"true\" \"R\" \"M\") (vigy-push {:x ()})");
+    let program = home
+        .file("p.tlisp", "(vigy-set \"k\" {:a 1.5}) (vigy-metric \"m\" 2) (vigy-condition \"C\" \"true\" \"R\" \"M\") (vigy-push {:x ()})");
     home.does(&["register", &program, "--name", "p", "--disabled", "--label", "a=b"]);
     home.does(&["tick", "p"]);
     let looks: [&[&str]; 6] =

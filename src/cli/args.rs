@@ -57,7 +57,7 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  vigy tail\n  vigy tail hello --json | jq .actions")]
     Tail {
         /// Only this vigy: its id, its name, or an unambiguous prefix
-        #[arg(visible_alias = "id", value_name = "VIGY", value_parser = NonEmptyStringValueParser::new())]
+        #[arg(value_name = "VIGY", value_parser = NonEmptyStringValueParser::new())]
         vigy: Option<String>,
     },
     /// Keep the registered vigies ticking, and listen on a socket beside the store

@@ -11,36 +11,36 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// How long anything may take before a test gives up.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub struct Home {
-    pub dir: tempfile::TempDir,
+pub(crate) struct Home {
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl Home {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub fn db(&self) -> PathBuf {
+    pub(crate) fn db(&self) -> PathBuf {
         self.path("vigy.redb")
     }
 
     /// A file with this text, and its path.
-    pub fn file(&self, name: &str, text: &str) -> String {
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
         std::fs::write(self.path(name), text).unwrap();
         self.path(name).display().to_string()
     }
 
-    pub fn hello(&self) -> String {
+    pub(crate) fn hello(&self) -> String {
         self.file("hello.tlisp", "(vigy-log \"info\" \"hello from a vigy\")\n(vigy-noop)\n")
     }
 
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vigy"));
         command.args(args).env("VIGY_DB", self.db()).env("HOME", self.dir.path()).env_remove("RUST_LOG").current_dir(self.dir.path());
         command
@@ -48,7 +48,7 @@ impl Home {
 
     /// Runs the binary to its end.
     #[track_caller]
-    pub fn vigy(&self, args: &[&str]) -> Ran {
+    pub(crate) fn vigy(&self, args: &[&str]) -> Ran {
         let output = self.command(args).stdin(Stdio::null()).output().unwrap();
         Ran {
             what: args.join(" "),
@@ -60,7 +60,7 @@ impl Home {
 
     /// Runs it, and it does what was asked.
     #[track_caller]
-    pub fn does(&self, args: &[&str]) -> String {
+    pub(crate) fn does(&self, args: &[&str]) -> String {
         let ran = self.vigy(args);
         assert_eq!(ran.code, Some(0), "{ran:#?}");
         ran.out
@@ -68,13 +68,13 @@ impl Home {
 
     /// The JSON it prints.
     #[track_caller]
-    pub fn json(&self, args: &[&str]) -> Value {
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
         serde_json::from_str(&self.does(&[args, &["--json"]].concat())).unwrap()
     }
 
     /// Runs it, and it refuses, with this code and these words.
     #[track_caller]
-    pub fn refuses(&self, args: &[&str], code: i32, words: &[&str]) {
+    pub(crate) fn refuses(&self, args: &[&str], code: i32, words: &[&str]) {
         let ran = self.vigy(args);
         assert_eq!(ran.code, Some(code), "{ran:#?}");
         for word in words {
@@ -84,7 +84,7 @@ impl Home {
 
     /// Starts a daemon and waits until it listens.
     #[track_caller]
-    pub fn serve(&self, args: &[&str]) -> Daemon {
+    pub(crate) fn serve(&self, args: &[&str]) -> Daemon {
         let mut child = self.command(&[&["serve", "--json"], args].concat()).stdout(Stdio::piped()).spawn().unwrap();
         let lines = lines(child.stdout.take().unwrap());
         let line = lines.recv_timeout(PATIENCE).expect("the daemon says where it listens");
@@ -93,7 +93,7 @@ impl Home {
 
     /// Follows the daemon; returns once it is listening.
     #[track_caller]
-    pub fn tail(&self, args: &[&str]) -> Tail {
+    pub(crate) fn tail(&self, args: &[&str]) -> Tail {
         let args = [&["tail", "--json"], args].concat();
         let mut child = self.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let said = lines(child.stderr.take().unwrap()).recv_timeout(PATIENCE).unwrap();
@@ -104,33 +104,33 @@ impl Home {
 }
 
 #[derive(Debug)]
-pub struct Ran {
-    pub what: String,
-    pub code: Option<i32>,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Ran {
+    pub(crate) what: String,
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
-pub struct Daemon {
-    pub child: Child,
-    pub place: Value,
+pub(crate) struct Daemon {
+    pub(crate) child: Child,
+    pub(crate) place: Value,
 }
 
 impl Daemon {
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         self.place["url"].as_str().unwrap()
     }
 
-    pub fn socket(&self) -> &Path {
+    pub(crate) fn socket(&self) -> &Path {
         Path::new(self.place["socket"].as_str().unwrap())
     }
 
     /// SIGTERM, and how it ended.
-    pub fn stop(mut self) -> ExitStatus {
+    pub(crate) fn stop(mut self) -> ExitStatus {
         signal(&self.child, Signal::TERM);
         self.child.wait().unwrap()
     }
@@ -143,7 +143,7 @@ impl Drop for Daemon {
     }
 }
 
-pub struct Tail {
+pub(crate) struct Tail {
     child: Child,
     events: Receiver<String>,
 }
@@ -151,18 +151,18 @@ pub struct Tail {
 impl Tail {
     /// The next event.
     #[track_caller]
-    pub fn next(&self) -> Value {
+    pub(crate) fn next(&self) -> Value {
         serde_json::from_str(&self.events.recv_timeout(PATIENCE).expect("an event")).unwrap()
     }
 
     /// The next event of this kind.
     #[track_caller]
-    pub fn next_of(&self, kind: &str) -> Value {
+    pub(crate) fn next_of(&self, kind: &str) -> Value {
         std::iter::repeat_with(|| self.next()).find(|event| event["event"] == kind).unwrap()
     }
 
     /// Waits until it ends by itself.
-    pub fn end(mut self) -> ExitStatus {
+    pub(crate) fn end(mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
 }
@@ -174,7 +174,7 @@ impl Drop for Tail {
     }
 }
 
-pub fn signal(child: &Child, signal: Signal) {
+pub(crate) fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_raw(child.id().cast_signed()).unwrap(), signal).unwrap();
 }
 
