@@ -1,2 +1,52 @@
-//! The language of vigies.
+//! The language of vigies: text → [`Image`] → [`Program`] → [`Machine`].
+//!
+//! A program is compiled once, into an image of words that run where they lie. A machine runs it in memory that the caller
+//! owns, within a [`Budget`], and never calls out: it stops and says why ([`Step`]).
+//!
+//! The feature `compiler` (default) brings reader, compiler, owned images and owned data, and needs an allocator. Without it, this
+//! crate is the machine alone: no allocator, no text, for a firmware that is sent images.
 #![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "compiler")]
+extern crate alloc;
+
+mod arity;
+mod budget;
+mod builtins;
+mod code;
+mod codec;
+#[cfg(feature = "compiler")]
+mod compile;
+#[cfg(feature = "compiler")]
+mod data;
+mod equal;
+mod heap;
+mod image;
+mod list;
+mod machine;
+mod map;
+mod print;
+#[cfg(feature = "compiler")]
+mod reader;
+mod span;
+mod value;
+mod verify;
+mod view;
+
+pub use arity::Arity;
+pub use budget::Budget;
+pub use codec::{DecodeError, EncodeError, MAX_NESTING};
+#[cfg(feature = "compiler")]
+pub use compile::{CompileError, CompileOptions, ErrorKind, HostFn, Loader, compile};
+#[cfg(feature = "compiler")]
+pub use data::Data;
+pub use heap::Exhausted;
+#[cfg(feature = "compiler")]
+pub use image::Image;
+pub use image::{ImageError, Program};
+pub use machine::{CHAIN, Fault, FaultKind, HostCall, Machine, MemoryTooSmall, Message, Step};
+pub use print::Style;
+pub use span::Span;
+pub use value::Value;
+pub use view::{Entries, Items, View};

@@ -1,0 +1,63 @@
+//! How many arguments a function takes.
+
+use core::fmt;
+
+/// How many arguments a function takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arity {
+    /// The fewest.
+    pub min: u8,
+    /// The most; `None` for any number.
+    pub max: Option<u8>,
+}
+
+impl Arity {
+    /// Exactly `n`.
+    #[must_use]
+    pub const fn exactly(n: u8) -> Self {
+        Self {
+            min: n,
+            max: Some(n),
+        }
+    }
+
+    /// `n` or more.
+    #[must_use]
+    pub const fn at_least(n: u8) -> Self {
+        Self { min: n, max: None }
+    }
+
+    /// From `min` to `max`, both included.
+    #[must_use]
+    pub const fn between(min: u8, max: u8) -> Self {
+        Self {
+            min,
+            max: Some(max),
+        }
+    }
+
+    /// Whether `n` arguments are right.
+    #[must_use]
+    pub const fn accepts(self, n: usize) -> bool {
+        n >= self.min as usize
+            && match self.max {
+                Some(max) => n <= max as usize,
+                None => true,
+            }
+    }
+}
+
+impl fmt::Display for Arity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write(f, usize::from(self.min), self.max.map(usize::from))
+    }
+}
+
+pub(crate) fn write(out: &mut dyn fmt::Write, min: usize, max: Option<usize>) -> fmt::Result {
+    let plural = |n| if n == 1 { "" } else { "s" };
+    match max {
+        Some(max) if max == min => write!(out, "{min} argument{}", plural(min)),
+        Some(max) => write!(out, "{min} to {max} arguments"),
+        None => write!(out, "at least {min} argument{}", plural(min)),
+    }
+}

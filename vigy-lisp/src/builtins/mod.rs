@@ -1,0 +1,340 @@
+//! Builtin functions: a row in the table and a function each.
+//!
+//! A builtin gets the machine, where its arguments start on the stack, and their number, which fits its row. Names that start
+//! with `%` are for the prelude only.
+
+mod basic;
+mod channel;
+mod list;
+pub(crate) mod map;
+pub(crate) mod number;
+mod string;
+mod types;
+
+use crate::equal::Work;
+use crate::machine::{Machine, Stop, Tag};
+use crate::map::MapError;
+use crate::value::Value;
+
+/// What a builtin answers.
+pub(crate) type Answer = Result<Value, Stop>;
+
+/// One builtin.
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    min: u16,
+    max: u16,
+    pub(crate) run: fn(&mut Machine<'_>, usize, usize) -> Answer,
+}
+
+const ANY: u16 = u16::MAX;
+
+const fn row(
+    name: &'static str,
+    min: u16,
+    max: u16,
+    run: fn(&mut Machine<'_>, usize, usize) -> Answer,
+) -> Row {
+    Row {
+        name,
+        min,
+        max,
+        run,
+    }
+}
+
+/// All builtins. The position of a row is its number in images: rows are only ever added at the end.
+pub(crate) static TABLE: &[Row] = &[
+    row("+", 0, ANY, number::add),
+    row("-", 1, ANY, number::sub),
+    row("*", 0, ANY, number::mul),
+    row("/", 1, ANY, number::div),
+    row("modulo", 2, 2, number::modulo),
+    row("mod", 2, 2, number::modulo),
+    row("rem", 2, 2, number::modulo),
+    row("quotient", 2, 2, number::quotient),
+    row("remainder", 2, 2, number::remainder),
+    row("abs", 1, 1, number::abs),
+    row("min", 1, ANY, number::min),
+    row("max", 1, ANY, number::max),
+    row("expt", 2, 2, number::expt),
+    row("sqrt", 1, 1, number::sqrt),
+    row("floor", 1, 1, number::floor),
+    row("ceiling", 1, 1, number::ceiling),
+    row("round", 1, 1, number::round),
+    row("truncate", 1, 1, number::truncate),
+    row("gcd", 0, ANY, number::gcd),
+    row("lcm", 0, ANY, number::lcm),
+    row("sin", 1, 1, number::sin),
+    row("cos", 1, 1, number::cos),
+    row("tan", 1, 1, number::tan),
+    row("asin", 1, 1, number::asin),
+    row("acos", 1, 1, number::acos),
+    row("atan", 1, 1, number::atan),
+    row("atan2", 2, 2, number::atan2),
+    row("hypot", 2, 2, number::hypot),
+    row("log", 1, 2, number::log),
+    row("exp", 1, 1, number::exp),
+    row("wrapping-add", 0, ANY, number::wrapping_add),
+    row("wrapping-sub", 1, ANY, number::wrapping_sub),
+    row("wrapping-mul", 0, ANY, number::wrapping_mul),
+    row("bit-and", 0, ANY, number::bit_and),
+    row("bit-or", 0, ANY, number::bit_or),
+    row("bit-xor", 0, ANY, number::bit_xor),
+    row("bit-not", 1, 1, number::bit_not),
+    row("bit-shift-left", 2, 2, number::shift_left),
+    row("bit-shift-right", 2, 2, number::shift_right),
+    row("<", 2, ANY, number::less),
+    row("<=", 2, ANY, number::at_most),
+    row(">", 2, ANY, number::more),
+    row(">=", 2, ANY, number::at_least),
+    row("compare", 2, 2, number::compare),
+    row("nan?", 1, 1, number::is_nan),
+    row("parse-int", 1, 1, number::parse_int),
+    row("parse-float", 1, 1, number::parse_float),
+    row("->float", 1, 1, number::to_float),
+    row("math/floor", 1, 1, number::floor),
+    row("math/ceil", 1, 1, number::ceiling),
+    row("math/round", 1, 1, number::round),
+    row("math/abs", 1, 1, number::abs),
+    row("math/sqrt", 1, 1, number::sqrt),
+    row("math/pow", 2, 2, number::expt),
+    row("math/min", 1, ANY, number::min),
+    row("math/max", 1, ANY, number::max),
+    row("=", 2, ANY, basic::same),
+    row("==", 2, ANY, basic::same),
+    row("equal?", 2, 2, basic::equal),
+    row("not=", 2, 2, basic::not_equal),
+    row("eq?", 2, 2, basic::identical),
+    row("not", 1, 1, basic::not),
+    row("null?", 1, 1, basic::is_null),
+    row("nil?", 1, 1, basic::is_null),
+    row("some?", 1, 1, basic::is_some),
+    row("pair?", 1, 1, basic::is_pair),
+    row("list?", 1, 1, basic::is_list),
+    row("symbol?", 1, 1, basic::is_symbol),
+    row("string?", 1, 1, basic::is_string),
+    row("keyword?", 1, 1, basic::is_keyword),
+    row("integer?", 1, 1, basic::is_integer),
+    row("int?", 1, 1, basic::is_integer),
+    row("float?", 1, 1, basic::is_float),
+    row("number?", 1, 1, basic::is_number),
+    row("boolean?", 1, 1, basic::is_boolean),
+    row("procedure?", 1, 1, basic::is_procedure),
+    row("fn?", 1, 1, basic::is_procedure),
+    row("hash-map?", 1, 1, basic::is_map),
+    row("map?", 1, 1, basic::is_map),
+    row("promise?", 1, 1, basic::is_promise),
+    row("error?", 1, 1, basic::is_error),
+    row("chan?", 1, 1, basic::is_channel),
+    row("go?", 1, 1, basic::is_fiber),
+    row("foreign?", 1, 1, basic::is_foreign),
+    row("atom?", 1, 1, basic::is_atom),
+    row("type-of", 1, 1, basic::type_of),
+    row("throw", 1, 1, basic::throw),
+    row("error", 2, 3, basic::error),
+    row("ex-info", 1, 2, basic::ex_info),
+    row("error-tag", 1, 1, basic::error_tag),
+    row("error-message", 1, 1, basic::error_message),
+    row("error-data", 1, 1, basic::error_data),
+    row("error-data-get", 2, 2, basic::error_data_get),
+    row("plist-get", 2, 2, basic::plist_get),
+    row("gensym", 0, 1, basic::gensym),
+    row("list", 0, ANY, list::list),
+    row("vector", 0, ANY, list::list),
+    row("cons", 2, 2, list::cons),
+    row("list*", 1, ANY, list::list_star),
+    row("car", 1, 1, list::car),
+    row("cdr", 1, 1, list::cdr),
+    row("first", 1, 1, list::first),
+    row("rest", 1, 1, list::rest),
+    row("next", 1, 1, list::rest),
+    row("second", 1, 1, list::second),
+    row("third", 1, 1, list::third),
+    row("last", 1, 1, list::last),
+    row("butlast", 1, 1, list::butlast),
+    row("length", 1, 1, list::length),
+    row("count", 1, 1, list::count),
+    row("empty?", 1, 1, list::is_empty),
+    row("not-empty?", 1, 1, list::not_empty),
+    row("append", 0, ANY, list::append),
+    row("concat", 0, ANY, list::append),
+    row("reverse", 1, 1, list::reverse),
+    row("take", 2, 2, list::take),
+    row("drop", 2, 2, list::drop),
+    row("nth", 2, 2, list::nth),
+    row("safe-nth", 2, 2, list::nth),
+    row("range", 1, 3, list::range),
+    row("seq", 1, 1, list::seq),
+    row("vec", 1, 1, list::seq),
+    row("member?", 2, 2, list::member),
+    row("position", 2, 2, list::position),
+    row("hash-map", 0, ANY, map::hash_map),
+    row("hash-map-count", 1, 1, map::count),
+    row("hash-map-empty?", 1, 1, map::is_empty),
+    row("hash-map-has?", 2, 2, map::has),
+    row("contains?", 2, 2, map::contains),
+    row("hash-map-get", 2, 2, map::get_strict),
+    row("hash-map-get-or", 3, 3, map::get_strict),
+    row("get", 2, 3, map::get),
+    row("get-in", 2, 3, map::get_in),
+    row("hash-map-set", 3, 3, map::set_strict),
+    row("assoc", 3, ANY, map::assoc),
+    row("hash-map-remove", 2, 2, map::remove),
+    row("dissoc", 1, ANY, map::dissoc),
+    row("hash-map-keys", 1, 1, map::keys),
+    row("hash-map-values", 1, 1, map::values),
+    row("hash-map-entries", 1, 1, map::entries),
+    row("keys", 1, 1, map::keys_lenient),
+    row("vals", 1, 1, map::values_lenient),
+    row("hash-map-merge", 1, ANY, map::merge_strict),
+    row("merge", 0, ANY, map::merge),
+    row("select-keys", 2, 2, map::select_keys),
+    row("zipmap", 2, 2, map::zipmap),
+    row("into-hash-map", 1, 1, map::into_map),
+    row("str", 0, ANY, string::str),
+    row("string", 1, 1, string::string),
+    row("pr-str", 1, 1, string::pr_str),
+    row("display", 1, 1, string::display),
+    row("print", 1, 1, string::println),
+    row("println", 0, ANY, string::println),
+    row("newline", 0, 0, string::println),
+    row("pr", 1, ANY, string::pr),
+    row("prn", 0, ANY, string::prn),
+    row("string-length", 1, 1, string::length),
+    row("string-append", 0, ANY, string::append),
+    row("subs", 2, 3, string::subs),
+    row("substring", 2, 3, string::subs),
+    row("string-ref", 2, 2, string::string_ref),
+    row("string-contains?", 2, 2, string::contains),
+    row("string-starts-with?", 2, 2, string::starts_with),
+    row("string-ends-with?", 2, 2, string::ends_with),
+    row("string-index", 2, 2, string::index),
+    row("string-replace", 3, 3, string::replace),
+    row("string-split", 2, 2, string::split),
+    row("string-chars", 1, 1, string::chars),
+    row("string->list", 1, 1, string::chars),
+    row("string-bytes", 1, 1, string::bytes),
+    row("string-join", 2, 2, string::join),
+    row("string-format", 1, ANY, string::format),
+    row("format", 1, ANY, string::format),
+    row("string-uppercase", 1, 1, string::upper),
+    row("string-lowercase", 1, 1, string::lower),
+    row("string-upcase", 1, 1, string::upper),
+    row("string-downcase", 1, 1, string::lower),
+    row("string-trim", 1, 1, string::trim),
+    row("string-repeat", 2, 2, string::repeat),
+    row("string-reverse", 1, 1, string::reverse),
+    row("string->number", 1, 1, string::to_number),
+    row("symbol->string", 1, 1, string::symbol_to_string),
+    row("keyword->string", 1, 1, string::keyword_to_string),
+    row("name", 1, 1, string::name),
+    row("string->symbol", 1, 1, string::to_symbol),
+    row("string->keyword", 1, 1, string::to_keyword),
+    row("symbol", 1, 1, string::symbol),
+    row("keyword", 1, 1, string::keyword),
+    row("str/contains?", 2, 2, string::contains),
+    row("str/starts-with?", 2, 2, string::starts_with),
+    row("str/ends-with?", 2, 2, string::ends_with),
+    row("str/replace", 3, 3, string::replace),
+    row("str/split", 2, 2, string::split),
+    row("str/join", 2, 2, string::join),
+    row("str/upper", 1, 1, string::upper),
+    row("str/lower", 1, 1, string::lower),
+    row("str/trim", 1, 1, string::trim),
+    row("str/index", 2, 2, string::index),
+    row("str/repeat", 2, 2, string::repeat),
+    row("str/reverse", 1, 1, string::reverse),
+    row("chan", 0, 1, channel::make),
+    row("chan-closed?", 1, 1, channel::is_closed),
+    row("chan-len", 1, 1, channel::len),
+    row("chan-capacity", 1, 1, channel::capacity),
+    row("<!", 1, 1, channel::receive),
+    row(">!", 2, 2, channel::send),
+    row("close!", 1, 1, channel::close),
+    row("drain!", 1, 1, channel::drain),
+    row("go", 1, 1, channel::go),
+    row("go-status", 1, 1, channel::status),
+    row("go-result", 1, 1, channel::result),
+    row("go-error", 1, 1, channel::error),
+    row("is?", 2, 2, types::is),
+    row("the", 2, 2, types::the),
+    row("cast", 2, 2, types::cast),
+    row("%buf", 1, 1, list::buffer),
+    row("%push", 2, 2, list::push),
+    row("%seal", 1, 1, list::seal),
+    row("%part", 2, 2, list::part),
+    row("%parts", 2, 2, list::parts),
+    row("%count-into", 2, 2, map::count_into),
+    row("%put", 3, 3, map::put_own),
+    row("%absent?", 1, 1, basic::is_absent),
+    row("%delay", 1, 1, basic::delay),
+    row("%forced?", 1, 1, basic::is_forced),
+    row("%promised", 1, 1, basic::promised),
+    row("%fulfil", 2, 2, basic::fulfil),
+    row("%rethrow", 2, 2, basic::rethrow),
+    row("%fail", 2, 2, basic::fail),
+    row("%mismatch", 2, 2, basic::mismatch),
+    row("%shape", 2, 2, list::shape),
+    row("%go-begin", 1, 1, channel::begin),
+    row("%go-end", 3, 3, channel::end),
+];
+
+pub(crate) fn exists(id: u32) -> bool {
+    (id as usize) < TABLE.len()
+}
+
+/// Whether builtin `id` exists and takes `n` arguments.
+pub(crate) fn accepts(id: u32, n: usize) -> bool {
+    TABLE
+        .get(id as usize)
+        .is_some_and(|row| n >= row.min as usize && (row.max == ANY || n <= row.max as usize))
+}
+
+pub(crate) fn name(id: u32) -> &'static str {
+    TABLE.get(id as usize).map_or("?", |row| row.name)
+}
+
+pub(crate) fn arity(id: u32) -> (usize, Option<usize>) {
+    let row = &TABLE[id as usize];
+    (
+        row.min as usize,
+        (row.max != ANY).then_some(row.max as usize),
+    )
+}
+
+/// The number of the builtin of that name.
+#[cfg(feature = "compiler")]
+pub(crate) fn find(name: &str) -> Option<u32> {
+    TABLE
+        .iter()
+        .position(|row| row.name == name)
+        .map(|i| i as u32)
+}
+
+/// What a comparison that could not be finished means to the program.
+#[cold]
+pub(crate) fn work(m: &mut Machine<'_>, w: Work) -> Stop {
+    match w {
+        Work::OutOfFuel => Stop::OutOfFuel,
+        Work::TooDeep => m.error(
+            Tag::DepthExceeded,
+            format_args!("a value is nested too deeply to compare"),
+        ),
+    }
+}
+
+#[cold]
+pub(crate) fn map_error(m: &mut Machine<'_>, e: MapError) -> Stop {
+    match e {
+        MapError::Exhausted => Stop::OutOfHeap,
+        MapError::Work(w) => work(m, w),
+        MapError::Unhashable(v) => {
+            let got = crate::print::type_name(v);
+            m.error(
+                Tag::NativeFn,
+                format_args!("a {got} cannot be a key of a map"),
+            )
+        }
+    }
+}

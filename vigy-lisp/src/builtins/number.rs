@@ -1,0 +1,542 @@
+//! Numbers: checked 64-bit ints and IEEE doubles with one NaN.
+
+use core::cmp::Ordering;
+
+use super::Answer;
+use crate::equal::{compare_int_float, compare_numbers};
+use crate::machine::{Machine, Stop, Tag};
+use crate::value::{Value, tag};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arith {
+    Add,
+    Sub,
+    Mul,
+    Div,
+}
+
+impl Arith {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Add => "+",
+            Self::Sub => "-",
+            Self::Mul => "*",
+            Self::Div => "/",
+        }
+    }
+}
+
+/// A number, taken out of its value.
+#[derive(Clone, Copy)]
+pub(crate) enum Num {
+    Int(i64),
+    Float(f64),
+}
+
+impl Num {
+    fn float(self) -> f64 {
+        match self {
+            Self::Int(i) => i as f64,
+            Self::Float(f) => f,
+        }
+    }
+}
+
+pub(crate) fn num(m: &mut Machine<'_>, v: Value) -> Result<Num, Stop> {
+    if let Some(i) = m.heap.as_int(v) {
+        return Ok(Num::Int(i));
+    }
+    match m.heap.as_float(v) {
+        Some(f) => Ok(Num::Float(f)),
+        None => Err(m.mismatch("number", v)),
+    }
+}
+
+pub(crate) fn int(m: &mut Machine<'_>, v: Value) -> Result<i64, Stop> {
+    match m.heap.as_int(v) {
+        Some(i) => Ok(i),
+        None => Err(m.mismatch("integer", v)),
+    }
+}
+
+fn overflow(m: &mut Machine<'_>, name: &str) -> Stop {
+    m.error(
+        Tag::IntegerOverflow,
+        format_args!("integer overflow in `{name}`"),
+    )
+}
+
+fn zero_divisor(m: &mut Machine<'_>) -> Stop {
+    m.error(Tag::DivisionByZero, format_args!("division by zero"))
+}
+
+fn put(m: &mut Machine<'_>, n: Num) -> Answer {
+    Ok(match n {
+        Num::Int(i) => m.heap.int(i)?,
+        Num::Float(f) => m.heap.float(f)?,
+    })
+}
+
+fn combine(m: &mut Machine<'_>, op: Arith, x: Num, y: Num) -> Result<Num, Stop> {
+    if let (Num::Int(x), Num::Int(y)) = (x, y) {
+        let r = match op {
+            Arith::Add => x.checked_add(y),
+            Arith::Sub => x.checked_sub(y),
+            Arith::Mul => x.checked_mul(y),
+            Arith::Div if y == 0 => return Err(zero_divisor(m)),
+            Arith::Div => match x.checked_rem(y) {
+                Some(0) => Some(x / y),
+                Some(_) => return Ok(Num::Float(x as f64 / y as f64)),
+                None => None,
+            },
+        };
+        return r.map(Num::Int).ok_or_else(|| overflow(m, op.name()));
+    }
+    let (x, y) = (x.float(), y.float());
+    Ok(Num::Float(match op {
+        Arith::Add => x + y,
+        Arith::Sub => x - y,
+        Arith::Mul => x * y,
+        Arith::Div if y == 0.0 => return Err(zero_divisor(m)),
+        Arith::Div => x / y,
+    }))
+}
+
+/// What the instructions do when not both operands are small ints.
+#[cold]
+pub(crate) fn arith(m: &mut Machine<'_>, op: Arith, x: Value, y: Value) -> Answer {
+    let x = num(m, x)?;
+    let y = num(m, y)?;
+    let r = combine(m, op, x, y)?;
+    put(m, r)
+}
+
+/// The order of two numbers; `None` when one is NaN.
+pub(crate) fn order(m: &mut Machine<'_>, x: Value, y: Value) -> Result<Option<Ordering>, Stop> {
+    num(m, x)?;
+    num(m, y)?;
+    Ok(compare_numbers(&m.heap, x, y))
+}
+
+fn fold(m: &mut Machine<'_>, at: usize, n: usize, op: Arith, start: Num) -> Answer {
+    let mut acc = start;
+    for i in 0..n {
+        let v = m.at(at + i);
+        let x = num(m, v)?;
+        acc = combine(m, op, acc, x)?;
+    }
+    m.charge(n / 8)?;
+    put(m, acc)
+}
+
+pub(super) fn add(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    if n == 0 {
+        return Ok(Value::index(0));
+    }
+    // Started with the first argument, not with zero: -0.0 stays -0.0.
+    let v = m.at(at);
+    let first = num(m, v)?;
+    fold(m, at + 1, n - 1, Arith::Add, first)
+}
+
+pub(super) fn mul(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    fold(m, at, n, Arith::Mul, Num::Int(1))
+}
+
+pub(super) fn sub(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    let v = m.at(at);
+    let first = num(m, v)?;
+    if n == 1 {
+        let r = match first {
+            Num::Int(i) => Num::Int(i.checked_neg().ok_or_else(|| overflow(m, "-"))?),
+            Num::Float(f) => Num::Float(-f),
+        };
+        return put(m, r);
+    }
+    fold(m, at + 1, n - 1, Arith::Sub, first)
+}
+
+pub(super) fn div(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    let v = m.at(at);
+    let first = num(m, v)?;
+    if n == 1 {
+        return fold(m, at, 1, Arith::Div, Num::Int(1));
+    }
+    fold(m, at + 1, n - 1, Arith::Div, first)
+}
+
+pub(super) fn modulo(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let (x, y) = (m.at(at), m.at(at + 1));
+    let x = int(m, x)?;
+    let y = int(m, y)?;
+    if y == 0 {
+        return Err(zero_divisor(m));
+    }
+    let r = x
+        .checked_rem_euclid(y)
+        .ok_or_else(|| overflow(m, "modulo"))?;
+    Ok(m.heap.int(r)?)
+}
+
+pub(super) fn quotient(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let (x, y) = (m.at(at), m.at(at + 1));
+    let x = int(m, x)?;
+    let y = int(m, y)?;
+    if y == 0 {
+        return Err(zero_divisor(m));
+    }
+    let r = x.checked_div(y).ok_or_else(|| overflow(m, "quotient"))?;
+    Ok(m.heap.int(r)?)
+}
+
+pub(super) fn remainder(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let (x, y) = (m.at(at), m.at(at + 1));
+    let x = int(m, x)?;
+    let y = int(m, y)?;
+    if y == 0 {
+        return Err(zero_divisor(m));
+    }
+    Ok(m.heap.int(x.wrapping_rem(y))?)
+}
+
+pub(super) fn abs(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let v = m.at(at);
+    let r = match num(m, v)? {
+        Num::Int(i) => Num::Int(i.checked_abs().ok_or_else(|| overflow(m, "abs"))?),
+        Num::Float(f) => Num::Float(libm::fabs(f)),
+    };
+    put(m, r)
+}
+
+fn extreme(m: &mut Machine<'_>, at: usize, n: usize, want: Ordering) -> Answer {
+    let mut best: Option<Num> = None;
+    let mut float = false;
+    for i in 0..n {
+        let v = m.at(at + i);
+        let x = num(m, v)?;
+        if let Num::Float(f) = x {
+            float = true;
+            // NaN is passed over as long as there is anything else.
+            if f.is_nan() && (best.is_some() || n > 1) {
+                continue;
+            }
+        }
+        let better = match best {
+            None => true,
+            Some(b) => {
+                let order = match (x, b) {
+                    (Num::Int(x), Num::Int(y)) => Some(x.cmp(&y)),
+                    (Num::Int(x), Num::Float(y)) => compare_int_float(x, y),
+                    (Num::Float(x), Num::Int(y)) => compare_int_float(y, x).map(Ordering::reverse),
+                    (Num::Float(x), Num::Float(y)) => x.partial_cmp(&y),
+                };
+                order == Some(want)
+            }
+        };
+        if better {
+            best = Some(x);
+        }
+    }
+    let best = best.unwrap_or(Num::Float(crate::value::NAN));
+    put(
+        m,
+        if float {
+            Num::Float(best.float())
+        } else {
+            best
+        },
+    )
+}
+
+pub(super) fn min(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    extreme(m, at, n, Ordering::Less)
+}
+
+pub(super) fn max(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    extreme(m, at, n, Ordering::Greater)
+}
+
+fn power(mut base: i64, mut exponent: u64) -> Option<i64> {
+    let mut r: i64 = 1;
+    while exponent > 0 {
+        if exponent & 1 == 1 {
+            r = r.checked_mul(base)?;
+        }
+        exponent >>= 1;
+        if exponent > 0 {
+            // 0, 1 and -1 never overflow; anything else does within 63 squarings.
+            base = base.checked_mul(base)?;
+        }
+    }
+    Some(r)
+}
+
+pub(super) fn expt(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let (x, y) = (m.at(at), m.at(at + 1));
+    let x = num(m, x)?;
+    let y = num(m, y)?;
+    let r = match (x, y) {
+        (Num::Int(x), Num::Int(y)) if y >= 0 => {
+            Num::Int(power(x, y as u64).ok_or_else(|| overflow(m, "expt"))?)
+        }
+        _ => Num::Float(libm::pow(x.float(), y.float())),
+    };
+    put(m, r)
+}
+
+fn rounded(m: &mut Machine<'_>, at: usize, name: &str, round: fn(f64) -> f64) -> Answer {
+    let v = m.at(at);
+    match num(m, v)? {
+        Num::Int(_) => Ok(v),
+        Num::Float(f) => {
+            let r = round(f);
+            // Exactly the doubles that are ints: from -2^63 on, below 2^63.
+            if (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&r) {
+                Ok(m.heap.int(r as i64)?)
+            } else {
+                Err(overflow(m, name))
+            }
+        }
+    }
+}
+
+pub(super) fn floor(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    rounded(m, at, "floor", libm::floor)
+}
+pub(super) fn ceiling(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    rounded(m, at, "ceiling", libm::ceil)
+}
+pub(super) fn round(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    rounded(m, at, "round", libm::round)
+}
+pub(super) fn truncate(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    rounded(m, at, "truncate", libm::trunc)
+}
+
+fn real(m: &mut Machine<'_>, at: usize, f: fn(f64) -> f64) -> Answer {
+    let v = m.at(at);
+    let x = num(m, v)?.float();
+    Ok(m.heap.float(f(x))?)
+}
+
+fn real2(m: &mut Machine<'_>, at: usize, f: fn(f64, f64) -> f64) -> Answer {
+    let (x, y) = (m.at(at), m.at(at + 1));
+    let x = num(m, x)?.float();
+    let y = num(m, y)?.float();
+    Ok(m.heap.float(f(x, y))?)
+}
+
+fn unit(m: &mut Machine<'_>, at: usize, name: &str, f: fn(f64) -> f64) -> Answer {
+    let v = m.at(at);
+    let x = num(m, v)?.float();
+    if !(-1.0..=1.0).contains(&x) && !x.is_nan() {
+        return Err(m.error(
+            Tag::NativeFn,
+            format_args!("in native `{name}`: argument outside -1 to 1"),
+        ));
+    }
+    Ok(m.heap.float(f(x))?)
+}
+
+pub(super) fn sqrt(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    real(m, at, libm::sqrt)
+}
+pub(super) fn sin(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    real(m, at, libm::sin)
+}
+pub(super) fn cos(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    real(m, at, libm::cos)
+}
+pub(super) fn tan(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    real(m, at, libm::tan)
+}
+pub(super) fn asin(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    unit(m, at, "asin", libm::asin)
+}
+pub(super) fn acos(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    unit(m, at, "acos", libm::acos)
+}
+pub(super) fn atan(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    real(m, at, libm::atan)
+}
+pub(super) fn atan2(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    real2(m, at, libm::atan2)
+}
+pub(super) fn hypot(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    real2(m, at, libm::hypot)
+}
+pub(super) fn exp(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    real(m, at, libm::exp)
+}
+pub(super) fn log(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    if n == 1 {
+        real(m, at, libm::log)
+    } else {
+        real2(m, at, |x, base| libm::log(x) / libm::log(base))
+    }
+}
+
+pub(super) fn gcd(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    let mut r: u64 = 0;
+    for i in 0..n {
+        let v = m.at(at + i);
+        let (mut a, mut b) = (r, int(m, v)?.unsigned_abs());
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        r = a;
+    }
+    let r = i64::try_from(r).map_err(|_| overflow(m, "gcd"))?;
+    Ok(m.heap.int(r)?)
+}
+
+pub(super) fn lcm(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    let mut r: u64 = 1;
+    for i in 0..n {
+        let v = m.at(at + i);
+        let x = int(m, v)?.unsigned_abs();
+        if x == 0 {
+            return Ok(Value::index(0));
+        }
+        let (mut a, mut b) = (r, x);
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        r = (r / a).checked_mul(x).ok_or_else(|| overflow(m, "lcm"))?;
+    }
+    let r = i64::try_from(r).map_err(|_| overflow(m, "lcm"))?;
+    Ok(m.heap.int(r)?)
+}
+
+fn wrap(m: &mut Machine<'_>, at: usize, n: usize, start: i64, f: fn(i64, i64) -> i64) -> Answer {
+    let mut acc = start;
+    for i in 0..n {
+        let v = m.at(at + i);
+        acc = f(acc, int(m, v)?);
+    }
+    Ok(m.heap.int(acc)?)
+}
+
+pub(super) fn wrapping_add(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    wrap(m, at, n, 0, i64::wrapping_add)
+}
+pub(super) fn wrapping_mul(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    wrap(m, at, n, 1, i64::wrapping_mul)
+}
+pub(super) fn wrapping_sub(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    let v = m.at(at);
+    let first = int(m, v)?;
+    if n == 1 {
+        Ok(m.heap.int(first.wrapping_neg())?)
+    } else {
+        wrap(m, at + 1, n - 1, first, i64::wrapping_sub)
+    }
+}
+pub(super) fn bit_and(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    wrap(m, at, n, -1, |a, b| a & b)
+}
+pub(super) fn bit_or(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    wrap(m, at, n, 0, |a, b| a | b)
+}
+pub(super) fn bit_xor(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    wrap(m, at, n, 0, |a, b| a ^ b)
+}
+pub(super) fn bit_not(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let v = m.at(at);
+    let x = int(m, v)?;
+    Ok(m.heap.int(!x)?)
+}
+
+fn shift(m: &mut Machine<'_>, at: usize, name: &str, f: fn(i64, u32) -> i64) -> Answer {
+    let (x, by) = (m.at(at), m.at(at + 1));
+    let x = int(m, x)?;
+    let by = int(m, by)?;
+    if !(0..64).contains(&by) {
+        return Err(m.error(
+            Tag::NativeFn,
+            format_args!("in native `{name}`: a shift by {by}, not by 0 to 63"),
+        ));
+    }
+    Ok(m.heap.int(f(x, by as u32))?)
+}
+pub(super) fn shift_left(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    shift(m, at, "bit-shift-left", i64::wrapping_shl)
+}
+pub(super) fn shift_right(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    shift(m, at, "bit-shift-right", i64::wrapping_shr)
+}
+
+fn chain(m: &mut Machine<'_>, at: usize, n: usize, f: fn(Ordering) -> bool) -> Answer {
+    let mut all = true;
+    for i in 0..n {
+        let v = m.at(at + i);
+        num(m, v)?;
+        if i > 0 {
+            let before = m.at(at + i - 1);
+            all &= compare_numbers(&m.heap, before, v).is_some_and(f);
+        }
+    }
+    Ok(Value::bool(all))
+}
+pub(super) fn less(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    chain(m, at, n, Ordering::is_lt)
+}
+pub(super) fn at_most(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    chain(m, at, n, Ordering::is_le)
+}
+pub(super) fn more(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    chain(m, at, n, Ordering::is_gt)
+}
+pub(super) fn at_least(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    chain(m, at, n, Ordering::is_ge)
+}
+
+/// `compare`: numbers, strings, symbols and keywords, each among themselves. NaN sorts before every other number.
+pub(super) fn compare(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let (x, y) = (m.at(at), m.at(at + 1));
+    let number = |v: Value| matches!(v.tag(), 0 | 2 | tag::INT | tag::FLOAT);
+    let order = if number(x) && number(y) {
+        compare_numbers(&m.heap, x, y).unwrap_or(Ordering::Equal)
+    } else if x.tag() == y.tag() && matches!(x.tag(), tag::STRING | tag::SYMBOL | tag::KEYWORD) {
+        m.heap.bytes(x).cmp(m.heap.bytes(y))
+    } else if x.is_nil() && y.is_nil() {
+        Ordering::Equal
+    } else {
+        let (a, b) = (crate::print::type_name(x), crate::print::type_name(y));
+        return Err(m.error(
+            Tag::TypeMismatch,
+            format_args!(
+                "type mismatch: expected two numbers, strings, symbols or keywords, got {a} and {b}"
+            ),
+        ));
+    };
+    Ok(Value(((order as i64) << 2) as u64))
+}
+
+pub(super) fn is_nan(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let v = m.at(at);
+    let x = num(m, v)?.float();
+    Ok(Value::bool(x.is_nan()))
+}
+
+/// `(parse-int s)` and `(parse-float s)`: nil for what is no number.
+pub(super) fn parse_int(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let v = super::string::text(m, at)?;
+    let parsed = m.heap.text(v).trim().parse::<i64>();
+    Ok(match parsed {
+        Ok(i) => m.heap.int(i)?,
+        Err(_) => Value::NIL,
+    })
+}
+pub(super) fn parse_float(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let v = super::string::text(m, at)?;
+    let parsed = m.heap.text(v).trim().parse::<f64>();
+    Ok(match parsed {
+        Ok(f) => m.heap.float(f)?,
+        Err(_) => Value::NIL,
+    })
+}
+
+pub(super) fn to_float(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    real(m, at, |x| x)
+}

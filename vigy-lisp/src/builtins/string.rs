@@ -1,0 +1,651 @@
+//! Strings. Lengths and positions count Unicode scalar values.
+
+use core::fmt::Write;
+
+use super::Answer;
+use crate::heap::Writer;
+use crate::machine::{Machine, Stop, Tag};
+use crate::print::{self, Style};
+use crate::value::{Value, tag};
+
+/// Argument `at` as a string.
+pub(super) fn text(m: &mut Machine<'_>, at: usize) -> Result<Value, Stop> {
+    let v = m.at(at);
+    if v.is(tag::STRING) {
+        Ok(v)
+    } else {
+        Err(m.mismatch("string", v))
+    }
+}
+
+/// Argument `at` as a string, for functions of the script library, whose failures are tagged `native-fn`.
+fn script_text(m: &mut Machine<'_>, at: usize, name: &str) -> Result<Value, Stop> {
+    let v = m.at(at);
+    if v.is(tag::STRING) {
+        return Ok(v);
+    }
+    let got = print::type_name(v);
+    Err(m.error(
+        Tag::NativeFn,
+        format_args!("in native `{name}`: expected string, got {got}"),
+    ))
+}
+
+fn script_int(m: &mut Machine<'_>, at: usize, name: &str) -> Result<i64, Stop> {
+    let v = m.at(at);
+    m.heap.as_int(v).ok_or_else(|| {
+        let got = print::type_name(v);
+        m.error(
+            Tag::NativeFn,
+            format_args!("in native `{name}`: expected integer, got {got}"),
+        )
+    })
+}
+
+/// Makes a string by writing it behind everything else on the heap. The writer can read the heap while it writes.
+pub(super) fn build(m: &mut Machine<'_>, write: impl FnOnce(&mut Writer<'_, '_>)) -> Answer {
+    let mut writer = m.heap.writer()?;
+    write(&mut writer);
+    let v = writer.seal()?;
+    let len = m.heap.bytes(v).len();
+    m.charge(len / 64)?;
+    Ok(v)
+}
+
+/// Writes a value's text into a writer: through a small buffer, because the writer lives in the same heap.
+fn push_value(w: &mut Writer<'_, '_>, program: &crate::Program<'_>, v: Value, style: Style) {
+    if v.is(tag::STRING) && style == Style::Raw {
+        w.push_text(v);
+        return;
+    }
+    // The printer is run again and again, each time for the next stretch of its text.
+    let mut done = 0;
+    loop {
+        let mut stretch = Stretch {
+            skip: done,
+            bytes: [0; 512],
+            len: 0,
+        };
+        let finished = print::write(w.heap(), program, v, style, &mut stretch).is_ok();
+        w.push_bytes(&stretch.bytes[..stretch.len]);
+        done += stretch.len;
+        if finished || stretch.len == 0 {
+            return;
+        }
+    }
+}
+
+/// Takes the bytes of a text from `skip` on, until it is full.
+struct Stretch {
+    skip: usize,
+    bytes: [u8; 512],
+    len: usize,
+}
+
+impl Write for Stretch {
+    fn write_str(&mut self, s: &str) -> core::fmt::Result {
+        let mut bytes = s.as_bytes();
+        let skipped = self.skip.min(bytes.len());
+        self.skip -= skipped;
+        bytes = &bytes[skipped..];
+        let n = bytes.len().min(self.bytes.len() - self.len);
+        self.bytes[self.len..self.len + n].copy_from_slice(&bytes[..n]);
+        self.len += n;
+        if n < bytes.len() {
+            Err(core::fmt::Error)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// The texts of `n` arguments with `between` between them and `end` behind.
+fn joined(
+    m: &mut Machine<'_>,
+    at: usize,
+    n: usize,
+    style: Style,
+    between: &str,
+    end: &str,
+) -> Answer {
+    let program = m.program();
+    let mut args = [Value::NIL; 16];
+    if n <= args.len() {
+        for (i, arg) in args.iter_mut().enumerate().take(n) {
+            *arg = m.at(at + i);
+        }
+        return build(m, |w| {
+            for (i, v) in args[..n].iter().enumerate() {
+                if i > 0 {
+                    w.push_bytes(between.as_bytes());
+                }
+                push_value(w, &program, *v, style);
+            }
+            w.push_bytes(end.as_bytes());
+        });
+    }
+    let (words, heap) = m.args_and_heap(at, n);
+    let mut w = heap.writer()?;
+    for (i, v) in words.iter().enumerate() {
+        if i > 0 {
+            w.push_bytes(between.as_bytes());
+        }
+        push_value(&mut w, &program, Value(*v), style);
+    }
+    w.push_bytes(end.as_bytes());
+    let v = w.seal()?;
+    m.charge(n + m.heap.bytes(v).len() / 64)?;
+    Ok(v)
+}
+
+/// `(str x …)`: nil adds nothing.
+pub(super) fn str(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    let program = m.program();
+    let (words, heap) = m.args_and_heap(at, n);
+    let mut w = heap.writer()?;
+    for v in words.iter().map(|v| Value(*v)).filter(|v| !v.is_nil()) {
+        push_value(&mut w, &program, v, Style::Raw);
+    }
+    let v = w.seal()?;
+    m.charge(n / 8 + m.heap.bytes(v).len() / 64)?;
+    Ok(v)
+}
+
+/// `(string x)`: a string as it is, everything else as `pr-str` writes it.
+pub(super) fn string(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    if m.at(at).is(tag::STRING) {
+        Ok(m.at(at))
+    } else {
+        pr_str(m, at, n)
+    }
+}
+
+pub(super) fn pr_str(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    joined(m, at, n, Style::Readable, " ", "")
+}
+
+pub(super) fn display(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    let text = joined(m, at, n, Style::Raw, " ", "")?;
+    Err(m.take_output(text))
+}
+pub(super) fn println(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    let text = joined(m, at, n, Style::Raw, " ", "\n")?;
+    Err(m.take_output(text))
+}
+pub(super) fn pr(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    let text = joined(m, at, n, Style::Readable, " ", "")?;
+    Err(m.take_output(text))
+}
+pub(super) fn prn(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    let text = joined(m, at, n, Style::Readable, " ", "\n")?;
+    Err(m.take_output(text))
+}
+
+pub(super) fn length(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let v = text(m, at)?;
+    Ok(Value::index(if m.heap.is_ascii(v) {
+        m.heap.bytes(v).len()
+    } else {
+        m.charge(m.heap.bytes(v).len() / 64)?;
+        m.heap.text(v).chars().count()
+    }))
+}
+
+pub(super) fn append(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    let mut len = 0;
+    for i in 0..n {
+        let v = text(m, at + i)?;
+        len += m.heap.bytes(v).len();
+    }
+    m.charge(len / 64)?;
+    let new = m.heap.string_space(len)?;
+    let mut to = 0;
+    for i in 0..n {
+        let v = m.at(at + i);
+        to = copy_bytes(m, v, new, len, to);
+    }
+    Ok(m.heap.string_seal(new, len))
+}
+
+/// Copies the bytes of string `v` to `to` in the string under construction at `new`; where they end.
+fn copy_bytes(m: &mut Machine<'_>, v: Value, new: u32, len: usize, to: usize) -> usize {
+    let n = m.heap.bytes(v).len();
+    if !v.frozen() && to.is_multiple_of(8) {
+        // Whole words: the copy may write zeros behind its end, within the new string's words.
+        let from = v.index_of() as usize + 1;
+        let words = n.div_ceil(8);
+        m.heap
+            .words
+            .copy_within(from..from + words, new as usize + 1 + to / 8);
+        return to + n;
+    }
+    let mut buffer = [0u8; 256];
+    let mut done = 0;
+    while done < n {
+        let step = buffer.len().min(n - done);
+        buffer[..step].copy_from_slice(&m.heap.bytes(v)[done..done + step]);
+        m.heap.string_bytes_mut(new, len)[to + done..to + done + step]
+            .copy_from_slice(&buffer[..step]);
+        done += step;
+    }
+    to + n
+}
+
+/// Part of a string, by bytes that are character boundaries.
+fn part(m: &mut Machine<'_>, v: Value, from: usize, to: usize) -> Answer {
+    if from == 0 && to == m.heap.bytes(v).len() {
+        return Ok(v);
+    }
+    let len = to - from;
+    m.charge(len / 64)?;
+    let new = m.heap.string_space(len)?;
+    let mut buffer = [0u8; 256];
+    let mut done = 0;
+    while done < len {
+        let step = buffer.len().min(len - done);
+        buffer[..step].copy_from_slice(&m.heap.bytes(v)[from + done..from + done + step]);
+        m.heap.string_bytes_mut(new, len)[done..done + step].copy_from_slice(&buffer[..step]);
+        done += step;
+    }
+    Ok(m.heap.string_seal(new, len))
+}
+
+/// The byte at which character `i` starts; the end for the number of characters.
+fn byte_of(m: &Machine<'_>, v: Value, i: usize) -> Option<usize> {
+    if m.heap.is_ascii(v) {
+        return (i <= m.heap.bytes(v).len()).then_some(i);
+    }
+    let text = m.heap.text(v);
+    text.char_indices()
+        .map(|(at, _)| at)
+        .chain([text.len()])
+        .nth(i)
+}
+
+/// `(subs s from)`, `(subs s from to)`
+pub(super) fn subs(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    let v = text(m, at)?;
+    let from = m.at(at + 1);
+    let from = super::number::int(m, from)?;
+    let start = usize::try_from(from).ok().and_then(|i| byte_of(m, v, i));
+    let end = if n == 3 {
+        let to = m.at(at + 2);
+        let to = super::number::int(m, to)?;
+        usize::try_from(to).ok().and_then(|i| byte_of(m, v, i))
+    } else {
+        Some(m.heap.bytes(v).len())
+    };
+    match (start, end) {
+        (Some(start), Some(end)) if start <= end => part(m, v, start, end),
+        _ => Err(m.error(
+            Tag::OutOfRange,
+            format_args!("in native `subs`: outside the string"),
+        )),
+    }
+}
+
+pub(super) fn string_ref(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let v = text(m, at)?;
+    let i = m.at(at + 1);
+    let i = super::number::int(m, i)?;
+    let bounds = usize::try_from(i)
+        .ok()
+        .and_then(|i| Some((byte_of(m, v, i)?, byte_of(m, v, i + 1)?)));
+    match bounds {
+        Some((from, to)) => part(m, v, from, to),
+        None => Err(m.error(
+            Tag::OutOfRange,
+            format_args!("in native `string-ref`: outside the string"),
+        )),
+    }
+}
+
+fn find(hay: &[u8], needle: &[u8], from: usize) -> Option<usize> {
+    if needle.is_empty() {
+        return Some(from);
+    }
+    let first = needle[0];
+    let mut at = from;
+    while let Some(next) = hay.get(at..)?.iter().position(|b| *b == first) {
+        at += next;
+        if hay[at..].starts_with(needle) {
+            return Some(at);
+        }
+        at += 1;
+    }
+    None
+}
+
+fn two(m: &mut Machine<'_>, at: usize, name: &str) -> Result<(Value, Value), Stop> {
+    let a = script_text(m, at, name)?;
+    let b = script_text(m, at + 1, name)?;
+    m.charge(m.heap.bytes(a).len() / 16)?;
+    Ok((a, b))
+}
+
+pub(super) fn contains(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let (a, b) = two(m, at, "string-contains?")?;
+    Ok(Value::bool(
+        find(m.heap.bytes(a), m.heap.bytes(b), 0).is_some(),
+    ))
+}
+pub(super) fn starts_with(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let (a, b) = two(m, at, "string-starts-with?")?;
+    Ok(Value::bool(m.heap.bytes(a).starts_with(m.heap.bytes(b))))
+}
+pub(super) fn ends_with(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let (a, b) = two(m, at, "string-ends-with?")?;
+    Ok(Value::bool(m.heap.bytes(a).ends_with(m.heap.bytes(b))))
+}
+
+/// `(string-index s part)`: position of the first occurrence, nil without one.
+pub(super) fn index(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let (a, b) = two(m, at, "string-index")?;
+    Ok(match find(m.heap.bytes(a), m.heap.bytes(b), 0) {
+        Some(byte) if m.heap.is_ascii(a) => Value::index(byte),
+        Some(byte) => Value::index(m.heap.text(a)[..byte].chars().count()),
+        None => Value::NIL,
+    })
+}
+
+/// `(string-replace s from to)`: every occurrence; an empty `from` occurs before and behind every character.
+pub(super) fn replace(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let (s, from) = two(m, at, "string-replace")?;
+    let to = script_text(m, at + 2, "string-replace")?;
+    let len = m.heap.bytes(s).len();
+    let step = m.heap.bytes(from).len();
+    build(m, |w| {
+        let mut at = 0;
+        while at <= len {
+            let found = if step == 0 {
+                Some(at)
+            } else {
+                find(w.heap().bytes(s), w.heap().bytes(from), at)
+            };
+            let Some(next) = found else { break };
+            push_part(w, s, at, next);
+            w.push_text(to);
+            at = next + step;
+            if step == 0 {
+                let width = w.heap().text(s)[at..]
+                    .chars()
+                    .next()
+                    .map_or(1, char::len_utf8);
+                push_part(w, s, at, (at + width).min(len));
+                at += width;
+            }
+        }
+        if at < len {
+            push_part(w, s, at, len);
+        }
+    })
+}
+
+fn push_part(w: &mut Writer<'_, '_>, v: Value, from: usize, to: usize) {
+    let mut buffer = [0u8; 128];
+    let mut at = from;
+    while at < to {
+        let n = buffer.len().min(to - at);
+        buffer[..n].copy_from_slice(&w.heap().bytes(v)[at..at + n]);
+        w.push_bytes(&buffer[..n]);
+        at += n;
+    }
+}
+
+/// `(string-split s separator)`; an empty separator splits between all characters and at both ends.
+pub(super) fn split(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let (s, sep) = two(m, at, "string-split")?;
+    let len = m.heap.bytes(s).len();
+    let step = m.heap.bytes(sep).len();
+    if step == 0 {
+        let empty = m.heap.string("")?;
+        let tail = m.heap.list(&[empty.0], Value::NIL)?;
+        let all = chars_of(m, s, tail)?;
+        return Ok(m.heap.cons(empty, all)?);
+    }
+    let mut count = 1;
+    let mut from = 0;
+    while let Some(next) = find(m.heap.bytes(s), m.heap.bytes(sep), from) {
+        count += 1;
+        from = next + step;
+    }
+    m.charge(count)?;
+    let buffer = m.heap.buffer(count)?;
+    let mut from = 0;
+    loop {
+        let next = find(m.heap.bytes(s), m.heap.bytes(sep), from);
+        let item = part(m, s, from, next.unwrap_or(len))?;
+        m.heap.buffer_push(buffer, item);
+        match next {
+            Some(next) => from = next + step,
+            None => return Ok(m.heap.buffer_seal(buffer, Value::NIL)),
+        }
+    }
+}
+
+fn chars_of(m: &mut Machine<'_>, s: Value, tail: Value) -> Answer {
+    let count = m.heap.text(s).chars().count();
+    m.charge(count)?;
+    let buffer = m.heap.buffer(count)?;
+    let mut at = 0;
+    for _ in 0..count {
+        let width = m.heap.text(s)[at..]
+            .chars()
+            .next()
+            .map_or(1, char::len_utf8);
+        let item = part(m, s, at, at + width)?;
+        m.heap.buffer_push(buffer, item);
+        at += width;
+    }
+    Ok(m.heap.buffer_seal(buffer, tail))
+}
+
+pub(super) fn chars(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let s = script_text(m, at, "string-chars")?;
+    chars_of(m, s, Value::NIL)
+}
+
+pub(super) fn bytes(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let s = script_text(m, at, "string-bytes")?;
+    let n = m.heap.bytes(s).len();
+    m.charge(n / 8)?;
+    let buffer = m.heap.buffer(n)?;
+    for i in 0..n {
+        let byte = m.heap.bytes(s)[i];
+        m.heap.buffer_push(buffer, Value::index(usize::from(byte)));
+    }
+    Ok(m.heap.buffer_seal(buffer, Value::NIL))
+}
+
+/// Text as the script library writes values into strings: `true`, `false`, and nothing for nil.
+fn push_plain(w: &mut Writer<'_, '_>, program: &crate::Program<'_>, v: Value, nil: &str) {
+    match v {
+        Value::TRUE => w.push_bytes(b"true"),
+        Value::FALSE => w.push_bytes(b"false"),
+        Value::NIL => w.push_bytes(nil.as_bytes()),
+        _ if matches!(v.tag(), tag::KEYWORD | tag::SYMBOL) => w.push_text(v),
+        _ => push_value(w, program, v, Style::Raw),
+    }
+}
+
+/// `(string-join separator xs)`
+pub(super) fn join(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let sep = script_text(m, at, "string-join")?;
+    let mut list = m.at(at + 1);
+    if !list.is_list() {
+        let got = print::type_name(list);
+        return Err(m.error(
+            Tag::NativeFn,
+            format_args!("in native `string-join`: expected list, got {got}"),
+        ));
+    }
+    let n = m.heap.length(list);
+    m.charge(n / 4)?;
+    let program = m.program();
+    build(m, |w| {
+        for i in 0..n {
+            if i > 0 {
+                w.push_text(sep);
+            }
+            let v = w.heap().first(list);
+            push_plain(w, &program, v, "");
+            list = w.heap().rest(list);
+        }
+    })
+}
+
+/// `(string-format "{} of {}" a b)`
+pub(super) fn format(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    let pattern = script_text(m, at, "string-format")?;
+    let holes = m.heap.text(pattern).matches("{}").count();
+    if holes > n - 1 {
+        return Err(m.error(
+            Tag::NativeFn,
+            format_args!(
+                "in native `string-format`: {holes} placeholders, {} arguments",
+                n - 1
+            ),
+        ));
+    }
+    let program = m.program();
+    let (args, heap) = m.args_and_heap(at + 1, n - 1);
+    let mut w = heap.writer()?;
+    let mut from = 0;
+    for arg in args.iter().take(holes) {
+        let next = find(w.heap().bytes(pattern), b"{}", from).unwrap_or(from);
+        push_part(&mut w, pattern, from, next);
+        push_plain(&mut w, &program, Value(*arg), "nil");
+        from = next + 2;
+    }
+    let end = w.heap().bytes(pattern).len();
+    push_part(&mut w, pattern, from, end);
+    Ok(w.seal()?)
+}
+
+/// Applies `f` to every character, in order.
+fn mapped(m: &mut Machine<'_>, at: usize, name: &str, f: fn(char, &mut dyn FnMut(char))) -> Answer {
+    let s = script_text(m, at, name)?;
+    let len = m.heap.bytes(s).len();
+    build(m, |w| {
+        let mut at = 0;
+        while at < len {
+            let c = w.heap().text(s)[at..].chars().next().unwrap_or('\0');
+            f(c, &mut |c| {
+                w.push_bytes(c.encode_utf8(&mut [0; 4]).as_bytes());
+            });
+            at += c.len_utf8();
+        }
+    })
+}
+
+pub(super) fn upper(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    mapped(m, at, "string-uppercase", |c, put| {
+        c.to_uppercase().for_each(put);
+    })
+}
+pub(super) fn lower(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    mapped(m, at, "string-lowercase", |c, put| {
+        c.to_lowercase().for_each(put);
+    })
+}
+
+pub(super) fn trim(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let s = script_text(m, at, "string-trim")?;
+    let text = m.heap.text(s);
+    let from = text.len() - text.trim_start().len();
+    let to = from + text.trim().len();
+    part(m, s, from, to)
+}
+
+pub(super) fn repeat(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let s = script_text(m, at, "string-repeat")?;
+    let n = script_int(m, at + 1, "string-repeat")?.max(0);
+    let len = usize::try_from(n)
+        .ok()
+        .and_then(|n| n.checked_mul(m.heap.bytes(s).len()))
+        .ok_or(Stop::OutOfHeap)?;
+    m.charge(len / 64)?;
+    let new = m.heap.string_space(len)?;
+    let mut to = 0;
+    while to < len {
+        to = copy_bytes(m, s, new, len, to);
+    }
+    Ok(m.heap.string_seal(new, len))
+}
+
+pub(super) fn reverse(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let s = script_text(m, at, "string-reverse")?;
+    let len = m.heap.bytes(s).len();
+    build(m, |w| {
+        let mut end = len;
+        while end > 0 {
+            let c = w.heap().text(s)[..end].chars().next_back().unwrap_or('\0');
+            w.push_bytes(c.encode_utf8(&mut [0; 4]).as_bytes());
+            end -= c.len_utf8();
+        }
+    })
+}
+
+/// `(string->number s)`: an int, else a finite double, else an error.
+pub(super) fn to_number(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let s = script_text(m, at, "string->number")?;
+    let text = m.heap.text(s).trim();
+    if let Ok(i) = text.parse::<i64>() {
+        return Ok(m.heap.int(i)?);
+    }
+    match text.parse::<f64>() {
+        Ok(f) if f.is_finite() => Ok(m.heap.float(f)?),
+        _ => Err(m.error(
+            Tag::NativeFn,
+            format_args!("in native `string->number`: not a number"),
+        )),
+    }
+}
+
+pub(super) fn symbol_to_string(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let v = m.at(at);
+    if v.is(tag::SYMBOL) {
+        name_text(m, v)
+    } else {
+        Err(m.mismatch("symbol", v))
+    }
+}
+pub(super) fn keyword_to_string(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let v = m.at(at);
+    if v.is(tag::KEYWORD) {
+        name_text(m, v)
+    } else {
+        Err(m.mismatch("keyword", v))
+    }
+}
+/// `(name x)`: the text of a string, symbol or keyword.
+pub(super) fn name(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let v = m.at(at);
+    match v.tag() {
+        tag::STRING => Ok(v),
+        tag::SYMBOL | tag::KEYWORD => name_text(m, v),
+        _ => Err(m.mismatch("string, symbol or keyword", v)),
+    }
+}
+
+fn name_text(m: &mut Machine<'_>, v: Value) -> Answer {
+    build(m, |w| w.push_text(v))
+}
+
+pub(super) fn to_symbol(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let v = text(m, at)?;
+    Ok(m.heap.intern_value(tag::SYMBOL, v)?)
+}
+pub(super) fn to_keyword(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let v = text(m, at)?;
+    Ok(m.heap.intern_value(tag::KEYWORD, v)?)
+}
+/// `(symbol x)` and `(keyword x)` take strings, symbols and keywords.
+pub(super) fn symbol(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    let v = name(m, at, n)?;
+    Ok(m.heap.intern_value(tag::SYMBOL, v)?)
+}
+pub(super) fn keyword(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    let v = name(m, at, n)?;
+    Ok(m.heap.intern_value(tag::KEYWORD, v)?)
+}

@@ -1,0 +1,270 @@
+//! Instructions: 32 bits each, some followed by a second word.
+//!
+//! ```text
+//! cccccccc bbbbbbbb aaaaaaaa oooooooo     a b c: registers or small numbers; bx: b and c as one 16-bit number
+//! ```
+//!
+//! A call puts the callee into register `a`, leaves `a + 1` to the machine and has its arguments from `a + 2` on: there the
+//! window of the callee starts, so nothing is copied. The result arrives in `a`.
+
+use crate::image::Program;
+
+/// Registers of one function. The rest of a window is slack for the calls it makes.
+pub(crate) const MAX_REGISTERS: u8 = 250;
+
+macro_rules! ops {
+    ($($(#[$doc:meta])* $name:ident = $len:literal,)*) => {
+        /// What an instruction does.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub(crate) enum Op { $($(#[$doc])* $name,)* }
+
+        const OPS: &[Op] = &[$(Op::$name,)*];
+        const LENGTHS: &[u8] = &[$($len,)*];
+    };
+}
+
+ops! {
+    /// a := b
+    Move = 1,
+    /// a := constant bx
+    Const = 1,
+    /// a := the int bx
+    Int = 1,
+    /// a := nil, false, true, unbound or absent by b
+    Imm = 1,
+    /// a := global bx, which must be bound
+    Global = 1,
+    /// global bx, which must be bound, := a
+    SetGlobal = 1,
+    /// global bx := a
+    Define = 1,
+    /// a := capture b
+    Capture = 1,
+    /// a := the closure that runs
+    Own = 1,
+    /// a := a new cell around a
+    Cell = 1,
+    /// a := content of the cell in b
+    CellGet = 1,
+    /// content of the cell in a := b
+    CellSet = 1,
+    /// a := closure of function bx; one word per capture follows
+    Closure = 1,
+    /// Forward by abc.
+    Jump = 1,
+    /// Back by abc; costs fuel.
+    Loop = 1,
+    /// Jump by bx when a is false.
+    JumpFalse = 1,
+    /// Jump by bx when a is true.
+    JumpTrue = 1,
+    /// Jump by bx when a is nil.
+    JumpNil = 1,
+    /// Jump by bx when a is not nil.
+    JumpSome = 1,
+    /// Jump by the next word unless a < b.
+    NotLess = 2,
+    /// … unless a <= b
+    NotAtMost = 2,
+    /// … unless a = b
+    NotEqual = 2,
+    /// … unless a < bx
+    NotLessInt = 2,
+    /// … unless a <= bx
+    NotAtMostInt = 2,
+    /// … unless a > bx
+    NotMoreInt = 2,
+    /// … unless a >= bx
+    NotAtLeastInt = 2,
+    /// … unless a = bx
+    NotEqualInt = 2,
+    /// a := b + c
+    Add = 1,
+    /// a := b - c
+    Sub = 1,
+    /// a := b * c
+    Mul = 1,
+    /// a := b + the int c
+    AddInt = 1,
+    /// a := b < c
+    Less = 1,
+    /// a := b <= c
+    AtMost = 1,
+    /// a := b = c
+    Equal = 1,
+    /// a := not b
+    Not = 1,
+    /// a := whether b is nil
+    IsNil = 1,
+    /// a := cons b c
+    Cons = 1,
+    /// a := car b
+    Car = 1,
+    /// a := cdr b
+    Cdr = 1,
+    /// a := what the map b has under c, nil when b is no map
+    Get = 1,
+    /// Call a with b arguments.
+    Call = 1,
+    /// Call a with b arguments instead of going on here; for what is no closure, the result arrives in a.
+    TailCall = 1,
+    /// Call function (next word) with b arguments; arity was checked.
+    CallKnown = 2,
+    /// The same instead of going on here.
+    TailKnown = 2,
+    /// c := builtin (next word) of b arguments from a on
+    Builtin = 2,
+    /// c := host function (next word) of b arguments from a on; stops the machine
+    Host = 2,
+    /// Call a with b arguments, of which the last is a list of more.
+    Apply = 1,
+    /// The same instead of going on here.
+    TailApply = 1,
+    /// The result of the function is a.
+    Return = 1,
+    /// From here to the matching `EndTry`, errors arrive in a at the next word's distance; a and a + 1 are taken.
+    Try = 2,
+    /// The `Try` with register a is over.
+    EndTry = 1,
+    /// Raises what the compiler found: kind a, message constant in the next word.
+    Raise = 2,
+}
+
+impl Op {
+    #[inline]
+    pub(crate) fn decode(word: u32) -> Option<Self> {
+        OPS.get((word & 0xff) as usize).copied()
+    }
+
+    /// Whether control never goes on behind the instruction.
+    pub(crate) const fn ends(self) -> bool {
+        matches!(self, Self::Return | Self::Jump | Self::Loop | Self::Raise)
+    }
+}
+
+#[inline]
+pub(crate) const fn a(word: u32) -> usize {
+    (word >> 8) as u8 as usize
+}
+#[inline]
+pub(crate) const fn b(word: u32) -> usize {
+    (word >> 16) as u8 as usize
+}
+#[inline]
+pub(crate) const fn c(word: u32) -> usize {
+    (word >> 24) as usize
+}
+#[inline]
+pub(crate) const fn bx(word: u32) -> usize {
+    (word >> 16) as usize
+}
+#[inline]
+pub(crate) const fn sbx(word: u32) -> i32 {
+    (word as i32) >> 16
+}
+#[inline]
+pub(crate) const fn sabc(word: u32) -> i32 {
+    (word as i32) >> 8
+}
+
+/// Words of the instruction at `at`; `None` when the code ends before them.
+pub(crate) fn length(code: &[u32], at: usize) -> Option<usize> {
+    let op = Op::decode(*code.get(at)?)?;
+    // A closure says with its second word how many captures follow.
+    let len = if op == Op::Closure {
+        2 + *code.get(at + 1)? as usize
+    } else {
+        usize::from(LENGTHS[op as usize])
+    };
+    (len <= code.len() - at).then_some(len)
+}
+
+/// Where the jump at `at` leads, when it is one.
+pub(crate) fn target(code: &[u32], at: usize) -> Option<i64> {
+    let word = code[at];
+    let offset = match Op::decode(word)? {
+        Op::Jump | Op::Loop => sabc(word),
+        Op::JumpFalse | Op::JumpTrue | Op::JumpNil | Op::JumpSome => sbx(word),
+        Op::NotLess
+        | Op::NotAtMost
+        | Op::NotEqual
+        | Op::NotLessInt
+        | Op::NotAtMostInt
+        | Op::NotMoreInt
+        | Op::NotAtLeastInt
+        | Op::NotEqualInt
+        | Op::Try => code[at + 1] as i32,
+        _ => return None,
+    };
+    Some(at as i64 + i64::from(offset))
+}
+
+/// Whether every operand of the instruction is in range. Jumps are checked apart.
+pub(crate) fn operands_fit(
+    p: &Program<'_>,
+    code: &[u32],
+    at: usize,
+    op: Op,
+    registers: u8,
+    captures: u16,
+) -> bool {
+    let word = code[at];
+    let (ra, rb, rc) = (a(word), b(word), c(word));
+    let n = usize::from(registers);
+    let (fa, fb, fc) = (ra < n, rb < n, rc < n);
+    match op {
+        Op::Move
+        | Op::Not
+        | Op::IsNil
+        | Op::Car
+        | Op::Cdr
+        | Op::CellGet
+        | Op::CellSet
+        | Op::AddInt => fa && fb,
+        Op::NotLess | Op::NotAtMost | Op::NotEqual => fa && fb,
+        Op::Const => fa && bx(word) < p.constants.len(),
+        Op::Int | Op::Own | Op::Cell | Op::Return | Op::EndTry => fa,
+        Op::JumpFalse | Op::JumpTrue | Op::JumpNil | Op::JumpSome => fa,
+        Op::NotLessInt
+        | Op::NotAtMostInt
+        | Op::NotMoreInt
+        | Op::NotAtLeastInt
+        | Op::NotEqualInt => fa,
+        Op::Imm => fa && rb < 5,
+        Op::Global | Op::SetGlobal | Op::Define => fa && bx(word) < p.globals.len(),
+        Op::Capture => fa && rb < usize::from(captures),
+        Op::Closure => {
+            let f = bx(word);
+            let count = code[at + 1] as usize;
+            fa && f < p.function_count()
+                && usize::from(p.function(f as u32).captures) == count
+                && code[at + 2..at + 2 + count].iter().all(|w| match w >> 8 {
+                    0 => (w & 0xff) < u32::from(registers),
+                    1 => (w & 0xff) < u32::from(captures),
+                    _ => false,
+                })
+        }
+        Op::Jump | Op::Loop => true,
+        Op::Add | Op::Sub | Op::Mul | Op::Less | Op::AtMost | Op::Equal | Op::Cons | Op::Get => {
+            fa && fb && fc
+        }
+        Op::Call | Op::TailCall | Op::Apply | Op::TailApply => {
+            ra + 2 + rb <= n && (rb > 0 || matches!(op, Op::Call | Op::TailCall))
+        }
+        Op::CallKnown | Op::TailKnown => {
+            let f = code[at + 1];
+            ra + 2 + rb <= n && (f as usize) < p.function_count() && {
+                let f = p.function(f);
+                usize::from(f.required) == rb && f.optional == 0 && !f.rest && f.captures == 0
+            }
+        }
+        Op::Builtin => ra + rb <= n && fc && crate::builtins::accepts(code[at + 1], rb),
+        Op::Host => ra + rb <= n && fc && (code[at + 1] as usize) < p.imports.len() / 2,
+        Op::Try => ra + 1 < n,
+        Op::Raise => {
+            (code[at + 1] as usize) < p.constants.len()
+                && crate::machine::Tag::from_code(ra).is_some()
+        }
+    }
+}

@@ -1,0 +1,698 @@
+//! Forms that are rewritten into simpler ones: those the language brings along, and the program's own macros.
+//!
+//! Names that start with `%` in what is written here mean builtins and prelude functions whatever the program defines.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::analyze::bad;
+use super::{CompileError, Compiler, Result};
+use crate::machine::Tag;
+use crate::reader::{Datum, Id, Shape};
+use crate::span::Span;
+
+/// Rewrites of one form in a row.
+const MAX_REWRITES: usize = 2_000;
+
+/// Builds data with the place of the form that is being rewritten.
+pub(super) struct Make<'c, 'o> {
+    pub(super) c: &'c mut Compiler<'o>,
+    pub(super) span: Span,
+}
+
+impl Make<'_, '_> {
+    pub(super) fn sym(&mut self, name: &str) -> Id {
+        self.c.arena.symbol(name, self.span)
+    }
+    pub(super) fn list(&mut self, items: &[Id]) -> Id {
+        self.c.arena.list(items, Shape::Paren, self.span)
+    }
+    pub(super) fn nil(&mut self) -> Id {
+        self.list(&[])
+    }
+    /// `(head item…)`
+    pub(super) fn form(&mut self, head: &str, items: &[Id]) -> Id {
+        let mut all = Vec::with_capacity(items.len() + 1);
+        all.push(self.sym(head));
+        all.extend_from_slice(items);
+        self.list(&all)
+    }
+    pub(super) fn quote(&mut self, id: Id) -> Id {
+        self.form("quote", &[id])
+    }
+    pub(super) fn int(&mut self, i: usize) -> Id {
+        self.c.arena.add(Datum::Int(i as i64), self.span)
+    }
+    pub(super) fn str(&mut self, text: &str) -> Id {
+        let s = self.c.arena.names.intern(text);
+        self.c.arena.add(Datum::Str(s), self.span)
+    }
+    pub(super) fn keyword(&mut self, text: &str) -> Id {
+        let s = self.c.arena.names.intern(text);
+        self.c.arena.add(Datum::Keyword(s), self.span)
+    }
+    /// `(let ((name value)) body…)`
+    pub(super) fn let_one(&mut self, name: Id, value: Id, body: &[Id]) -> Id {
+        let binding = self.list(&[name, value]);
+        let bindings = self.list(&[binding]);
+        let mut items = alloc::vec![bindings];
+        items.extend_from_slice(body);
+        self.form("let", &items)
+    }
+    /// `(begin form…)`, or the form itself.
+    pub(super) fn body(&mut self, forms: &[Id]) -> Id {
+        if let [one] = forms {
+            *one
+        } else {
+            self.form("begin", forms)
+        }
+    }
+    pub(super) fn lambda(&mut self, params: &[Id], body: &[Id]) -> Id {
+        let params = self.list(params);
+        let mut items = alloc::vec![params];
+        items.extend_from_slice(body);
+        self.form("lambda", &items)
+    }
+    pub(super) fn fresh(&mut self) -> Id {
+        self.c.fresh(self.span)
+    }
+}
+
+impl<'o> Compiler<'o> {
+    /// A symbol that no text can spell.
+    pub(super) fn fresh(&mut self, span: Span) -> Id {
+        self.fresh += 1;
+        let name = alloc::format!(" {}", self.fresh);
+        self.arena.symbol(&name, span)
+    }
+
+    /// Rewrites `id` until its head is neither a macro nor a form that is rewritten.
+    pub(super) fn expand(&mut self, mut id: Id) -> Result<Id> {
+        for _ in 0..MAX_REWRITES {
+            match self.expand_once(id)? {
+                Some(next) => id = next,
+                None => return Ok(id),
+            }
+        }
+        Err(CompileError::new(
+            Tag::MacroExpansionLimit,
+            self.arena.span(id),
+            format_args!("the form was rewritten {MAX_REWRITES} times and is still not done"),
+        ))
+    }
+
+    pub(super) fn expand_once(&mut self, id: Id) -> Result<Option<Id>> {
+        if self.arena.is_bracket(id) || self.arena.is_brace(id) {
+            return Ok(None);
+        }
+        let Some(head) = self
+            .arena
+            .items(id)
+            .first()
+            .and_then(|h| self.arena.as_symbol(*h))
+        else {
+            return Ok(None);
+        };
+        if self.lookup(head).is_some() {
+            return self.core_rewrite(id);
+        }
+        if let Some(made) = self.expand_macro(head, id)? {
+            return Ok(Some(made));
+        }
+        if let Some(made) = self.core_rewrite(id)? {
+            return Ok(Some(made));
+        }
+        if self.shadowed(head) {
+            Ok(None)
+        } else {
+            self.rewrite(id)
+        }
+    }
+
+    fn args(&self, id: Id) -> Vec<Id> {
+        self.arena.items(id)[1..].to_vec()
+    }
+
+    pub(super) fn make(&mut self, span: Span) -> Make<'_, 'o> {
+        Make { c: self, span }
+    }
+
+    /// Forms whose names always mean them.
+    fn core_rewrite(&mut self, id: Id) -> Result<Option<Id>> {
+        let name = self.arena.head(id).unwrap_or_default();
+        // Most heads are none of these: no text is copied for them.
+        if !matches!(
+            name,
+            "cond"
+                | "when"
+                | "unless"
+                | "let"
+                | "let*"
+                | "try"
+                | "delay"
+                | "quasiquote"
+                | "%qq"
+                | "eval"
+                | "macroexpand"
+                | "macroexpand-1"
+        ) {
+            return Ok(None);
+        }
+        let name = name.to_string();
+        let args = self.args(id);
+        let span = self.arena.span(id);
+        Ok(Some(match name.as_str() {
+            "cond" => self.cond(&args, span)?,
+            "when" | "unless" => {
+                if args.len() < 2 {
+                    return Err(bad(span, &name, "a test and a body are expected"));
+                }
+                let mut m = self.make(span);
+                let body = m.body(&args[1..]);
+                if name == "when" {
+                    m.form("if", &[args[0], body])
+                } else {
+                    let nil = m.nil();
+                    m.form("if", &[args[0], nil, body])
+                }
+            }
+            "let" | "let*" => {
+                let Some(bindings) = args.first() else {
+                    return Ok(None);
+                };
+                let flat = self.arena.is_bracket(*bindings)
+                    || (self.arena.items(*bindings).len() > 1
+                        && self
+                            .arena
+                            .items(*bindings)
+                            .iter()
+                            .step_by(2)
+                            .any(|b| !self.arena.is_list(*b)));
+                let pattern = !flat
+                    && self.arena.items(*bindings).iter().any(|b| {
+                        self.arena
+                            .items(*b)
+                            .first()
+                            .is_some_and(|n| self.arena.is_bracket(*n) || self.arena.is_brace(*n))
+                    });
+                if !flat && !pattern {
+                    return Ok(None);
+                }
+                if args.len() < 2 {
+                    return Err(bad(span, &name, "a body is expected"));
+                }
+                let pairs = self.binding_pairs(*bindings, &name)?;
+                let binds = self.destructure_all(&pairs, span)?;
+                let mut m = self.make(span);
+                let binds: Vec<Id> = binds.iter().map(|(n, v)| m.list(&[*n, *v])).collect();
+                let binds = m.list(&binds);
+                let mut items = alloc::vec![binds];
+                items.extend_from_slice(&args[1..]);
+                m.form("let*", &items)
+            }
+            "try" => self.try_form(&args, span)?,
+            "delay" => {
+                if args.len() != 1 {
+                    return Err(bad(span, "delay", "one expression is expected"));
+                }
+                let mut m = self.make(span);
+                let thunk = m.lambda(&[], &args);
+                m.form("%delay", &[thunk])
+            }
+            "quasiquote" => {
+                if args.len() != 1 {
+                    return Err(bad(span, "quasiquote", "one datum is expected"));
+                }
+                self.quasi(args[0], 1)?
+            }
+            "%qq" => {
+                let depth = match self.arena.get(args[0]) {
+                    Datum::Int(i) => i as usize,
+                    _ => 1,
+                };
+                self.quasi(args[1], depth)?
+            }
+            "eval" => {
+                if args.len() != 1 {
+                    return Err(bad(span, "eval", "one expression is expected"));
+                }
+                let form = match self.quoted(args[0]) {
+                    None => self.template(args[0]),
+                    known => known,
+                };
+                match form {
+                    Some(form) => self.make(span).form("%eval-here", &[form]),
+                    None => {
+                        return Err(CompileError::new(
+                            Tag::NotImplemented,
+                            span,
+                            format_args!(
+                                "`eval` of what is not a quoted form needs the compiler at run time"
+                            ),
+                        ));
+                    }
+                }
+            }
+            _ => {
+                if args.len() != 1 {
+                    return Err(bad(span, &name, "one form is expected"));
+                }
+                let form = match self.quoted(args[0]) {
+                    Some(form) => form,
+                    None if !self.arena.is_list(args[0]) => return Ok(Some(args[0])),
+                    None => {
+                        return Err(CompileError::new(
+                            Tag::NotImplemented,
+                            span,
+                            format_args!(
+                                "`{name}` of what is not a quoted form needs the compiler at run time"
+                            ),
+                        ));
+                    }
+                };
+                let made = if name == "macroexpand-1" {
+                    self.expand_shown(form)?.unwrap_or(form)
+                } else {
+                    self.expand_fully(form)?
+                };
+                self.make(span).quote(made)
+            }
+        }))
+    }
+
+    /// The datum that an expression quotes, with quasiquotes that have no holes.
+    pub(super) fn quoted(&self, id: Id) -> Option<Id> {
+        match self.arena.items(id) {
+            [head, datum] if self.arena.is_symbol(*head, "quote") => Some(*datum),
+            _ if self.arena.is_list(id) || self.arena.as_symbol(id).is_some() => None,
+            _ => Some(id),
+        }
+    }
+
+    /// The datum of a quasiquote without holes.
+    fn template(&self, id: Id) -> Option<Id> {
+        let [head, datum] = self.arena.items(id) else {
+            return None;
+        };
+        if !self.arena.is_symbol(*head, "quasiquote") {
+            return None;
+        }
+        let mut work = alloc::vec![*datum];
+        while let Some(id) = work.pop() {
+            if matches!(
+                self.arena.head(id),
+                Some("unquote" | "unquote-splice" | "quasiquote")
+            ) {
+                return None;
+            }
+            work.extend_from_slice(self.arena.items(id));
+        }
+        Some(*datum)
+    }
+
+    /// One step of what the program's macros and the rewritten library forms do, as `macroexpand-1` shows it.
+    fn expand_shown(&mut self, id: Id) -> Result<Option<Id>> {
+        let Some(head) = self
+            .arena
+            .items(id)
+            .first()
+            .and_then(|h| self.arena.as_symbol(*h))
+        else {
+            return Ok(None);
+        };
+        if let Some(made) = self.expand_macro(head, id)? {
+            return Ok(Some(made));
+        }
+        if self.shadowed(head) {
+            Ok(None)
+        } else {
+            self.rewrite(id)
+        }
+    }
+
+    /// Everything that `expand_shown` does, at every depth.
+    fn expand_fully(&mut self, id: Id) -> Result<Id> {
+        enum Work {
+            Visit(Id),
+            Join(usize, Shape, Span),
+        }
+        let mut work = alloc::vec![Work::Visit(id)];
+        let mut done: Vec<Id> = Vec::new();
+        while let Some(next) = work.pop() {
+            match next {
+                Work::Visit(mut id) => {
+                    let mut steps = 0;
+                    while let Some(made) = self.expand_shown(id)? {
+                        id = made;
+                        steps += 1;
+                        if steps > MAX_REWRITES {
+                            let span = self.arena.span(id);
+                            return Err(CompileError::new(
+                                Tag::MacroExpansionLimit,
+                                span,
+                                format_args!("rewritten too often"),
+                            ));
+                        }
+                    }
+                    match self.arena.get(id) {
+                        Datum::List { shape, .. } if self.arena.head(id) != Some("quote") => {
+                            let items = self.arena.items(id).to_vec();
+                            work.push(Work::Join(items.len(), shape, self.arena.span(id)));
+                            work.extend(items.into_iter().rev().map(Work::Visit));
+                        }
+                        _ => done.push(id),
+                    }
+                }
+                Work::Join(n, shape, span) => {
+                    let items = done.split_off(done.len() - n);
+                    done.push(self.arena.list(&items, shape, span));
+                }
+            }
+        }
+        Ok(done.pop().unwrap_or(id))
+    }
+
+    fn cond(&mut self, args: &[Id], span: Span) -> Result<Id> {
+        if args.is_empty() {
+            return Ok(self.make(span).nil());
+        }
+        // Flat when something in the position of a test is not a list.
+        let flat = args.len() > 1 && args.iter().step_by(2).any(|t| !self.arena.is_list(*t));
+        let (test, body, rest) = if flat {
+            if args.len() < 2 {
+                return Err(bad(span, "cond", "a test without a result"));
+            }
+            (args[0], alloc::vec![args[1]], &args[2..])
+        } else {
+            let clause = self.arena.items(args[0]).to_vec();
+            if clause.is_empty() {
+                return Err(bad(
+                    self.arena.span(args[0]),
+                    "cond",
+                    "a clause is a list of a test and results",
+                ));
+            }
+            (clause[0], clause[1..].to_vec(), &args[1..])
+        };
+        let is_else = self.arena.is_symbol(test, "else");
+        let mut m = self.make(span);
+        let body = if body.is_empty() {
+            m.nil()
+        } else {
+            m.body(&body)
+        };
+        if is_else {
+            return Ok(body);
+        }
+        let mut items = alloc::vec![m.sym("cond")];
+        items.extend_from_slice(rest);
+        let rest = if rest.is_empty() {
+            m.nil()
+        } else {
+            m.list(&items)
+        };
+        Ok(m.form("if", &[test, body, rest]))
+    }
+
+    fn try_form(&mut self, args: &[Id], span: Span) -> Result<Id> {
+        let mut body = args.to_vec();
+        let finally = match body.last() {
+            Some(last) if self.arena.head(*last) == Some("finally") => {
+                let clause = self.args(*last);
+                body.pop();
+                Some(clause)
+            }
+            _ => None,
+        };
+        let catch = match body.last() {
+            Some(last) if self.arena.head(*last) == Some("catch") => {
+                let clause = self.args(*last);
+                body.pop();
+                Some(clause)
+            }
+            _ => None,
+        };
+        if body.is_empty() || (catch.is_none() && finally.is_none()) {
+            return Err(bad(
+                span,
+                "try",
+                "a body and then a `catch` or `finally` clause are expected",
+            ));
+        }
+        let mut m = self.make(span);
+        let mut form = m.body(&body);
+        if let Some(catch) = catch {
+            let names = catch
+                .first()
+                .map_or(&[][..], |n| m.c.arena.items(*n))
+                .to_vec();
+            let [name] = names[..] else {
+                return Err(bad(span, "catch", "one name in parentheses is expected"));
+            };
+            if m.c.arena.as_symbol(name).is_none() || catch.len() < 2 {
+                return Err(bad(
+                    span,
+                    "catch",
+                    "one name in parentheses and a body are expected",
+                ));
+            }
+            let raised = m.fresh();
+            let names = m.list(&[name, raised]);
+            let handler = m.body(&catch[1..]);
+            form = m.form("%try", &[form, names, handler]);
+        }
+        if let Some(finally) = finally {
+            // (let ((f (lambda () finally…))) (let ((r (%try form (e raised) (begin (f) (%rethrow e raised))))) (f) r))
+            let (f, r, e, raised) = (m.fresh(), m.fresh(), m.fresh(), m.fresh());
+            let thunk = if finally.is_empty() {
+                let nil = m.nil();
+                m.lambda(&[], &[nil])
+            } else {
+                m.lambda(&[], &finally)
+            };
+            let run = m.list(&[f]);
+            let again = m.form("%rethrow", &[e, raised]);
+            let handler = m.form("begin", &[run, again]);
+            let names = m.list(&[e, raised]);
+            let tried = m.form("%try", &[form, names, handler]);
+            let inner = m.let_one(r, tried, &[run, r]);
+            form = m.let_one(f, thunk, &[inner]);
+        }
+        Ok(form)
+    }
+
+    /// One level of a quasiquote; deeper levels become `(%qq depth datum)`.
+    fn quasi(&mut self, id: Id, depth: usize) -> Result<Id> {
+        let span = self.arena.span(id);
+        let items = self.arena.items(id).to_vec();
+        let shape = match self.arena.get(id) {
+            Datum::List { shape, .. } if !items.is_empty() => shape,
+            Datum::List {
+                shape: Shape::Brace,
+                ..
+            } => Shape::Brace,
+            _ => return Ok(self.make(span).quote(id)),
+        };
+        let tagged = |c: &Self, name: &str| {
+            items.len() == 2 && shape == Shape::Paren && c.arena.is_symbol(items[0], name)
+        };
+        if tagged(self, "unquote") && depth == 1 {
+            return Ok(items[1]);
+        }
+        if tagged(self, "unquote-splice") && depth == 1 {
+            return Err(bad(
+                span,
+                "unquote-splice",
+                "it means something only inside a list",
+            ));
+        }
+        let inner = if tagged(self, "unquote") || tagged(self, "unquote-splice") {
+            depth - 1
+        } else if tagged(self, "quasiquote") {
+            depth + 1
+        } else {
+            depth
+        };
+        // Runs of ordinary elements become `(%list …)`; spliced ones stand between them.
+        let mut parts: Vec<Id> = Vec::new();
+        let mut run: Vec<Id> = Vec::new();
+        let mut spliced = false;
+        for item in &items {
+            let splice = inner == 1
+                && self.arena.items(*item).len() == 2
+                && self.arena.head(*item) == Some("unquote-splice");
+            if splice {
+                spliced = true;
+                let value = self.arena.item(*item, 1);
+                let mut m = self.make(span);
+                if !run.is_empty() {
+                    let list = m.form("%list", &run);
+                    parts.push(list);
+                    run.clear();
+                }
+                parts.push(value);
+            } else {
+                let leaf = !self.arena.is_list(*item);
+                let mut m = self.make(span);
+                let element = if leaf {
+                    m.quote(*item)
+                } else {
+                    let depth = m.int(inner);
+                    m.form("%qq", &[depth, *item])
+                };
+                run.push(element);
+            }
+        }
+        let mut m = self.make(span);
+        if shape == Shape::Brace && !spliced && depth == 1 {
+            // A map with holes is a map.
+            if m.c.building_macro {
+                let list = m.form("%list", &run);
+                let mark = m.int(2);
+                return Ok(m.form("%shape", &[list, mark]));
+            }
+            return Ok(m.form("%hash-map", &run));
+        }
+        let list = if spliced {
+            if !run.is_empty() {
+                let list = m.form("%list", &run);
+                parts.push(list);
+            }
+            let nil = m.nil();
+            parts.push(nil);
+            m.form("%append", &parts)
+        } else {
+            m.form("%list", &run)
+        };
+        Ok(match shape {
+            Shape::Bracket => {
+                let mark = m.int(1);
+                m.form("%shape", &[list, mark])
+            }
+            _ => list,
+        })
+    }
+
+    /// Bindings, flat or as a list of pairs, patterns included.
+    pub(super) fn binding_pairs(&self, bindings: Id, form: &str) -> Result<Vec<(Id, Id)>> {
+        let span = self.arena.span(bindings);
+        let items = self.arena.items(bindings);
+        if !self.arena.is_list(bindings) {
+            return Err(bad(span, form, "bindings are expected"));
+        }
+        let flat = self.arena.is_bracket(bindings) || items.iter().any(|b| !self.arena.is_list(*b));
+        if flat {
+            if !items.len().is_multiple_of(2) {
+                return Err(bad(span, form, "a name without a value"));
+            }
+            return Ok(items.chunks_exact(2).map(|c| (c[0], c[1])).collect());
+        }
+        items
+            .iter()
+            .map(|pair| match self.arena.items(*pair) {
+                [name, value] => Ok((*name, *value)),
+                _ => Err(bad(
+                    self.arena.span(*pair),
+                    form,
+                    "a binding is a name and a value",
+                )),
+            })
+            .collect()
+    }
+
+    /// Names and values for patterns and values, in order.
+    pub(super) fn destructure_all(
+        &mut self,
+        pairs: &[(Id, Id)],
+        span: Span,
+    ) -> Result<Vec<(Id, Id)>> {
+        let mut binds = Vec::new();
+        let mut work: Vec<(Id, Id)> = pairs.iter().rev().copied().collect();
+        while let Some((pattern, value)) = work.pop() {
+            if self.arena.as_symbol(pattern).is_some() {
+                binds.push((pattern, value));
+                continue;
+            }
+            if !self.arena.is_list(pattern) {
+                return Err(bad(
+                    self.arena.span(pattern),
+                    "let",
+                    "a name or a pattern is expected",
+                ));
+            }
+            let items = self.arena.items(pattern).to_vec();
+            let brace = self.arena.is_brace(pattern);
+            let mut m = self.make(span);
+            let whole = m.fresh();
+            binds.push((whole, value));
+            let mut parts = Vec::new();
+            if brace {
+                for entry in items.chunks_exact(2) {
+                    match m.c.arena.get(entry[0]) {
+                        // {:keys [a b]}
+                        Datum::Keyword(k) if m.c.arena.names.get(k) == "keys" => {
+                            for name in m.c.arena.items(entry[1]).to_vec() {
+                                let Some(text) =
+                                    m.c.arena.symbol_text(name).map(ToString::to_string)
+                                else {
+                                    return Err(bad(
+                                        m.c.arena.span(name),
+                                        "let",
+                                        "`:keys` is followed by names",
+                                    ));
+                                };
+                                let key = m.keyword(&text);
+                                let value = m.list(&[key, whole]);
+                                parts.push((name, value));
+                            }
+                        }
+                        // {:as all}
+                        Datum::Keyword(k) if m.c.arena.names.get(k) == "as" => {
+                            parts.push((entry[1], whole));
+                        }
+                        // {name :key}
+                        _ => {
+                            let value = m.form("%get-or-nil", &[whole, entry[1]]);
+                            parts.push((entry[0], value));
+                        }
+                    }
+                }
+            } else {
+                let mut i = 0;
+                while i < items.len() {
+                    let text =
+                        m.c.arena
+                            .symbol_text(items[i])
+                            .unwrap_or_default()
+                            .to_string();
+                    if (text == "&" || text == "&rest") && i + 1 < items.len() {
+                        let n = m.int(i);
+                        let value = m.form("%parts", &[whole, n]);
+                        parts.push((items[i + 1], value));
+                        i += 1;
+                    } else if matches!(m.c.arena.get(items[i]), Datum::Keyword(k) if m.c.arena.names.get(k) == "as")
+                        && i + 1 < items.len()
+                    {
+                        parts.push((items[i + 1], whole));
+                        i += 1;
+                    } else {
+                        let n = m.int(i);
+                        let value = m.form("%part", &[whole, n]);
+                        parts.push((items[i], value));
+                    }
+                    i += 1;
+                }
+            }
+            work.extend(parts.into_iter().rev());
+        }
+        Ok(binds)
+    }
+
+    /// Forms of the library: their names can be taken by the program.
+    fn rewrite(&mut self, id: Id) -> Result<Option<Id>> {
+        let name: String = self.arena.head(id).unwrap_or_default().to_string();
+        let args = self.args(id);
+        let span = self.arena.span(id);
+        super::forms::rewrite(self, &name, &args, span)
+    }
+}

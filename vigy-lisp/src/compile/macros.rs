@@ -1,0 +1,448 @@
+//! The program's own macros: functions from data to data, run by a machine while compiling.
+//!
+//! A macro's code sees the definitions in front of it. Forms that pass through a macro unchanged keep their places and their
+//! delimiters.
+
+use alloc::collections::BTreeSet;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use super::table::HashMap;
+
+use super::{CompileError, CompileOptions, Compiler, HostFn, Result};
+use crate::arity::Arity;
+use crate::budget::Budget;
+use crate::image::Image;
+use crate::machine::{FaultKind, Machine, Step, Tag};
+use crate::reader::{Arena, Datum, Id, Shape, Sym};
+use crate::span::Span;
+use crate::value::{Value, tag};
+
+/// Macros whose code uses macros whose code uses macros …
+const MAX_DEPTH: usize = 8;
+/// What one expansion may use.
+const BUDGET: Budget = Budget {
+    fuel: 2_000_000,
+    heap_bytes: 4 << 20,
+    depth: 5_000,
+    stack_words: 1 << 16,
+    output_bytes: 1 << 16,
+};
+
+const HOSTS: &[&[HostFn]] = &[&[HostFn {
+    name: "%macro-args",
+    arity: Arity::exactly(0),
+    doc: "The arguments of the macro that is being expanded.",
+}]];
+
+pub(super) struct Macro {
+    params: Id,
+    body: Vec<Id>,
+    /// How many definitions stood in front of it.
+    sees: usize,
+    required: usize,
+    most: Option<usize>,
+    image: Option<Image>,
+}
+
+fn malformed(span: Span, reason: &str) -> CompileError {
+    CompileError::new(Tag::Reader, span, format_args!("bad `defmacro`: {reason}"))
+}
+
+impl Compiler<'_> {
+    pub(super) fn define_macro(&mut self, form: Id) -> Result<()> {
+        let span = self.arena.span(form);
+        let items = self.arena.items(form).to_vec();
+        if items.len() < 4 {
+            return Err(malformed(
+                span,
+                "a name, parameters and a body are expected",
+            ));
+        }
+        let name = self
+            .arena
+            .as_symbol(items[1])
+            .ok_or_else(|| malformed(span, "a name is expected"))?;
+        if !self.arena.is_list(items[2]) {
+            return Err(malformed(span, "parameters are expected"));
+        }
+        let mut required = 0;
+        let mut optional = None;
+        let mut rest = false;
+        let params = self.arena.items(items[2]);
+        for (i, param) in params.iter().enumerate() {
+            match self.arena.symbol_text(*param) {
+                Some("&optional") if optional.is_none() => optional = Some(0),
+                Some("&optional") => return Err(malformed(span, "`&optional` comes twice")),
+                Some("&rest" | "&" | "&body") => {
+                    if i + 2 != params.len() || self.arena.as_symbol(params[i + 1]).is_none() {
+                        return Err(malformed(
+                            span,
+                            "one name is expected after `&rest`, the last",
+                        ));
+                    }
+                    rest = true;
+                    break;
+                }
+                _ => match &mut optional {
+                    Some(n) => *n += 1,
+                    None => required += 1,
+                },
+            }
+        }
+        let most = (!rest).then_some(required + optional.unwrap_or(0));
+        let made = Macro {
+            params: items[2],
+            body: items[3..].to_vec(),
+            sees: self.definitions.len(),
+            required,
+            most,
+            image: None,
+        };
+        self.macros.insert((self.namespace, name), made);
+        Ok(())
+    }
+
+    /// The form rewritten by the macro its head names; `None` when it names none.
+    pub(super) fn expand_macro(&mut self, head: Sym, form: Id) -> Result<Option<Id>> {
+        let key = (self.namespace, head);
+        let Some(m) = self.macros.get(&key) else {
+            return Ok(None);
+        };
+        let span = self.arena.span(form);
+        let args = self.arena.items(form)[1..].to_vec();
+        let name = self.arena.names.get(head).to_string();
+        if args.len() < m.required || m.most.is_some_and(|most| args.len() > most) {
+            let mut wants = alloc::string::String::new();
+            let _ = crate::arity::write(&mut wants, m.required, m.most);
+            return Err(CompileError::new(
+                Tag::NativeFn,
+                span,
+                format_args!("macro `{name}` expected {wants}, got {}", args.len()),
+            ));
+        }
+        if m.image.is_none() {
+            let image = self.compile_macro(key, span)?;
+            if let Some(m) = self.macros.get_mut(&key) {
+                m.image = Some(image);
+            }
+        }
+        let Some(image) = self.macros.get_mut(&key).and_then(|m| m.image.take()) else {
+            return Ok(None);
+        };
+        let result = self.run_macro(&image, &args, span, &name);
+        if let Some(m) = self.macros.get_mut(&key) {
+            m.image = Some(image);
+        }
+        result.map(Some)
+    }
+
+    /// Gives a macro a second name; whether there is one.
+    pub(super) fn share_macro(&mut self, from: (u16, Sym), to: (u16, Sym)) -> bool {
+        let Some(m) = self.macros.get(&from) else {
+            return false;
+        };
+        let copy = Macro {
+            body: m.body.clone(),
+            image: None,
+            ..*m
+        };
+        self.macros.insert(to, copy);
+        true
+    }
+
+    /// Names that occur in a datum.
+    fn names_in(&self, id: Id, into: &mut BTreeSet<Sym>) {
+        let mut work = alloc::vec![id];
+        while let Some(id) = work.pop() {
+            match self.arena.get(id) {
+                Datum::Symbol(s) => {
+                    into.insert(s);
+                }
+                Datum::List { .. } => work.extend_from_slice(self.arena.items(id)),
+                _ => {}
+            }
+        }
+    }
+
+    /// The image of a macro: the definitions it reaches, then its function applied to its arguments.
+    fn compile_macro(&mut self, key: (u16, Sym), span: Span) -> Result<Image> {
+        if self.macro_depth >= MAX_DEPTH {
+            return Err(CompileError::new(
+                Tag::MacroExpansionLimit,
+                span,
+                format_args!("macros use macros that use macros, more than {MAX_DEPTH} deep"),
+            ));
+        }
+        let Some(m) = self.macros.get(&key) else {
+            return Err(malformed(span, "it is gone"));
+        };
+        let (params, body, sees) = (m.params, m.body.clone(), m.sees);
+        let mut names = BTreeSet::new();
+        for form in &body {
+            self.names_in(*form, &mut names);
+        }
+        self.names_in(params, &mut names);
+        // Reached definitions, again and again until no new one is reached.
+        let mut reached = alloc::vec![false; sees];
+        loop {
+            let mut changed = false;
+            for (reached, (name, form)) in reached.iter_mut().zip(self.definitions.clone()) {
+                if !*reached && names.contains(&name) {
+                    *reached = true;
+                    changed = true;
+                    self.names_in(form, &mut names);
+                }
+            }
+            if !changed {
+                break;
+            }
+        }
+        let mut forms: Vec<Id> = self
+            .definitions
+            .iter()
+            .zip(&reached)
+            .filter(|(_, r)| **r)
+            .map(|((_, form), _)| *form)
+            .collect();
+        let mut make = self.make(span);
+        let mut lambda = alloc::vec![params];
+        lambda.extend(body);
+        let lambda = make.form("lambda", &lambda);
+        let args = make.form("%macro-args", &[]);
+        forms.push(make.form("%apply", &[lambda, args]));
+        let options = CompileOptions {
+            hosts: HOSTS,
+            loader: None,
+            force: true,
+        };
+        let mut sub = Compiler::new(&options);
+        sub.arena = core::mem::take(&mut self.arena);
+        sub.macros = core::mem::take(&mut self.macros);
+        sub.macro_memory = core::mem::take(&mut self.macro_memory);
+        sub.optional_params = true;
+        sub.building_macro = true;
+        sub.sealed = true;
+        sub.macro_depth = self.macro_depth + 1;
+        sub.fresh = self.fresh;
+        let analyzed = sub.program(forms);
+        self.fresh = sub.fresh;
+        self.macros = core::mem::take(&mut sub.macros);
+        self.macro_memory = core::mem::take(&mut sub.macro_memory);
+        // Linking needs the texts; the arena comes back afterwards.
+        let image = analyzed.and_then(|()| sub.link());
+        self.arena = core::mem::take(&mut sub.arena);
+        image
+    }
+
+    fn run_macro(&mut self, image: &Image, args: &[Id], span: Span, name: &str) -> Result<Id> {
+        let program = image.program();
+        let needed = program.words_needed(&BUDGET);
+        let mut memory = core::mem::take(&mut self.macro_memory);
+        if memory.len() < needed {
+            memory.resize(needed, 0);
+        }
+        let result = match Machine::new(program, &mut memory, &BUDGET) {
+            Ok(mut machine) => self.drive(&mut machine, args, span, name),
+            Err(e) => Err(CompileError::new(
+                Tag::NotImplemented,
+                span,
+                format_args!("{e}"),
+            )),
+        };
+        self.macro_memory = memory;
+        result
+    }
+
+    fn drive(
+        &mut self,
+        machine: &mut Machine<'_>,
+        args: &[Id],
+        span: Span,
+        name: &str,
+    ) -> Result<Id> {
+        let fail = |what: &str| {
+            CompileError::new(Tag::NativeFn, span, format_args!("macro `{name}`: {what}"))
+        };
+        let mut places: HashMap<u64, (Span, Shape)> = HashMap::default();
+        machine.gensym_base = self.gensyms;
+        loop {
+            match machine.run(u64::MAX) {
+                Step::Call => {
+                    let mut items = Vec::new();
+                    for arg in args {
+                        items.push(
+                            to_value(&self.arena, *arg, machine, &mut places)
+                                .map_err(|_| fail("its arguments are too large"))?
+                                .0,
+                        );
+                    }
+                    let list = machine
+                        .heap
+                        .list(&items, Value::NIL)
+                        .map_err(|_| fail("its arguments are too large"))?;
+                    machine.resume(list);
+                }
+                Step::Output | Step::Paused => {}
+                Step::Done(v) => {
+                    self.gensyms = machine.gensyms;
+                    return to_datum(&mut self.arena, v, machine, &places, span).map_err(|what| {
+                        fail(&alloc::format!("it returned a {what}, which is no form"))
+                    });
+                }
+                Step::Failed => {
+                    let (tag, message) = match machine.fault() {
+                        Some(fault) => {
+                            let tag = match &fault.kind {
+                                FaultKind::Raised { tag } => {
+                                    Tag::from_text(tag).unwrap_or(Tag::User)
+                                }
+                                _ => Tag::MacroExpansionLimit,
+                            };
+                            (tag, fault.message.clone())
+                        }
+                        None => (Tag::NotImplemented, crate::machine::Message::default()),
+                    };
+                    return Err(CompileError::new(
+                        tag,
+                        span,
+                        format_args!("in macro `{name}`: {message}"),
+                    ));
+                }
+            }
+        }
+    }
+}
+
+const fn shape_number(shape: Shape) -> u64 {
+    match shape {
+        Shape::Paren => 0,
+        Shape::Bracket => 1,
+        Shape::Brace => 2,
+    }
+}
+
+/// A datum as a value of the machine. Where each list came from is noted.
+fn to_value(
+    arena: &Arena,
+    id: Id,
+    m: &mut Machine<'_>,
+    places: &mut HashMap<u64, (Span, Shape)>,
+) -> core::result::Result<Value, crate::heap::Exhausted> {
+    let mut work = alloc::vec![(id, false)];
+    let mut done: Vec<Value> = Vec::new();
+    while let Some((id, parts_done)) = work.pop() {
+        let v = match arena.get(id) {
+            Datum::Bool(b) => Value::bool(b),
+            Datum::Int(i) => m.heap.int(i)?,
+            Datum::Float(f) => m.heap.float(f)?,
+            Datum::Str(s) => m.heap.string(arena.names.get(s))?,
+            Datum::Symbol(s) => m.heap.intern(tag::SYMBOL, arena.names.get(s))?,
+            Datum::Keyword(s) => m.heap.intern(tag::KEYWORD, arena.names.get(s))?,
+            Datum::List { shape, .. } => {
+                let items = arena.items(id);
+                if !parts_done {
+                    work.push((id, true));
+                    work.extend(items.iter().rev().map(|i| (*i, false)));
+                    continue;
+                }
+                let parts: Vec<u64> = done
+                    .split_off(done.len() - items.len())
+                    .iter()
+                    .map(|v| v.0)
+                    .collect();
+                let list = m.heap.list(&parts, Value::NIL)?;
+                m.heap.mark_shape(list, shape_number(shape));
+                if !list.is_nil() {
+                    places.insert(list.0, (arena.span(id), shape));
+                }
+                list
+            }
+        };
+        done.push(v);
+    }
+    Ok(done.pop().unwrap_or(Value::NIL))
+}
+
+/// A value as a datum; the name of its type when it cannot be one.
+fn to_datum(
+    arena: &mut Arena,
+    v: Value,
+    m: &Machine<'_>,
+    places: &HashMap<u64, (Span, Shape)>,
+    span: Span,
+) -> core::result::Result<Id, &'static str> {
+    /// Nodes that one expansion may produce: shared parts count every time.
+    const MOST: usize = 1 << 20;
+    enum Work {
+        Visit(Value),
+        Join(usize, Shape, Span),
+    }
+    let heap = &m.heap;
+    let mut work = alloc::vec![Work::Visit(v)];
+    let mut done: Vec<Id> = Vec::new();
+    let before = arena.len();
+    while let Some(next) = work.pop() {
+        let v = match next {
+            Work::Visit(v) => v,
+            Work::Join(n, shape, span) => {
+                let items = done.split_off(done.len() - n);
+                done.push(arena.list(&items, shape, span));
+                continue;
+            }
+        };
+        if arena.len() - before > MOST || work.len() > MOST {
+            return Err("form that is too large");
+        }
+        let datum = if let Some(i) = heap.as_int(v) {
+            Datum::Int(i)
+        } else if let Some(f) = heap.as_float(v) {
+            Datum::Float(f)
+        } else {
+            match v.tag() {
+                tag::CONST if v == Value::TRUE || v == Value::FALSE => {
+                    Datum::Bool(v == Value::TRUE)
+                }
+                tag::CONST => {
+                    done.push(arena.list(&[], Shape::Paren, span));
+                    continue;
+                }
+                tag::STRING => Datum::Str(arena.names.intern(heap.text(v))),
+                tag::SYMBOL => Datum::Symbol(arena.names.intern(heap.text(v))),
+                tag::KEYWORD => Datum::Keyword(arena.names.intern(heap.text(v))),
+                tag::LIST => {
+                    let (at, shape) = places.get(&v.0).copied().unwrap_or_else(|| {
+                        let shape = match heap.shape(v) {
+                            1 => Shape::Bracket,
+                            2 => Shape::Brace,
+                            _ => Shape::Paren,
+                        };
+                        (span, shape)
+                    });
+                    let items: Vec<Value> = heap.items(v).collect();
+                    let shape = if shape == Shape::Brace && !items.len().is_multiple_of(2) {
+                        Shape::Paren
+                    } else {
+                        shape
+                    };
+                    work.push(Work::Join(items.len(), shape, at));
+                    work.extend(items.into_iter().rev().map(Work::Visit));
+                    continue;
+                }
+                tag::MAP => {
+                    let n = heap.map_count(v);
+                    work.push(Work::Join(2 * n, Shape::Brace, span));
+                    for i in (0..n).rev() {
+                        let (k, x) = heap.map_entry(v, i);
+                        work.push(Work::Visit(x));
+                        work.push(Work::Visit(k));
+                    }
+                    continue;
+                }
+                _ => return Err(crate::print::type_name(v)),
+            }
+        };
+        done.push(arena.add(datum, span));
+    }
+    done.pop().ok_or("nothing")
+}

@@ -1,0 +1,71 @@
+//! The part of the library that is written in the language: found by name, compiled with the programs that reach it.
+
+use super::emit::Meaning;
+use super::ir::Ir;
+use super::{CompileError, Compiler, PRELUDE, Result};
+use crate::reader::Sym;
+use crate::span::Span;
+
+const SOURCES: &[&str] = &[
+    include_str!("../prelude/lists.tlisp"),
+    include_str!("../prelude/maps.tlisp"),
+    include_str!("../prelude/patterns.tlisp"),
+];
+
+/// Definitions start at the beginning of a line, and nothing else does.
+fn definitions() -> impl Iterator<Item = &'static str> {
+    SOURCES.iter().flat_map(|s| s.split("\n(define ").skip(1))
+}
+
+fn name_of(definition: &'static str) -> &'static str {
+    let start = definition.trim_start_matches('(');
+    start.split([' ', ')', '\n']).next().unwrap_or_default()
+}
+
+/// Names of the prelude.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    definitions().map(name_of).filter(|n| !n.starts_with('%'))
+}
+
+impl Compiler<'_> {
+    /// The prelude's function of that name, compiled when it is reached for the first time.
+    pub(super) fn prelude(&mut self, name: Sym, text: &str) -> Result<Option<Meaning>> {
+        if let Some(known) = self.prelude_known.get(&name) {
+            return Ok(*known);
+        }
+        let Some(source) = definitions().find(|d| name_of(d) == text) else {
+            return Ok(None);
+        };
+        let source = alloc::format!("(define {source}");
+        let home = core::mem::replace(&mut self.namespace, PRELUDE);
+        let (optional, force) = (
+            core::mem::replace(&mut self.optional_params, true),
+            core::mem::replace(&mut self.force, false),
+        );
+        let sealed = core::mem::replace(&mut self.sealed, false);
+        let made = self.read(&source).and_then(|forms| self.analyze(forms[0]));
+        self.namespace = home;
+        self.optional_params = optional;
+        self.force = force;
+        self.sealed = sealed;
+        let wrong = || {
+            CompileError::new(
+                crate::machine::Tag::NotImplemented,
+                Span::default(),
+                format_args!("prelude: {text}"),
+            )
+        };
+        let meaning = match self.tree.get(made?) {
+            Ir::Define(_, value) => match self.tree.get(value) {
+                Ir::Lambda(f) => Meaning::Function(f),
+                _ => Meaning::Constant(value),
+            },
+            _ => return Err(wrong()),
+        };
+        // The definition itself is no definition of the program's.
+        let g = self.global_in(PRELUDE, name, Span::default());
+        self.globals[g as usize].defs = 0;
+        self.prelude_known.insert(name, Some(meaning));
+        Ok(Some(meaning))
+    }
+}

@@ -1,0 +1,276 @@
+//! Equality, hashing and order of values, without native recursion over their depth.
+
+use crate::heap::{Heap, hash_bytes};
+use crate::map::MapError;
+use crate::value::{Value, tag};
+
+/// Why a comparison could not be finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    TooDeep,
+    OutOfFuel,
+}
+
+/// Nesting up to which values are compared and hashed.
+pub(crate) const COMPARE_DEPTH: usize = 128;
+/// Maps may be keys of maps that are keys of maps, up to here.
+const KEY_LEVELS: u8 = 4;
+
+/// How strictly numbers compare.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Numbers {
+    /// `1` and `1.0` are equal, NaN equals nothing, zeros are equal: `=`.
+    Value,
+    /// Kinds must agree, NaN equals nothing, zeros are equal: `equal?`.
+    Kind,
+    /// Keys of maps: kinds must agree, doubles by their bits.
+    Bits,
+}
+
+/// Exact order of an int and a double, without rounding either.
+pub(crate) fn compare_int_float(i: i64, f: f64) -> Option<core::cmp::Ordering> {
+    use core::cmp::Ordering::{Equal, Greater, Less};
+    if f.is_nan() {
+        return None;
+    }
+    if f >= 9_223_372_036_854_775_808.0 {
+        return Some(Less);
+    }
+    if f < -9_223_372_036_854_775_808.0 {
+        return Some(Greater);
+    }
+    let whole = libm::trunc(f);
+    Some(match i.cmp(&(whole as i64)) {
+        Equal if f > whole => Less,
+        Equal if f < whole => Greater,
+        order => order,
+    })
+}
+
+/// Order of two numbers; `None` when one is NaN or no number.
+pub(crate) fn compare_numbers(heap: &Heap<'_>, a: Value, b: Value) -> Option<core::cmp::Ordering> {
+    match (heap.as_int(a), heap.as_int(b)) {
+        (Some(x), Some(y)) => Some(x.cmp(&y)),
+        (Some(x), None) => compare_int_float(x, heap.as_float(b)?),
+        (None, Some(y)) => {
+            compare_int_float(y, heap.as_float(a)?).map(core::cmp::Ordering::reverse)
+        }
+        (None, None) => heap.as_float(a)?.partial_cmp(&heap.as_float(b)?),
+    }
+}
+
+/// What two values of the same shape still have to compare.
+#[derive(Clone, Copy)]
+struct Pair {
+    a: Value,
+    b: Value,
+    /// Next map entry or error field; lists advance `a` and `b` themselves.
+    next: u32,
+}
+
+pub(crate) fn same_key(heap: &Heap<'_>, a: Value, b: Value, fuel: &mut i64) -> Result<bool, Work> {
+    equal_at(heap, a, b, Numbers::Bits, fuel, 0)
+}
+
+/// Whether two values are equal. Maps compare without regard to order; functions, promises and channels by identity.
+pub(crate) fn equal(
+    heap: &Heap<'_>,
+    a: Value,
+    b: Value,
+    numbers: Numbers,
+    fuel: &mut i64,
+) -> Result<bool, Work> {
+    equal_at(heap, a, b, numbers, fuel, 0)
+}
+
+/// Equality of what has no parts; `None` when the parts decide.
+fn equal_leaf(heap: &Heap<'_>, a: Value, b: Value, numbers: Numbers) -> Option<bool> {
+    let is_number = |v: Value| matches!(v.tag(), 0 | 2 | tag::INT | tag::FLOAT);
+    if is_number(a) && is_number(b) {
+        return Some(match numbers {
+            Numbers::Value => compare_numbers(heap, a, b) == Some(core::cmp::Ordering::Equal),
+            Numbers::Kind => {
+                heap.as_int(a).is_some() == heap.as_int(b).is_some()
+                    && compare_numbers(heap, a, b) == Some(core::cmp::Ordering::Equal)
+            }
+            Numbers::Bits => {
+                heap.as_int(a) == heap.as_int(b)
+                    && heap.as_float(a).map(f64::to_bits) == heap.as_float(b).map(f64::to_bits)
+            }
+        });
+    }
+    if a.tag() != b.tag() {
+        return Some(false);
+    }
+    match a.tag() {
+        tag::STRING => Some(heap.bytes(a) == heap.bytes(b)),
+        // Sharing decides nothing: a shared list may hold NaN, which is not equal to itself.
+        tag::LIST => (heap.length(a) != heap.length(b)).then_some(false),
+        tag::MAP => (heap.map_count(a) != heap.map_count(b)).then_some(false),
+        tag::ERROR => None,
+        _ => Some(a == b),
+    }
+}
+
+fn equal_at(
+    heap: &Heap<'_>,
+    a: Value,
+    b: Value,
+    numbers: Numbers,
+    fuel: &mut i64,
+    level: u8,
+) -> Result<bool, Work> {
+    if let Some(answer) = equal_leaf(heap, a, b, numbers) {
+        *fuel -= (a.is(tag::STRING) as i64) * (heap.bytes(a).len() as i64 / 64);
+        return Ok(answer);
+    }
+    if level >= KEY_LEVELS {
+        return Err(Work::TooDeep);
+    }
+    let mut stack: heapless::Vec<Pair, COMPARE_DEPTH> = heapless::Vec::new();
+    let mut pair = Pair { a, b, next: 0 };
+    loop {
+        *fuel -= 1;
+        if *fuel < 0 {
+            return Err(Work::OutOfFuel);
+        }
+        let parts = match pair.a.tag() {
+            tag::LIST => {
+                let parts = (heap.first(pair.a), heap.first(pair.b));
+                pair.a = heap.rest(pair.a);
+                pair.b = heap.rest(pair.b);
+                Some(parts)
+            }
+            tag::MAP if (pair.next as usize) < heap.map_count(pair.a) => {
+                let (key, value) = heap.map_entry(pair.a, pair.next as usize);
+                pair.next += 1;
+                match map_lookup(heap, pair.b, key, fuel, level)? {
+                    Some(other) => Some((value, other)),
+                    None => return Ok(false),
+                }
+            }
+            tag::ERROR if pair.next < 3 => {
+                pair.next += 1;
+                Some((
+                    heap.field(pair.a, pair.next - 1),
+                    heap.field(pair.b, pair.next - 1),
+                ))
+            }
+            _ => None,
+        };
+        match parts {
+            None => match stack.pop() {
+                Some(below) => pair = below,
+                None => return Ok(true),
+            },
+            Some((x, y)) => match equal_leaf(heap, x, y, numbers) {
+                Some(false) => return Ok(false),
+                Some(true) => {}
+                None => {
+                    // A finished list needs no way back.
+                    if !pair.a.is_nil() {
+                        stack.push(pair).map_err(|_| Work::TooDeep)?;
+                    }
+                    pair = Pair {
+                        a: x,
+                        b: y,
+                        next: 0,
+                    };
+                }
+            },
+        }
+    }
+}
+
+fn map_lookup(
+    heap: &Heap<'_>,
+    map: Value,
+    key: Value,
+    fuel: &mut i64,
+    level: u8,
+) -> Result<Option<Value>, Work> {
+    if !matches!(key.tag(), tag::LIST | tag::MAP) {
+        return heap.map_get(map, key, fuel).map_err(|e| match e {
+            MapError::Work(w) => w,
+            MapError::Exhausted | MapError::Unhashable(_) => Work::TooDeep,
+        });
+    }
+    for i in 0..heap.map_count(map) {
+        let (k, v) = heap.map_entry(map, i);
+        if equal_at(heap, k, key, Numbers::Bits, fuel, level + 1)? {
+            return Ok(Some(v));
+        }
+    }
+    Ok(None)
+}
+
+fn mix(h: u32, word: u64) -> u32 {
+    let x = (u64::from(h).rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (x >> 32) as u32
+}
+
+fn hash_leaf(heap: &Heap<'_>, v: Value) -> Option<u32> {
+    Some(match v.tag() {
+        0 | 2 | tag::CONST | tag::SYMBOL | tag::KEYWORD => mix(7, v.0),
+        tag::INT | tag::FLOAT => mix(u32::from(v.tag()), heap.field(v, 0).0),
+        tag::STRING => hash_bytes(heap.bytes(v)),
+        tag::LIST => mix(11, heap.length(v) as u64),
+        tag::MAP => mix(13, heap.map_count(v) as u64),
+        _ => return None,
+    })
+}
+
+/// The hash of a key. A list hashes by its length and its elements, what is inside those by kind and size.
+pub(crate) fn hash_key(heap: &Heap<'_>, key: Value, fuel: &mut i64) -> Result<u32, MapError> {
+    let Some(mut hash) = hash_leaf(heap, key) else {
+        return Err(MapError::Unhashable(key));
+    };
+    if !matches!(key.tag(), tag::LIST | tag::MAP) {
+        return Ok(hash);
+    }
+    if key.is(tag::LIST) {
+        for item in heap.items(key) {
+            hash = mix(
+                hash,
+                u64::from(hash_leaf(heap, item).ok_or(MapError::Unhashable(item))?),
+            );
+        }
+    }
+    // Everything inside must be hashable too.
+    let mut stack: heapless::Vec<(Value, u32), COMPARE_DEPTH> = heapless::Vec::new();
+    let mut at = (key, 0);
+    loop {
+        *fuel -= 1;
+        if *fuel < 0 {
+            return Err(Work::OutOfFuel.into());
+        }
+        let part = match at.0.tag() {
+            tag::LIST => {
+                let first = heap.first(at.0);
+                at.0 = heap.rest(at.0);
+                Some(first)
+            }
+            tag::MAP if (at.1 as usize) < 2 * heap.map_count(at.0) => {
+                let (k, v) = heap.map_entry(at.0, at.1 as usize / 2);
+                at.1 += 1;
+                Some(if at.1 % 2 == 1 { k } else { v })
+            }
+            _ => None,
+        };
+        match part {
+            None => match stack.pop() {
+                Some(below) => at = below,
+                None => return Ok(hash),
+            },
+            Some(part) => {
+                hash_leaf(heap, part).ok_or(MapError::Unhashable(part))?;
+                if matches!(part.tag(), tag::LIST | tag::MAP) {
+                    if !at.0.is_nil() {
+                        stack.push(at).map_err(|_| Work::TooDeep)?;
+                    }
+                    at = (part, 0);
+                }
+            }
+        }
+    }
+}

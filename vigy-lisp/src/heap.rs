@@ -1,0 +1,484 @@
+//! The words of a run: objects behind values, in the program's image and in the caller's memory.
+//!
+//! Every object starts with one header word, from which its size and the place of its fields follow:
+//!
+//! ```text
+//! header   high 32 bits: size or total length · 2 bits: shape of a list · 22 bits: count · 8 bits: tag
+//! list     header(count of run, total length)  tail  e0 … e(n-1)
+//! string   header(ascii?, bytes)               bytes, padded to words
+//! closure  header(count, function)             captures
+//! int      header  i64          float  header  f64          cell  header  value
+//! error    header(raised?)  tag  message  data
+//! promise  header(forced?)  value or thunk
+//! map      header(count)    table
+//! table    header(used, capacity)  (hash key value) × capacity  index, when the capacity is above 8
+//! channel  header(closed?, capacity)  front  back  length
+//! fiber    header(status)   thunk or result
+//! name     header(0, bytes)  hash  next  bytes
+//! ```
+//!
+//! Allocation bumps one index. What was allocated is charged before it is made: the size of the memory is the budget.
+
+use crate::image::Names;
+use crate::value::{FROZEN, Value, tag};
+
+/// The heap budget of the run is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exhausted;
+
+impl core::fmt::Display for Exhausted {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("the heap budget is used up")
+    }
+}
+
+impl core::error::Error for Exhausted {}
+
+/// The largest count a header can hold: elements of one run of a list, entries of a map.
+pub(crate) const MAX_COUNT: usize = (1 << 22) - 1;
+/// Above the count, the header of a list says which delimiters it was written with. Only macros' results are read with it.
+pub(crate) const SHAPE_SHIFT: u32 = 30;
+
+pub(crate) const fn header(tag: u8, count: usize, size: usize) -> u64 {
+    ((size as u64) << 32) | ((count as u64) << 8) | tag as u64
+}
+pub(crate) const fn count_of(header: u64) -> usize {
+    (header >> 8) as usize & MAX_COUNT
+}
+pub(crate) const fn size_of_header(header: u64) -> usize {
+    (header >> 32) as usize
+}
+
+/// A 32-bit hash of bytes, the same on every host.
+pub(crate) fn hash_bytes(bytes: &[u8]) -> u32 {
+    const K: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut h = bytes.len() as u64;
+    let mut chunks = bytes.chunks_exact(8);
+    for chunk in &mut chunks {
+        let mut word = [0; 8];
+        word.copy_from_slice(chunk);
+        h = (h.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(K);
+    }
+    let mut word = [0; 8];
+    let rest = chunks.remainder();
+    word[..rest.len()].copy_from_slice(rest);
+    h = (h.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(K);
+    (h >> 32) as u32
+}
+
+const BUCKETS: usize = 64;
+
+pub(crate) struct Heap<'m> {
+    frozen: &'m [u64],
+    pub(crate) names: Names<'m>,
+    pub(crate) words: &'m mut [u64],
+    pub(crate) top: usize,
+    peak: usize,
+}
+
+impl<'m> Heap<'m> {
+    pub(crate) fn new(frozen: &'m [u64], names: Names<'m>, words: &'m mut [u64]) -> Self {
+        let mut heap = Self {
+            frozen,
+            names,
+            words,
+            top: 0,
+            peak: 0,
+        };
+        heap.rewind();
+        heap
+    }
+
+    /// Forgets every object. O(1): only the buckets of run-time names are cleared.
+    pub(crate) fn rewind(&mut self) {
+        self.top = BUCKETS.min(self.words.len());
+        self.words[..self.top].fill(0);
+        self.peak = self.top;
+    }
+
+    /// The fewest words a heap can live in.
+    pub(crate) const fn smallest() -> usize {
+        BUCKETS
+    }
+
+    /// The most bytes that were in use so far.
+    pub(crate) fn peak_bytes(&self) -> u64 {
+        (self.peak.max(self.top).saturating_sub(BUCKETS) * 8) as u64
+    }
+
+    pub(crate) fn note_peak(&mut self) {
+        self.peak = self.peak.max(self.top);
+    }
+
+    #[inline]
+    pub(crate) fn word(&self, index: u32) -> u64 {
+        if index & FROZEN != 0 {
+            self.frozen[(index & !FROZEN) as usize]
+        } else {
+            self.words[index as usize]
+        }
+    }
+
+    #[inline]
+    pub(crate) fn value_at(&self, index: u32) -> Value {
+        Value(self.word(index))
+    }
+
+    #[inline]
+    pub(crate) fn slice(&self, index: u32, len: usize) -> &[u64] {
+        if index & FROZEN != 0 {
+            &self.frozen[(index & !FROZEN) as usize..][..len]
+        } else {
+            &self.words[index as usize..][..len]
+        }
+    }
+
+    #[inline]
+    pub(crate) fn alloc(&mut self, words: usize) -> Result<u32, Exhausted> {
+        let at = self.top;
+        if words > self.words.len() - at {
+            return Err(Exhausted);
+        }
+        self.top = at + words;
+        Ok(at as u32)
+    }
+
+    #[inline]
+    pub(crate) fn set(&mut self, index: u32, word: u64) {
+        if index & FROZEN == 0 {
+            self.words[index as usize] = word;
+        }
+    }
+
+    // Numbers.
+
+    pub(crate) fn int(&mut self, i: i64) -> Result<Value, Exhausted> {
+        match Value::small_int(i) {
+            Some(v) => Ok(v),
+            None => self.boxed(tag::INT, i as u64),
+        }
+    }
+
+    pub(crate) fn float(&mut self, f: f64) -> Result<Value, Exhausted> {
+        match Value::small_float(f) {
+            Some(v) => Ok(v),
+            None => self.boxed(
+                tag::FLOAT,
+                if f.is_nan() { crate::value::NAN } else { f }.to_bits(),
+            ),
+        }
+    }
+
+    fn boxed(&mut self, tag: u8, word: u64) -> Result<Value, Exhausted> {
+        let at = self.alloc(2)?;
+        self.words[at as usize] = header(tag, 0, 0);
+        self.words[at as usize + 1] = word;
+        Ok(Value::make(tag, at, 0))
+    }
+
+    pub(crate) fn cell(&mut self, v: Value) -> Result<Value, Exhausted> {
+        self.boxed(tag::CELL, v.0)
+    }
+
+    pub(crate) fn promise(&mut self, thunk: Value) -> Result<Value, Exhausted> {
+        self.boxed(tag::PROMISE, thunk.0)
+    }
+
+    pub(crate) fn as_int(&self, v: Value) -> Option<i64> {
+        match v.as_small_int() {
+            Some(i) => Some(i),
+            None if v.is(tag::INT) => Some(self.word(v.index_of() + 1) as i64),
+            None => None,
+        }
+    }
+
+    pub(crate) fn as_float(&self, v: Value) -> Option<f64> {
+        if v.is_small_float() {
+            Some(v.small_float_value())
+        } else if v.is(tag::FLOAT) {
+            Some(f64::from_bits(self.word(v.index_of() + 1)))
+        } else {
+            None
+        }
+    }
+
+    // Strings and names.
+
+    pub(crate) fn string(&mut self, text: &str) -> Result<Value, Exhausted> {
+        self.string_bytes(text.as_bytes())
+    }
+
+    /// The bytes must be UTF-8: they come from a `str` or from whole strings.
+    pub(crate) fn string_bytes(&mut self, bytes: &[u8]) -> Result<Value, Exhausted> {
+        let at = self.string_space(bytes.len())?;
+        self.string_bytes_mut(at, bytes.len())
+            .copy_from_slice(bytes);
+        Ok(self.string_seal(at, bytes.len()))
+    }
+
+    /// Room for a string of `len` bytes, to be filled through [`Self::string_bytes_mut`] and sealed.
+    pub(crate) fn string_space(&mut self, len: usize) -> Result<u32, Exhausted> {
+        if len > u32::MAX as usize {
+            return Err(Exhausted);
+        }
+        let words = len.div_ceil(8);
+        let at = self.alloc(1 + words)?;
+        if words > 0 {
+            self.words[at as usize + words] = 0;
+        }
+        Ok(at)
+    }
+
+    pub(crate) fn string_bytes_mut(&mut self, at: u32, len: usize) -> &mut [u8] {
+        let words = len.div_ceil(8);
+        &mut bytemuck::cast_slice_mut(&mut self.words[at as usize + 1..][..words])[..len]
+    }
+
+    pub(crate) fn string_seal(&mut self, at: u32, len: usize) -> Value {
+        let ascii = self.string_bytes_mut(at, len).is_ascii();
+        self.words[at as usize] = header(tag::STRING, ascii as usize, len);
+        Value::make(tag::STRING, at, 0)
+    }
+
+    /// Starts a string of unknown length in the free words behind everything else. Nothing may be allocated before it is sealed.
+    pub(crate) fn writer(&mut self) -> Result<Writer<'_, 'm>, Exhausted> {
+        let at = self.alloc(1)?;
+        Ok(Writer {
+            heap: self,
+            at,
+            len: 0,
+            full: false,
+        })
+    }
+
+    pub(crate) fn bytes(&self, v: Value) -> &[u8] {
+        let at = v.index_of();
+        match v.tag() {
+            tag::STRING => {
+                let len = size_of_header(self.word(at));
+                &bytemuck::cast_slice(self.slice(at + 1, len.div_ceil(8)))[..len]
+            }
+            tag::SYMBOL | tag::KEYWORD => self.name_bytes(at),
+            _ => &[],
+        }
+    }
+
+    pub(crate) fn is_ascii(&self, v: Value) -> bool {
+        count_of(self.word(v.index_of())) == 1
+    }
+
+    /// The text of a string, symbol or keyword; empty for everything else.
+    pub(crate) fn text(&self, v: Value) -> &str {
+        // The bytes were a `str` when they were stored, so the default is never taken.
+        core::str::from_utf8(self.bytes(v)).unwrap_or_default()
+    }
+
+    fn name_bytes(&self, id: u32) -> &[u8] {
+        if id & FROZEN != 0 {
+            self.names.bytes(id & !FROZEN)
+        } else {
+            let len = size_of_header(self.words[id as usize]);
+            &bytemuck::cast_slice(&self.words[id as usize + 3..][..len.div_ceil(8)])[..len]
+        }
+    }
+
+    /// The symbol or keyword (by `tag`) of that name. Names are unique, so that equality is equality of words.
+    pub(crate) fn intern(&mut self, tag: u8, name: &str) -> Result<Value, Exhausted> {
+        let hash = hash_bytes(name.as_bytes());
+        if let Some(id) = self.names.find(name.as_bytes(), hash) {
+            return Ok(Value::make(tag, id | FROZEN, 0));
+        }
+        let bucket = hash as usize % BUCKETS;
+        let mut at = self.words[bucket] as u32;
+        while at != 0 {
+            if self.words[at as usize + 1] as u32 == hash && self.name_bytes(at) == name.as_bytes()
+            {
+                return Ok(Value::make(tag, at, 0));
+            }
+            at = self.words[at as usize + 2] as u32;
+        }
+        let words = name.len().div_ceil(8);
+        let at = self.alloc(3 + words)?;
+        if words > 0 {
+            self.words[at as usize + 2 + words] = 0;
+        }
+        self.words[at as usize] = header(tag::NAME, 0, name.len());
+        self.words[at as usize + 1] = u64::from(hash);
+        self.words[at as usize + 2] = self.words[bucket];
+        let bytes: &mut [u8] =
+            bytemuck::cast_slice_mut(&mut self.words[at as usize + 3..][..words]);
+        bytes[..name.len()].copy_from_slice(name.as_bytes());
+        self.words[bucket] = u64::from(at);
+        Ok(Value::make(tag, at, 0))
+    }
+
+    /// The symbol or keyword with the name of the string, symbol or keyword `v`.
+    pub(crate) fn intern_value(&mut self, tag: u8, v: Value) -> Result<Value, Exhausted> {
+        if !v.is(tag::STRING) {
+            return Ok(Value::make(tag, v.index_of(), 0));
+        }
+        // The name is copied through a buffer when it is short, else through the heap itself.
+        let mut short = [0u8; 64];
+        let len = self.bytes(v).len();
+        if len <= short.len() {
+            short[..len].copy_from_slice(self.bytes(v));
+            return self.intern(tag, core::str::from_utf8(&short[..len]).unwrap_or_default());
+        }
+        let hash = hash_bytes(self.bytes(v));
+        if let Some(id) = self.names.find(self.bytes(v), hash) {
+            return Ok(Value::make(tag, id | FROZEN, 0));
+        }
+        let bucket = hash as usize % BUCKETS;
+        let mut at = self.words[bucket] as u32;
+        while at != 0 {
+            if self.words[at as usize + 1] as u32 == hash && self.name_bytes(at) == self.bytes(v) {
+                return Ok(Value::make(tag, at, 0));
+            }
+            at = self.words[at as usize + 2] as u32;
+        }
+        let words = len.div_ceil(8);
+        let at = self.alloc(3 + words)? as usize;
+        for i in 0..words {
+            self.words[at + 3 + i] = self.word(v.index_of() + 1 + i as u32);
+        }
+        self.words[at] = header(tag::NAME, 0, len);
+        self.words[at + 1] = u64::from(hash);
+        self.words[at + 2] = self.words[bucket];
+        self.words[bucket] = at as u64;
+        Ok(Value::make(tag, at as u32, 0))
+    }
+
+    // Closures, errors.
+
+    pub(crate) fn closure(&mut self, function: u32, captures: usize) -> Result<u32, Exhausted> {
+        let at = self.alloc(1 + captures)?;
+        self.words[at as usize] = header(tag::CLOSURE, captures, function as usize);
+        Ok(at)
+    }
+
+    /// The function of a closure or captureless function.
+    #[inline]
+    pub(crate) fn function_of(&self, v: Value) -> u32 {
+        if v.is(tag::CLOSURE) {
+            size_of_header(self.word(v.index_of())) as u32
+        } else {
+            v.index_of()
+        }
+    }
+
+    pub(crate) fn error(
+        &mut self,
+        tag: Value,
+        message: Value,
+        data: Value,
+    ) -> Result<Value, Exhausted> {
+        let at = self.alloc(4)? as usize;
+        self.words[at] = header(tag::ERROR, 0, 0);
+        self.words[at + 1] = tag.0;
+        self.words[at + 2] = message.0;
+        self.words[at + 3] = data.0;
+        Ok(Value::make(tag::ERROR, at as u32, 0))
+    }
+
+    /// Field `i` (from 0) of an error, promise, cell, channel or fiber.
+    #[inline]
+    pub(crate) fn field(&self, v: Value, i: u32) -> Value {
+        self.value_at(v.index_of() + 1 + i)
+    }
+
+    #[inline]
+    pub(crate) fn set_field(&mut self, v: Value, i: u32, to: Value) {
+        self.set(v.index_of() + 1 + i, to.0);
+    }
+
+    pub(crate) fn count(&self, v: Value) -> usize {
+        count_of(self.word(v.index_of()))
+    }
+
+    pub(crate) fn channel(&mut self, capacity: Option<u32>) -> Result<Value, Exhausted> {
+        let at = self.alloc(4)? as usize;
+        self.words[at] = header(
+            tag::CHANNEL,
+            0,
+            capacity.map_or(u32::MAX as usize, |c| c as usize),
+        );
+        self.words[at + 1] = Value::NIL.0;
+        self.words[at + 2] = Value::NIL.0;
+        self.words[at + 3] = Value::index(0).0;
+        Ok(Value::make(tag::CHANNEL, at as u32, 0))
+    }
+
+    pub(crate) fn fiber(&mut self, thunk: Value) -> Result<Value, Exhausted> {
+        self.boxed(tag::FIBER, thunk.0)
+    }
+
+    /// The count field of a header doubles as a small state.
+    pub(crate) fn set_count(&mut self, v: Value, count: usize) {
+        let old = self.word(v.index_of());
+        self.set(v.index_of(), header(old as u8, count, size_of_header(old)));
+    }
+}
+
+/// A string being written behind everything else on the heap.
+pub(crate) struct Writer<'h, 'm> {
+    heap: &'h mut Heap<'m>,
+    at: u32,
+    len: usize,
+    full: bool,
+}
+
+impl Writer<'_, '_> {
+    pub(crate) fn push_bytes(&mut self, bytes: &[u8]) {
+        let start = self.at as usize + 1;
+        let room = (self.heap.words.len() - start) * 8;
+        if self.full || bytes.len() > room - self.len || self.len + bytes.len() > u32::MAX as usize
+        {
+            self.full = true;
+            return;
+        }
+        let all: &mut [u8] = bytemuck::cast_slice_mut(&mut self.heap.words[start..]);
+        all[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+
+    pub(crate) fn seal(self) -> Result<Value, Exhausted> {
+        if self.full {
+            return Err(Exhausted);
+        }
+        let words = self.len.div_ceil(8);
+        let start = self.at as usize + 1;
+        let all: &mut [u8] = bytemuck::cast_slice_mut(&mut self.heap.words[start..start + words]);
+        all[self.len..].fill(0);
+        self.heap.top = start + words;
+        Ok(self.heap.string_seal(self.at, self.len))
+    }
+
+    /// The heap, to print its values from while writing: reads only.
+    pub(crate) fn heap(&self) -> &Heap<'_> {
+        self.heap
+    }
+
+    /// Appends the text of a string, symbol or keyword.
+    pub(crate) fn push_text(&mut self, v: Value) {
+        let len = self.heap.bytes(v).len();
+        let mut done = 0;
+        let mut buffer = [0u8; 128];
+        while done < len {
+            let n = buffer.len().min(len - done);
+            buffer[..n].copy_from_slice(&self.heap.bytes(v)[done..done + n]);
+            self.push_bytes(&buffer[..n]);
+            done += n;
+        }
+    }
+}
+
+impl core::fmt::Write for Writer<'_, '_> {
+    fn write_str(&mut self, s: &str) -> core::fmt::Result {
+        self.push_bytes(s.as_bytes());
+        if self.full {
+            Err(core::fmt::Error)
+        } else {
+            Ok(())
+        }
+    }
+}

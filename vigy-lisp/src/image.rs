@@ -1,0 +1,441 @@
+//! Compiled programs: words that run in place.
+//!
+//! ```text
+//! word 0   magic
+//! word 1   version · number of words
+//! word 2   checksum of everything behind it
+//! word 3…  section table: one word per section, offset · length
+//!          sections, each starting at a whole word
+//! ```
+//!
+//! Words are little-endian. [`Program::load`] checks every index, jump and register once; after that nothing in an image can
+//! make the machine stumble.
+
+use core::fmt;
+
+use crate::budget::Budget;
+use crate::heap::{Heap, hash_bytes};
+use crate::span::Span;
+use crate::value::{FROZEN, Value};
+
+pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"vigylisp");
+/// Version of the format and of the instruction set.
+pub(crate) const VERSION: u32 = 1;
+const HEADER: usize = 3;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(usize)]
+pub(crate) enum Section {
+    Code,
+    Functions,
+    Constants,
+    Frozen,
+    NameIndex,
+    NameBytes,
+    NameTable,
+    Imports,
+    Globals,
+    GlobalNames,
+    Spans,
+    Params,
+}
+pub(crate) const SECTIONS: usize = 12;
+
+/// Why bytes are not a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ImageError {
+    /// Not an image at all.
+    NotAnImage,
+    /// An image of another version of the format.
+    Version {
+        /// The version found.
+        found: u32,
+    },
+    /// Fewer or more bytes than the header says.
+    Length,
+    /// The checksum does not agree.
+    Checksum,
+    /// A table, index, jump or register is out of range.
+    Damaged(&'static str),
+}
+
+impl fmt::Display for ImageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAnImage => f.write_str("not a compiled program"),
+            Self::Version { found } => write!(
+                f,
+                "a compiled program of format {found}; this machine runs format {VERSION}"
+            ),
+            Self::Length => {
+                f.write_str("the compiled program is cut off or has bytes behind its end")
+            }
+            Self::Checksum => {
+                f.write_str("the compiled program is damaged: its checksum does not agree")
+            }
+            Self::Damaged(what) => write!(f, "the compiled program is damaged: {what}"),
+        }
+    }
+}
+
+impl core::error::Error for ImageError {}
+
+/// Names of symbols, keywords, functions and imports, by number and by text.
+#[derive(Clone, Copy)]
+pub(crate) struct Names<'i> {
+    pub(crate) index: &'i [u32],
+    pub(crate) bytes: &'i [u8],
+    pub(crate) table: &'i [u32],
+}
+
+impl<'i> Names<'i> {
+    pub(crate) fn bytes(&self, id: u32) -> &'i [u8] {
+        let i = 2 * id as usize;
+        &self.bytes[self.index[i] as usize..][..self.index[i + 1] as usize]
+    }
+
+    pub(crate) fn text(&self, id: u32) -> &'i str {
+        // Checked when the image was loaded.
+        core::str::from_utf8(self.bytes(id)).unwrap_or_default()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.index.len() / 2
+    }
+
+    pub(crate) fn find(&self, name: &[u8], hash: u32) -> Option<u32> {
+        if self.table.is_empty() {
+            return None;
+        }
+        let mask = self.table.len() - 1;
+        let mut slot = hash as usize & mask;
+        loop {
+            match self.table[slot] {
+                0 => return None,
+                n if self.bytes(n - 1) == name => return Some(n - 1),
+                _ => slot = (slot + 1) & mask,
+            }
+        }
+    }
+
+    /// The hash table over `names`: at most half full, so that every search ends.
+    #[cfg(feature = "compiler")]
+    pub(crate) fn table_for<'a>(
+        names: impl ExactSizeIterator<Item = &'a str>,
+    ) -> alloc::vec::Vec<u32> {
+        let size = (2 * names.len() + 2).next_power_of_two();
+        let mut table = alloc::vec![0u32; size];
+        for (id, name) in names.enumerate() {
+            let mut slot = hash_bytes(name.as_bytes()) as usize & (size - 1);
+            while table[slot] != 0 {
+                slot = (slot + 1) & (size - 1);
+            }
+            table[slot] = id as u32 + 1;
+        }
+        table
+    }
+}
+
+/// One row of the function table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Function {
+    pub(crate) entry: u32,
+    pub(crate) end: u32,
+    pub(crate) required: u8,
+    pub(crate) optional: u8,
+    pub(crate) rest: bool,
+    pub(crate) registers: u8,
+    pub(crate) captures: u16,
+    /// A function of the prelude: prints as a builtin does.
+    pub(crate) native: bool,
+    pub(crate) name: u32,
+    pub(crate) params: (u32, u32),
+}
+
+pub(crate) const FUNCTION_U32S: usize = 8;
+
+impl Function {
+    #[cfg(feature = "compiler")]
+    pub(crate) fn pack(&self) -> [u32; FUNCTION_U32S] {
+        [
+            self.entry,
+            self.end,
+            u32::from_le_bytes([
+                self.required,
+                self.optional,
+                self.rest as u8,
+                self.registers,
+            ]),
+            u32::from(self.captures) | (self.native as u32) << 16,
+            self.name,
+            self.params.0,
+            self.params.1,
+            0,
+        ]
+    }
+
+    #[inline]
+    fn unpack(row: &[u32]) -> Self {
+        let [required, optional, rest, registers] = row[2].to_le_bytes();
+        Self {
+            entry: row[0],
+            end: row[1],
+            required,
+            optional,
+            rest: rest != 0,
+            registers,
+            captures: row[3] as u16,
+            native: row[3] >> 16 != 0,
+            name: row[4],
+            params: (row[5], row[6]),
+        }
+    }
+}
+
+/// A verified program: cheap to copy, runs where its words lie.
+#[derive(Clone, Copy)]
+pub struct Program<'i> {
+    pub(crate) words: &'i [u64],
+    pub(crate) code: &'i [u32],
+    pub(crate) functions: &'i [u32],
+    pub(crate) constants: &'i [u64],
+    pub(crate) frozen: &'i [u64],
+    pub(crate) names: Names<'i>,
+    pub(crate) imports: &'i [u32],
+    pub(crate) globals: &'i [u64],
+    pub(crate) global_names: &'i [u32],
+    pub(crate) spans: &'i [u32],
+    pub(crate) params: &'i [u32],
+}
+
+impl fmt::Debug for Program<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Program({} words, {} functions)",
+            self.words.len(),
+            self.function_count()
+        )
+    }
+}
+
+pub(crate) fn checksum(words: &[u64]) -> u64 {
+    let bytes: &[u8] = bytemuck::cast_slice(words);
+    let half = bytes.len() / 16 * 8;
+    u64::from(hash_bytes(bytes)) << 32 | u64::from(hash_bytes(&bytes[half..]))
+}
+
+impl<'i> Program<'i> {
+    /// Checks `words` and makes them runnable in place. Takes time linear in their number.
+    ///
+    /// # Errors
+    /// [`ImageError`], when the words are not an image of this version or anything in them is out of range.
+    pub fn load(words: &'i [u64]) -> Result<Self, ImageError> {
+        if words.first() != Some(&MAGIC) {
+            return Err(ImageError::NotAnImage);
+        }
+        if words.len() < HEADER + SECTIONS {
+            return Err(ImageError::Length);
+        }
+        let version = words[1] as u32;
+        if version != VERSION {
+            return Err(ImageError::Version { found: version });
+        }
+        if (words[1] >> 32) as usize != words.len() {
+            return Err(ImageError::Length);
+        }
+        if words[2] != checksum(&words[HEADER..]) {
+            return Err(ImageError::Checksum);
+        }
+        let section = |s: Section| -> Result<&'i [u64], ImageError> {
+            let entry = words[HEADER + s as usize];
+            let (at, len) = ((entry >> 32) as usize, entry as u32 as usize);
+            words
+                .get(at..)
+                .and_then(|w| w.get(..len))
+                .ok_or(ImageError::Damaged("a section lies outside the image"))
+        };
+        let u32s =
+            |s: Section| -> Result<&'i [u32], ImageError> { Ok(bytemuck::cast_slice(section(s)?)) };
+        let program = Self {
+            words,
+            code: u32s(Section::Code)?,
+            functions: u32s(Section::Functions)?,
+            constants: section(Section::Constants)?,
+            frozen: section(Section::Frozen)?,
+            names: Names {
+                index: u32s(Section::NameIndex)?,
+                bytes: bytemuck::cast_slice(section(Section::NameBytes)?),
+                table: u32s(Section::NameTable)?,
+            },
+            imports: u32s(Section::Imports)?,
+            globals: section(Section::Globals)?,
+            global_names: u32s(Section::GlobalNames)?,
+            spans: u32s(Section::Spans)?,
+            params: u32s(Section::Params)?,
+        };
+        crate::verify::verify(&program)?;
+        Ok(program)
+    }
+
+    /// Names of the host functions that the program may call, in the order of [`crate::HostCall::import`].
+    pub fn imports(&self) -> impl Iterator<Item = &'i str> + use<'i> {
+        let names = self.names;
+        self.imports
+            .chunks_exact(2)
+            .filter(|row| row[0] != u32::MAX)
+            .map(move |row| names.text(row[0]))
+    }
+
+    /// Words of memory that a [`crate::Machine`] needs to run this program within `budget`.
+    #[must_use]
+    pub fn words_needed(&self, budget: &Budget) -> usize {
+        self.globals.len()
+            + budget.stack_words as usize
+            + WINDOW
+            + Heap::smallest()
+            + budget.heap_bytes as usize / 8
+    }
+
+    /// The checksum stored in the image: tells programs apart on devices, proves nothing. See `Image::hash` for a name.
+    #[must_use]
+    pub fn checksum(&self) -> u64 {
+        self.words[2]
+    }
+
+    /// The words of the image.
+    #[must_use]
+    pub fn words(&self) -> &'i [u64] {
+        self.words
+    }
+
+    #[inline]
+    pub(crate) fn function(&self, i: u32) -> Function {
+        Function::unpack(&self.functions[i as usize * FUNCTION_U32S..][..FUNCTION_U32S])
+    }
+
+    pub(crate) fn function_count(&self) -> usize {
+        self.functions.len() / FUNCTION_U32S
+    }
+
+    /// The place in the source of the instruction at `pc`, when it belongs to the program and not to the prelude.
+    pub(crate) fn span_at(&self, pc: u32) -> Option<Span> {
+        let rows = self.spans.len() / 4;
+        let (mut low, mut high) = (0, rows);
+        while low < high {
+            let mid = (low + high) / 2;
+            if self.spans[4 * mid] <= pc {
+                low = mid + 1;
+            } else {
+                high = mid;
+            }
+        }
+        let row = self.spans.get(4 * low.checked_sub(1)?..)?;
+        if row[3] == 0 {
+            return None;
+        }
+        Some(Span {
+            start: row[1],
+            end: row[2],
+            line: row[3] >> 12,
+            column: row[3] & 0xfff,
+        })
+    }
+
+    pub(crate) fn global_name(&self, g: usize) -> &'i str {
+        self.global_names
+            .get(g)
+            .map_or("?", |n| self.names.text(*n))
+    }
+
+    pub(crate) fn import_name(&self, i: u32) -> &'i str {
+        self.imports
+            .get(2 * i as usize)
+            .map_or("?", |n| self.names.text(*n))
+    }
+}
+
+/// Registers that one frame may address.
+pub(crate) const WINDOW: usize = 256;
+
+/// The words of an image under construction.
+#[cfg(feature = "compiler")]
+pub(crate) fn assemble(sections: &[alloc::vec::Vec<u64>; SECTIONS]) -> alloc::vec::Vec<u64> {
+    let mut words = alloc::vec![0u64; HEADER + SECTIONS];
+    for (i, section) in sections.iter().enumerate() {
+        words[HEADER + i] = (words.len() as u64) << 32 | section.len() as u64;
+        words.extend_from_slice(section);
+    }
+    words[0] = MAGIC;
+    words[1] = u64::from(VERSION) | (words.len() as u64) << 32;
+    words[2] = checksum(&words[HEADER..]);
+    words
+}
+
+/// A compiled program that owns its words.
+#[cfg(feature = "compiler")]
+#[derive(Clone)]
+pub struct Image {
+    words: alloc::vec::Vec<u64>,
+}
+
+#[cfg(feature = "compiler")]
+impl Image {
+    pub(crate) fn from_words(words: alloc::vec::Vec<u64>) -> Result<Self, ImageError> {
+        Program::load(&words)?;
+        Ok(Self { words })
+    }
+
+    /// An image from the bytes that [`Self::as_bytes`] gave, verified.
+    ///
+    /// # Errors
+    /// [`ImageError`], when they are not an image of this version or damaged.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ImageError> {
+        if bytes.get(..8) != Some(&MAGIC.to_le_bytes()[..]) {
+            return Err(ImageError::NotAnImage);
+        }
+        if !bytes.len().is_multiple_of(8) {
+            return Err(ImageError::Length);
+        }
+        let words = bytes
+            .chunks_exact(8)
+            .map(bytemuck::pod_read_unaligned)
+            .collect();
+        Self::from_words(words)
+    }
+
+    /// The bytes of the image, to store or send.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.words)
+    }
+
+    /// The program, ready to run. Costs a verification of the image.
+    ///
+    /// # Panics
+    /// Never: the image was verified when it was made, and nothing changes it.
+    #[must_use]
+    pub fn program(&self) -> Program<'_> {
+        Program::load(&self.words).expect("an image is verified when it is made")
+    }
+
+    /// The name of the image: BLAKE3 of its bytes.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        *blake3::hash(self.as_bytes()).as_bytes()
+    }
+}
+
+#[cfg(feature = "compiler")]
+impl fmt::Debug for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Image({} bytes)", self.words.len() * 8)
+    }
+}
+
+impl Value {
+    pub(crate) const fn frozen(self) -> bool {
+        self.index_of() & FROZEN != 0
+    }
+}

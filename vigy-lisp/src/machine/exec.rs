@@ -1,0 +1,856 @@
+//! The loop over instructions.
+
+use super::{
+    CHAIN, Fault, FaultKind, HostCall, Machine, Message, NO_HANDLER, State, Step, Stop, Tag,
+};
+use crate::builtins;
+use crate::code::{Op, a, b, bx, c, sabc, sbx};
+use crate::equal::{self, Numbers};
+use crate::image::WINDOW;
+use crate::print;
+use crate::value::{Value, tag};
+use core::cmp::Ordering;
+use core::fmt::Write;
+
+type Window = [u64; WINDOW];
+
+/// The registers of the frame at `base`. Frames are only entered where a window fits.
+#[inline]
+fn window(stack: &mut [u64], base: usize) -> &mut Window {
+    match stack.get_mut(base..).and_then(|s| s.first_chunk_mut()) {
+        Some(w) => w,
+        None => unreachable!("a frame is entered only where its window fits"),
+    }
+}
+
+const fn return_word(pc: usize, delta: usize) -> u64 {
+    ((pc as u64) << 32) | delta as u64
+}
+
+/// What calling a value led to.
+enum Called {
+    /// A frame was entered.
+    Entered,
+    /// It was done on the spot; the result is where the callee was.
+    Answered,
+    /// The host has to answer.
+    Host(HostCall),
+}
+
+impl Machine<'_> {
+    #[allow(
+        clippy::too_many_lines,
+        reason = "one arm per instruction, in one loop: that is what is fast"
+    )]
+    pub(super) fn execute(&mut self, slice: u64) -> Step {
+        if self.pc == usize::MAX {
+            self.pc = 0;
+            self.state = State::Failed;
+            return Step::Failed;
+        }
+        let p = self.program;
+        let code = p.code;
+        let mut fuel = self.fuel;
+        let stop_at = fuel
+            .saturating_sub(i64::try_from(slice).unwrap_or(i64::MAX))
+            .max(0);
+        let mut pc = self.pc;
+        let mut base = self.base;
+        let mut regs = window(self.stack, base);
+
+        // Leaves the loop with its state written back.
+        macro_rules! leave {
+            ($pc:expr) => {{
+                self.pc = $pc;
+                self.base = base;
+                self.fuel = fuel;
+            }};
+        }
+        // Something went wrong at `pc`: find a handler or fail.
+        macro_rules! stop {
+            ($stop:expr) => {{
+                let stop = $stop;
+                leave!(pc);
+                match self.unwind(stop) {
+                    Ok(()) => {
+                        pc = self.pc;
+                        base = self.base;
+                        regs = window(self.stack, base);
+                        continue;
+                    }
+                    Err(step) => return step,
+                }
+            }};
+        }
+        macro_rules! tick {
+            () => {
+                if fuel <= stop_at {
+                    leave!(pc);
+                    if fuel <= 0 {
+                        return self.fail(Stop::OutOfFuel);
+                    }
+                    return Step::Paused;
+                }
+                fuel -= 1;
+            };
+        }
+        // Runs a method of the machine that may fail, with registers and fuel handed over and taken back.
+        macro_rules! with_machine {
+            ($call:expr) => {{
+                self.fuel = fuel;
+                let result = $call;
+                fuel = self.fuel;
+                match result {
+                    Ok(v) => {
+                        regs = window(self.stack, base);
+                        v
+                    }
+                    Err(stop) => stop!(stop),
+                }
+            }};
+        }
+        macro_rules! arith {
+            ($word:expr, $checked:ident, $slow:expr) => {{
+                let (x, y) = (regs[b($word)], regs[c($word)]);
+                if (x | y) & 3 == 0
+                    && let Some(r) = (x as i64).$checked(y as i64)
+                {
+                    regs[a($word)] = r as u64;
+                } else {
+                    let v = with_machine!(builtins::number::arith(self, $slow, Value(x), Value(y)));
+                    regs[a($word)] = v.0;
+                }
+                pc += 1;
+            }};
+        }
+        // A comparison of two registers' words, by a test on small ints and one on orders.
+        macro_rules! compare {
+            ($x:expr, $y:expr, $small:expr, $order:expr) => {{
+                let (x, y): (u64, u64) = ($x, $y);
+                if (x | y) & 3 == 0 {
+                    $small(x as i64, y as i64)
+                } else {
+                    with_machine!(builtins::number::order(self, Value(x), Value(y)))
+                        .is_some_and($order)
+                }
+            }};
+        }
+        macro_rules! branch {
+            ($taken:expr, $len:expr) => {
+                if $taken {
+                    pc += $len;
+                } else {
+                    pc = pc.wrapping_add_signed(code[pc + 1] as i32 as isize);
+                }
+            };
+        }
+        macro_rules! enter_known {
+            ($word:expr, $tail:expr) => {{
+                tick!();
+                let f = code[pc + 1];
+                let at = a($word);
+                if $tail {
+                    // The arguments move down to the start of this frame.
+                    self.stack
+                        .copy_within(base + at + 2..base + at + 2 + b($word), base);
+                    self.stack[base - 2] = Value::make(tag::FUNCTION, f, 0).0;
+                } else {
+                    let next = base + at + 2;
+                    if self.depth >= self.budget.depth || next + WINDOW > self.stack.len() {
+                        stop!(self.too_deep());
+                    }
+                    self.depth += 1;
+                    self.stack[next - 2] = Value::make(tag::FUNCTION, f, 0).0;
+                    self.stack[next - 1] = return_word(pc + 2, at + 2);
+                    base = next;
+                }
+                pc = p.functions[f as usize * crate::image::FUNCTION_U32S] as usize;
+                regs = window(self.stack, base);
+            }};
+        }
+        macro_rules! call_value {
+            ($at:expr, $n:expr, $tail:expr) => {{
+                let at = base + $at;
+                self.fuel = fuel;
+                self.pc = pc;
+                let called = self.call_value(at, $n, $tail, base, pc + 1);
+                fuel = self.fuel;
+                match called {
+                    Ok(Called::Entered) => {
+                        pc = self.pc;
+                        base = self.base;
+                        regs = window(self.stack, base);
+                    }
+                    Ok(Called::Answered) => {
+                        pc += 1;
+                        regs = window(self.stack, base);
+                    }
+                    Ok(Called::Host(call)) => {
+                        leave!(pc + 1);
+                        self.state = State::Calling(call);
+                        return Step::Call;
+                    }
+                    Err(Stop::Output(text)) => {
+                        self.stack[at] = Value::NIL.0;
+                        leave!(pc + 1);
+                        return self.give_output(text);
+                    }
+                    Err(stop) => stop!(stop),
+                }
+            }};
+        }
+
+        loop {
+            let word = code[pc];
+            let Some(op) = Op::decode(word) else {
+                unreachable!("the image was verified")
+            };
+            match op {
+                Op::Move => {
+                    regs[a(word)] = regs[b(word)];
+                    pc += 1;
+                }
+                Op::Const => {
+                    regs[a(word)] = p.constants[bx(word)];
+                    pc += 1;
+                }
+                Op::Int => {
+                    regs[a(word)] = (i64::from(sbx(word)) << 2) as u64;
+                    pc += 1;
+                }
+                Op::Imm => {
+                    regs[a(word)] = (b(word) as u64) << 8 | 1;
+                    pc += 1;
+                }
+                Op::Global => {
+                    let v = self.globals[bx(word)];
+                    if v == Value::UNBOUND.0 {
+                        let name = p.global_name(bx(word));
+                        stop!(
+                            self.error(Tag::UnboundSymbol, format_args!("unbound symbol `{name}`"))
+                        );
+                    }
+                    regs[a(word)] = v;
+                    pc += 1;
+                }
+                Op::SetGlobal => {
+                    if self.globals[bx(word)] == Value::UNBOUND.0 {
+                        let name = p.global_name(bx(word));
+                        stop!(
+                            self.error(Tag::UnboundSymbol, format_args!("unbound symbol `{name}`"))
+                        );
+                    }
+                    self.globals[bx(word)] = regs[a(word)];
+                    pc += 1;
+                }
+                Op::Define => {
+                    self.globals[bx(word)] = regs[a(word)];
+                    pc += 1;
+                }
+                Op::Own => {
+                    let own = self.stack[base - 2];
+                    regs = window(self.stack, base);
+                    regs[a(word)] = own;
+                    pc += 1;
+                }
+                Op::Capture => {
+                    let own = Value(self.stack[base - 2]);
+                    let v = self.heap.word(own.index_of() + 1 + b(word) as u32);
+                    regs = window(self.stack, base);
+                    regs[a(word)] = v;
+                    pc += 1;
+                }
+                Op::Cell => match self.heap.cell(Value(regs[a(word)])) {
+                    Ok(cell) => {
+                        regs[a(word)] = cell.0;
+                        pc += 1;
+                    }
+                    Err(e) => stop!(e.into()),
+                },
+                Op::CellGet => {
+                    regs[a(word)] = self.heap.field(Value(regs[b(word)]), 0).0;
+                    pc += 1;
+                }
+                Op::CellSet => {
+                    self.heap
+                        .set_field(Value(regs[a(word)]), 0, Value(regs[b(word)]));
+                    pc += 1;
+                }
+                Op::Closure => {
+                    let f = bx(word) as u32;
+                    let n = code[pc + 1] as usize;
+                    let v = if n == 0 {
+                        Value::make(tag::FUNCTION, f, 0)
+                    } else {
+                        let own = Value(self.stack[base - 2]);
+                        regs = window(self.stack, base);
+                        let at = match self.heap.closure(f, n) {
+                            Ok(at) => at,
+                            Err(e) => stop!(e.into()),
+                        };
+                        for (i, capture) in code[pc + 2..pc + 2 + n].iter().enumerate() {
+                            let from = (capture & 0xff) as u8;
+                            let v = if capture >> 8 == 0 {
+                                regs[usize::from(from)]
+                            } else {
+                                self.heap.word(own.index_of() + 1 + u32::from(from))
+                            };
+                            self.heap.words[at as usize + 1 + i] = v;
+                        }
+                        Value::make(tag::CLOSURE, at, 0)
+                    };
+                    regs[a(word)] = v.0;
+                    pc += 2 + n;
+                }
+                Op::Jump => pc = pc.wrapping_add_signed(sabc(word) as isize),
+                Op::Loop => {
+                    tick!();
+                    pc = pc.wrapping_add_signed(sabc(word) as isize);
+                }
+                Op::JumpFalse => {
+                    let to = if Value(regs[a(word)]).is_true() {
+                        1
+                    } else {
+                        sbx(word)
+                    };
+                    pc = pc.wrapping_add_signed(to as isize);
+                }
+                Op::JumpTrue => {
+                    let to = if Value(regs[a(word)]).is_true() {
+                        sbx(word)
+                    } else {
+                        1
+                    };
+                    pc = pc.wrapping_add_signed(to as isize);
+                }
+                Op::JumpNil => {
+                    let to = if Value(regs[a(word)]).is_nil() {
+                        sbx(word)
+                    } else {
+                        1
+                    };
+                    pc = pc.wrapping_add_signed(to as isize);
+                }
+                Op::JumpSome => {
+                    let to = if Value(regs[a(word)]).is_nil() {
+                        1
+                    } else {
+                        sbx(word)
+                    };
+                    pc = pc.wrapping_add_signed(to as isize);
+                }
+                Op::NotLess => {
+                    let yes = compare!(regs[a(word)], regs[b(word)], |x, y| x < y, Ordering::is_lt);
+                    branch!(yes, 2);
+                }
+                Op::NotAtMost => {
+                    let yes =
+                        compare!(regs[a(word)], regs[b(word)], |x, y| x <= y, Ordering::is_le);
+                    branch!(yes, 2);
+                }
+                Op::NotEqual => {
+                    let (x, y) = (regs[a(word)], regs[b(word)]);
+                    let yes = if (x | y) & 3 == 0 {
+                        x == y
+                    } else {
+                        with_machine!(self.same(Value(x), Value(y)))
+                    };
+                    branch!(yes, 2);
+                }
+                Op::NotLessInt => {
+                    let y = (i64::from(sbx(word)) << 2) as u64;
+                    let yes = compare!(regs[a(word)], y, |x, y| x < y, Ordering::is_lt);
+                    branch!(yes, 2);
+                }
+                Op::NotAtMostInt => {
+                    let y = (i64::from(sbx(word)) << 2) as u64;
+                    let yes = compare!(regs[a(word)], y, |x, y| x <= y, Ordering::is_le);
+                    branch!(yes, 2);
+                }
+                Op::NotMoreInt => {
+                    let y = (i64::from(sbx(word)) << 2) as u64;
+                    let yes = compare!(regs[a(word)], y, |x, y| x > y, Ordering::is_gt);
+                    branch!(yes, 2);
+                }
+                Op::NotAtLeastInt => {
+                    let y = (i64::from(sbx(word)) << 2) as u64;
+                    let yes = compare!(regs[a(word)], y, |x, y| x >= y, Ordering::is_ge);
+                    branch!(yes, 2);
+                }
+                Op::NotEqualInt => {
+                    let (x, y) = (regs[a(word)], (i64::from(sbx(word)) << 2) as u64);
+                    let yes = if x & 3 == 0 {
+                        x == y
+                    } else {
+                        with_machine!(self.same(Value(x), Value(y)))
+                    };
+                    branch!(yes, 2);
+                }
+                Op::Add => arith!(word, checked_add, builtins::number::Arith::Add),
+                Op::Sub => arith!(word, checked_sub, builtins::number::Arith::Sub),
+                Op::Mul => {
+                    let (x, y) = (regs[b(word)], regs[c(word)]);
+                    if (x | y) & 3 == 0
+                        && let Some(r) = (x as i64 >> 2).checked_mul(y as i64)
+                    {
+                        regs[a(word)] = r as u64;
+                    } else {
+                        let v = with_machine!(builtins::number::arith(
+                            self,
+                            builtins::number::Arith::Mul,
+                            Value(x),
+                            Value(y)
+                        ));
+                        regs[a(word)] = v.0;
+                    }
+                    pc += 1;
+                }
+                Op::AddInt => {
+                    let x = regs[b(word)];
+                    let y = i64::from(c(word) as u8 as i8) << 2;
+                    if x & 3 == 0
+                        && let Some(r) = (x as i64).checked_add(y)
+                    {
+                        regs[a(word)] = r as u64;
+                    } else {
+                        let y = Value(y as u64);
+                        let v = with_machine!(builtins::number::arith(
+                            self,
+                            builtins::number::Arith::Add,
+                            Value(x),
+                            y
+                        ));
+                        regs[a(word)] = v.0;
+                    }
+                    pc += 1;
+                }
+                Op::Less => {
+                    let yes = compare!(regs[b(word)], regs[c(word)], |x, y| x < y, Ordering::is_lt);
+                    regs[a(word)] = Value::bool(yes).0;
+                    pc += 1;
+                }
+                Op::AtMost => {
+                    let yes =
+                        compare!(regs[b(word)], regs[c(word)], |x, y| x <= y, Ordering::is_le);
+                    regs[a(word)] = Value::bool(yes).0;
+                    pc += 1;
+                }
+                Op::Equal => {
+                    let (x, y) = (regs[b(word)], regs[c(word)]);
+                    let yes = if (x | y) & 3 == 0 {
+                        x == y
+                    } else {
+                        with_machine!(self.same(Value(x), Value(y)))
+                    };
+                    regs[a(word)] = Value::bool(yes).0;
+                    pc += 1;
+                }
+                Op::Not => {
+                    regs[a(word)] = Value::bool(!Value(regs[b(word)]).is_true()).0;
+                    pc += 1;
+                }
+                Op::IsNil => {
+                    regs[a(word)] = Value::bool(Value(regs[b(word)]).is_nil()).0;
+                    pc += 1;
+                }
+                Op::Cons => {
+                    let (first, rest) = (Value(regs[b(word)]), Value(regs[c(word)]));
+                    if !rest.is_list() {
+                        stop!(self.mismatch("list", rest));
+                    }
+                    match self.heap.cons(first, rest) {
+                        Ok(v) => regs[a(word)] = v.0,
+                        Err(e) => stop!(e.into()),
+                    }
+                    pc += 1;
+                }
+                Op::Car => {
+                    let v = Value(regs[b(word)]);
+                    if !v.is_pair() {
+                        stop!(self.no_pair("car", v));
+                    }
+                    regs[a(word)] = self.heap.first(v).0;
+                    pc += 1;
+                }
+                Op::Cdr => {
+                    let v = Value(regs[b(word)]);
+                    if !v.is_pair() {
+                        stop!(self.no_pair("cdr", v));
+                    }
+                    regs[a(word)] = self.heap.rest(v).0;
+                    pc += 1;
+                }
+                Op::Get => {
+                    let (map, key) = (Value(regs[b(word)]), Value(regs[c(word)]));
+                    let v = with_machine!(builtins::map::lookup(self, map, key, Value::NIL));
+                    regs[a(word)] = v.0;
+                    pc += 1;
+                }
+                Op::CallKnown => enter_known!(word, false),
+                Op::TailKnown => enter_known!(word, true),
+                Op::Call => {
+                    tick!();
+                    call_value!(a(word), b(word), false);
+                }
+                Op::TailCall => {
+                    tick!();
+                    call_value!(a(word), b(word), true);
+                }
+                Op::Apply | Op::TailApply => {
+                    tick!();
+                    let at = base + a(word);
+                    let n = match self.spread(at + 2, b(word)) {
+                        Ok(n) => n,
+                        Err(stop) => stop!(stop),
+                    };
+                    fuel -= n as i64 / 8;
+                    call_value!(a(word), n, op == Op::TailApply);
+                }
+                Op::Builtin => {
+                    tick!();
+                    let run = builtins::TABLE[code[pc + 1] as usize].run;
+                    self.fuel = fuel;
+                    let result = run(self, base + a(word), b(word));
+                    fuel = self.fuel;
+                    match result {
+                        Ok(v) => {
+                            regs = window(self.stack, base);
+                            regs[c(word)] = v.0;
+                            pc += 2;
+                        }
+                        Err(Stop::Output(text)) => {
+                            self.stack[base + c(word)] = Value::NIL.0;
+                            leave!(pc + 2);
+                            return self.give_output(text);
+                        }
+                        Err(stop) => stop!(stop),
+                    }
+                }
+                Op::Host => {
+                    tick!();
+                    let call = HostCall {
+                        import: code[pc + 1],
+                        args: b(word),
+                        at: base + a(word),
+                        result: base + c(word),
+                    };
+                    leave!(pc + 2);
+                    self.state = State::Calling(call);
+                    return Step::Call;
+                }
+                Op::Return => {
+                    let v = regs[a(word)];
+                    let back = self.stack[base - 1];
+                    if base == 2 {
+                        leave!(pc);
+                        self.state = State::Done(Value(v));
+                        return Step::Done(Value(v));
+                    }
+                    self.stack[base - 2] = v;
+                    self.depth -= 1;
+                    pc = (back >> 32) as usize;
+                    base -= (back & 0xffff_ffff) as usize;
+                    regs = window(self.stack, base);
+                }
+                Op::Try => {
+                    // Two words: the handler outside this one and the depth, then where to go and the frame.
+                    regs[a(word)] = (self.handler as u64) << 32 | u64::from(self.depth);
+                    let to = pc.wrapping_add_signed(code[pc + 1] as i32 as isize);
+                    regs[a(word) + 1] = (to as u64) << 32 | base as u64;
+                    self.handler = base + a(word);
+                    pc += 2;
+                }
+                Op::EndTry => {
+                    self.handler = (regs[a(word)] >> 32) as usize;
+                    pc += 1;
+                }
+                Op::Raise => {
+                    let kind = Tag::from_code(a(word)).unwrap_or(Tag::NotImplemented);
+                    let message = Value(p.constants[code[pc + 1] as usize]);
+                    let mut text = Message::default();
+                    // A message keeps what fits.
+                    let _ = text.write_str(self.heap.text(message));
+                    let stop = self.error(kind, format_args!("{text}"));
+                    // What modules say is thrown by the library, not by the language.
+                    stop!(match stop {
+                        Stop::Raised(e) if kind.is_thrown() => Stop::Thrown(e),
+                        stop => stop,
+                    });
+                }
+            }
+        }
+    }
+
+    /// `=` of any two values.
+    fn same(&mut self, x: Value, y: Value) -> Result<bool, Stop> {
+        let mut fuel = self.fuel;
+        let answer = equal::equal(&self.heap, x, y, Numbers::Value, &mut fuel);
+        self.fuel = fuel;
+        answer.map_err(|w| builtins::work(self, w))
+    }
+
+    #[cold]
+    fn no_pair(&mut self, name: &str, v: Value) -> Stop {
+        if v.is_nil() {
+            self.error(
+                Tag::NativeFn,
+                format_args!("in native `{name}`: {name} of the empty list"),
+            )
+        } else {
+            self.mismatch("pair", v)
+        }
+    }
+
+    #[cold]
+    fn too_deep(&mut self) -> Stop {
+        let limit = self.budget.depth;
+        self.error(
+            Tag::DepthExceeded,
+            format_args!("calls are nested too deeply (limit {limit})"),
+        )
+    }
+
+    fn give_output(&mut self, text: Value) -> Step {
+        // The text is the newest object: it is given back when the run goes on.
+        let top = text.index_of() as usize;
+        self.state = State::Output { text, top };
+        Step::Output
+    }
+
+    /// Replaces the list in the last of `n` arguments by its elements; the number of arguments then.
+    fn spread(&mut self, at: usize, n: usize) -> Result<usize, Stop> {
+        let last = self.at(at + n - 1);
+        if !last.is_list() {
+            return Err(self.mismatch("list", last));
+        }
+        let more = self.heap.length(last);
+        let start = at + n - 1;
+        if start + more + WINDOW > self.stack.len() {
+            return Err(self.too_deep());
+        }
+        let (heap, stack) = (&self.heap, &mut *self.stack);
+        let mut to = start;
+        let mut list = last;
+        while list.is_pair() {
+            let (run, tail) = heap.run(list);
+            stack[to..to + run.len()].copy_from_slice(run);
+            to += run.len();
+            list = tail;
+        }
+        Ok(to - at)
+    }
+
+    /// Calls the value at `at` with the `n` arguments from `at + 2` on.
+    fn call_value(
+        &mut self,
+        at: usize,
+        n: usize,
+        tail: bool,
+        base: usize,
+        after: usize,
+    ) -> Result<Called, Stop> {
+        let callee = self.at(at);
+        match callee.tag() {
+            tag::CLOSURE | tag::FUNCTION => {
+                let f = self.program.function(self.heap.function_of(callee));
+                let (required, optional) = (usize::from(f.required), usize::from(f.optional));
+                let fixed = required + optional;
+                if n < required || (n > fixed && !f.rest) {
+                    return Err(self.wrong_arity(callee, n));
+                }
+                // The window of the callee must fit, and what is spread behind it may be long.
+                let next = if tail { base } else { at + 2 };
+                if at + 2 + WINDOW > self.stack.len() || (!tail && self.depth >= self.budget.depth)
+                {
+                    return Err(self.too_deep());
+                }
+                if fixed > n {
+                    self.stack[at + 2 + n..at + 2 + fixed].fill(Value::ABSENT.0);
+                }
+                if f.rest {
+                    let more = n.saturating_sub(fixed);
+                    let (args, heap) = self.args_and_heap(at + 2 + fixed, more);
+                    let rest = heap.list(args, Value::NIL)?;
+                    self.stack[at + 2 + fixed] = rest.0;
+                    self.fuel -= more as i64 / 8;
+                }
+                if tail {
+                    let moved = fixed + usize::from(f.rest);
+                    self.stack.copy_within(at + 2..at + 2 + moved, base);
+                    self.stack[base - 2] = callee.0;
+                } else {
+                    self.depth += 1;
+                    self.stack[at + 1] = return_word(after, next - base);
+                }
+                self.base = next;
+                self.pc = f.entry as usize;
+                Ok(Called::Entered)
+            }
+            tag::BUILTIN => {
+                if !builtins::accepts(callee.index_of(), n) {
+                    return Err(self.wrong_arity(callee, n));
+                }
+                let v = (builtins::TABLE[callee.index_of() as usize].run)(self, at + 2, n)?;
+                self.stack[at] = v.0;
+                Ok(Called::Answered)
+            }
+            tag::HOST => {
+                let import = callee.index_of();
+                let arity = self.program.imports[2 * import as usize + 1];
+                if n < (arity & 0xffff) as usize || n > (arity >> 16) as usize {
+                    return Err(self.wrong_arity(callee, n));
+                }
+                Ok(Called::Host(HostCall {
+                    import,
+                    args: n,
+                    at: at + 2,
+                    result: at,
+                }))
+            }
+            tag::KEYWORD | tag::MAP if n == 1 || n == 2 => {
+                let (first, default) = (
+                    self.at(at + 2),
+                    if n == 2 { self.at(at + 3) } else { Value::NIL },
+                );
+                let (map, key) = if callee.is(tag::MAP) {
+                    (callee, first)
+                } else {
+                    (first, callee)
+                };
+                let v = builtins::map::lookup(self, map, key, default)?;
+                self.stack[at] = v.0;
+                Ok(Called::Answered)
+            }
+            tag::KEYWORD | tag::MAP => Err(self.wrong_arity(callee, n)),
+            _ => {
+                let got = print::type_name(callee);
+                Err(self.error(
+                    Tag::NotCallable,
+                    format_args!("value of type {got} is not callable"),
+                ))
+            }
+        }
+    }
+
+    #[cold]
+    fn wrong_arity(&mut self, callee: Value, n: usize) -> Stop {
+        let mut name = Message::default();
+        print::write_callee(&self.heap, &self.program, callee, &mut name);
+        let (min, max) = match callee.tag() {
+            tag::BUILTIN => builtins::arity(callee.index_of()),
+            tag::HOST => {
+                let arity = self.program.imports[2 * callee.index_of() as usize + 1];
+                (
+                    (arity & 0xffff) as usize,
+                    Some((arity >> 16) as usize).filter(|m| *m != 0xffff),
+                )
+            }
+            tag::CLOSURE | tag::FUNCTION => {
+                let f = self.program.function(self.heap.function_of(callee));
+                let required = usize::from(f.required);
+                (
+                    required,
+                    (!f.rest).then_some(required + usize::from(f.optional)),
+                )
+            }
+            _ => (1, Some(2)),
+        };
+        let mut wants = Message::default();
+        let _ = crate::arity::write(&mut wants, min, max);
+        self.error(
+            Tag::ArityMismatch,
+            format_args!("`{name}` expected {wants}, got {n}"),
+        )
+    }
+
+    /// Goes to the innermost handler, or fails.
+    pub(super) fn unwind(&mut self, stop: Stop) -> Result<(), Step> {
+        let (Stop::Raised(v) | Stop::Thrown(v)) = stop else {
+            return Err(self.fail(stop));
+        };
+        if self.handler == NO_HANDLER {
+            return Err(self.fail(stop));
+        }
+        let at = self.handler;
+        let (first, second) = (self.stack[at], self.stack[at + 1]);
+        self.handler = (first >> 32) as usize;
+        self.depth = first as u32;
+        self.pc = (second >> 32) as usize;
+        self.base = (second & 0xffff_ffff) as usize;
+        self.stack[at] = v.0;
+        // The second word says whether the language raised it: a handler that passes it on keeps that.
+        self.stack[at + 1] = Value::bool(matches!(stop, Stop::Raised(_))).0;
+        Ok(())
+    }
+
+    /// Writes down why the run failed.
+    #[cold]
+    fn fail(&mut self, stop: Stop) -> Step {
+        let mut message = Message::default();
+        let kind = match stop {
+            Stop::OutOfFuel => FaultKind::OutOfFuel,
+            Stop::OutOfHeap => FaultKind::OutOfHeap,
+            Stop::OutOfOutput | Stop::Output(_) => FaultKind::OutOfOutput,
+            Stop::Thrown(_) => FaultKind::Raised {
+                tag: short(Tag::User.text()),
+            },
+            Stop::Raised(v) => FaultKind::Raised {
+                tag: short(self.heap.text(self.heap.field(v, 0))),
+            },
+        };
+        // Messages keep what fits and never fail.
+        let _ = match stop {
+            Stop::OutOfFuel => message.write_str("the fuel of the run is used up"),
+            Stop::OutOfHeap => message.write_str("the heap of the run is used up"),
+            Stop::OutOfOutput | Stop::Output(_) => {
+                message.write_str("more output than the run may write")
+            }
+            Stop::Raised(v) => message.write_str(self.heap.text(self.heap.field(v, 1))),
+            Stop::Thrown(v) => message.write_str("uncaught: ").and_then(|()| {
+                print::write(
+                    &self.heap,
+                    &self.program,
+                    v,
+                    print::Style::Readable,
+                    &mut message,
+                )
+            }),
+        };
+        let mut chain = heapless::Vec::<_, CHAIN>::new();
+        let (mut pc, mut base) = (self.pc, self.base);
+        loop {
+            if let Some(span) = self.program.span_at(pc as u32)
+                && chain.push(span).is_err()
+            {
+                break;
+            }
+            if base <= 2 {
+                break;
+            }
+            let back = self.stack[base - 1];
+            // The return address lies behind the call.
+            pc = ((back >> 32) as usize).saturating_sub(1);
+            base -= (back & 0xffff_ffff) as usize;
+        }
+        self.fuel = self.fuel.max(0);
+        self.fault = Some(Fault {
+            kind,
+            message,
+            span: chain.first().copied(),
+            chain,
+        });
+        self.state = State::Failed;
+        Step::Failed
+    }
+}
+
+fn short(text: &str) -> heapless::String<48> {
+    let mut s = heapless::String::new();
+    for c in text.chars() {
+        // What does not fit is cut off.
+        if s.push(c).is_err() {
+            break;
+        }
+    }
+    s
+}

@@ -1,0 +1,183 @@
+//! How a run ends when it does not end well.
+
+use core::fmt::{self, Write};
+
+use crate::span::Span;
+use crate::value::Value;
+
+macro_rules! tags {
+    ($($name:ident $text:literal,)*) => {
+        /// The kinds of errors that the language itself raises.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub(crate) enum Tag { $($name,)* }
+
+        const TAGS: &[(Tag, &str)] = &[$((Tag::$name, $text),)*];
+    };
+}
+
+tags! {
+    UnboundSymbol "unbound-symbol",
+    ArityMismatch "arity-mismatch",
+    TypeMismatch "type-mismatch",
+    DivisionByZero "division-by-zero",
+    IntegerOverflow "integer-overflow",
+    NotCallable "not-callable",
+    BadSpecialForm "bad-special-form",
+    NativeFn "native-fn",
+    Reader "reader",
+    SetSealed "set-sealed",
+    MacroExpansionLimit "macro-expansion-limit",
+    DepthExceeded "depth-exceeded",
+    User "user",
+    OutOfRange "out-of-range",
+    FiberError "fiber-error",
+    Match "match",
+    NotImplemented "not-implemented",
+    NotExported "not-exported",
+    NotDefined "not-defined",
+    ModuleNotFound "module-not-found",
+    CircularRequire "circular-require",
+    ModuleDenied "module-denied",
+    NotData "not-data",
+}
+
+impl Tag {
+    pub(crate) fn text(self) -> &'static str {
+        TAGS[self as usize].1
+    }
+
+    pub(crate) fn from_code(code: usize) -> Option<Self> {
+        TAGS.get(code).map(|t| t.0)
+    }
+
+    /// Errors that the library throws as values: uncaught, they are the program's own.
+    pub(crate) fn is_thrown(self) -> bool {
+        matches!(
+            self,
+            Self::NotExported
+                | Self::NotDefined
+                | Self::ModuleNotFound
+                | Self::CircularRequire
+                | Self::ModuleDenied
+        )
+    }
+
+    #[cfg(feature = "compiler")]
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
+        TAGS.iter().find(|t| t.1 == text).map(|t| t.0)
+    }
+}
+
+/// Text of at most 256 bytes; what does not fit is cut off.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Message(heapless::String<256>);
+
+impl Message {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Write for Message {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        for c in s.chars() {
+            // What does not fit is cut off, by intent.
+            if self.0.push(c).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// What kind of end it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FaultKind {
+    /// The fuel of the run is used up. Not catchable.
+    OutOfFuel,
+    /// The heap budget is used up. Not catchable.
+    OutOfHeap,
+    /// More was printed than the budget allows. Not catchable.
+    OutOfOutput,
+    /// An error that the program did not catch, by its tag: `type-mismatch`, `user` for what the program threw itself, …
+    Raised {
+        /// The tag, without a colon; cut off at 48 bytes.
+        tag: heapless::String<48>,
+    },
+}
+
+impl FaultKind {
+    /// The tag of an error, or the name of an outcome.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::OutOfFuel => "out-of-fuel",
+            Self::OutOfHeap => "out-of-heap",
+            Self::OutOfOutput => "out-of-output",
+            Self::Raised { tag } => tag,
+        }
+    }
+}
+
+/// Frames of the call chain that a fault remembers.
+pub const CHAIN: usize = 8;
+
+/// Why a run failed, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What kind of end it was.
+    pub kind: FaultKind,
+    /// One line for people.
+    pub message: Message,
+    /// Where, when the place is in the program's own text.
+    pub span: Option<Span>,
+    /// Places of the calls that led there, innermost first, at most [`CHAIN`].
+    pub chain: heapless::Vec<Span, CHAIN>,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(span) = self.span {
+            write!(f, "{span}: ")?;
+        }
+        write!(f, "{}: {}", self.kind.name(), self.message)
+    }
+}
+
+impl core::error::Error for Fault {}
+
+/// Why an instruction did not finish.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stop {
+    /// A failure of a builtin, already made into an error value.
+    Raised(Value),
+    /// A value thrown by the program.
+    Thrown(Value),
+    OutOfFuel,
+    OutOfHeap,
+    OutOfOutput,
+    /// Text for the host to print; the instruction is done and its result is nil.
+    Output(Value),
+}
+
+impl From<crate::heap::Exhausted> for Stop {
+    fn from(_: crate::heap::Exhausted) -> Self {
+        Self::OutOfHeap
+    }
+}

@@ -1,0 +1,422 @@
+//! The machine: runs a program within a budget, in memory that the caller owns.
+//!
+//! ```text
+//! memory   globals │ registers of all frames │ heap
+//! frame    callee │ return address │ arguments, locals, temporaries …
+//! ```
+//!
+//! The machine never calls out. It stops and says why: [`Step`]. Depth of a program is depth of its own register stack,
+//! never of the native one.
+
+mod exec;
+mod fault;
+
+use core::fmt::{self, Write};
+
+pub use fault::{CHAIN, Fault, FaultKind, Message};
+pub(crate) use fault::{Stop, Tag};
+
+use crate::budget::Budget;
+use crate::heap::{Exhausted, Heap};
+use crate::image::{Program, WINDOW};
+use crate::print::{self, Style};
+use crate::value::Value;
+use crate::view::View;
+
+/// Why the machine stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Step {
+    /// The program is over; this is the value of its last form.
+    Done(Value),
+    /// It waits for a host function: [`Machine::call`], answered by [`Machine::resume`] or [`Machine::raise`].
+    Call,
+    /// It printed: [`Machine::output`]. [`Machine::run`] goes on.
+    Output,
+    /// The slice is used up. [`Machine::run`] goes on.
+    Paused,
+    /// It failed: [`Machine::fault`]. Running it again starts it anew.
+    Failed,
+}
+
+/// The memory handed in is smaller than the budget asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryTooSmall {
+    /// Words that the program needs within this budget.
+    pub needed: usize,
+    /// Words that were given.
+    pub given: usize,
+}
+
+impl fmt::Display for MemoryTooSmall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the budget needs {} words of memory, {} were given",
+            self.needed, self.given
+        )
+    }
+}
+
+impl core::error::Error for MemoryTooSmall {}
+
+/// A host function that the program waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostCall {
+    /// Its number among [`Program::imports`].
+    pub import: u32,
+    /// Arguments: [`Machine::arg`] below this number.
+    pub args: usize,
+    at: usize,
+    result: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// `run` starts from the beginning.
+    Fresh,
+    /// `run` goes on.
+    Ready,
+    /// Text was handed out; `run` frees it and goes on.
+    Output {
+        text: Value,
+        top: usize,
+    },
+    /// Waits for `resume` or `raise`.
+    Calling(HostCall),
+    Done(Value),
+    /// A host call failed and nobody caught it; `run` says so.
+    Raised,
+    Failed,
+}
+
+/// No error handler.
+const NO_HANDLER: usize = u32::MAX as usize;
+
+/// A program running in memory that the caller owns.
+///
+/// Methods come in three families: **run** ([`Self::run`], [`Self::rewind`]) makes it go on and says why it stopped;
+/// **answer** ([`Self::resume`], [`Self::raise`] and the constructors of values) speaks for the host;
+/// **look** ([`Self::view`], [`Self::text`], [`Self::encode`], [`Self::display`], …) reads values.
+pub struct Machine<'m> {
+    program: Program<'m>,
+    budget: Budget,
+    globals: &'m mut [u64],
+    stack: &'m mut [u64],
+    pub(crate) heap: Heap<'m>,
+    state: State,
+    pc: usize,
+    base: usize,
+    depth: u32,
+    handler: usize,
+    /// Fuel left of the whole budget.
+    pub(crate) fuel: i64,
+    /// Bytes of output left.
+    output_left: u32,
+    pub(crate) gensyms: u64,
+    /// Where the numbers of generated names start.
+    pub(crate) gensym_base: u64,
+    fault: Option<Fault>,
+}
+
+impl<'m> Machine<'m> {
+    /// A machine that will run `program` within `budget` in the first words of `memory`. Takes time linear in the number of globals.
+    ///
+    /// # Errors
+    /// [`MemoryTooSmall`], when `memory` has fewer words than [`Program::words_needed`]: a machine never runs smaller.
+    pub fn new(
+        program: Program<'m>,
+        memory: &'m mut [u64],
+        budget: &Budget,
+    ) -> Result<Self, MemoryTooSmall> {
+        let needed = program.words_needed(budget);
+        let given = memory.len();
+        let Some(memory) = memory.get_mut(..needed) else {
+            return Err(MemoryTooSmall { needed, given });
+        };
+        let (globals, memory) = memory.split_at_mut(program.globals.len());
+        let (stack, heap) = memory.split_at_mut(budget.stack_words as usize + WINDOW);
+        globals.copy_from_slice(program.globals);
+        Ok(Self {
+            program,
+            budget: *budget,
+            globals,
+            stack,
+            heap: Heap::new(program.frozen, program.names, heap),
+            state: State::Fresh,
+            pc: 0,
+            base: 2,
+            depth: 0,
+            handler: NO_HANDLER,
+            fuel: 0,
+            output_left: 0,
+            gensyms: 0,
+            gensym_base: 0,
+            fault: None,
+        })
+    }
+
+    /// Makes the next [`Self::run`] start from the beginning, with fresh globals, heap and budgets. Takes time linear in the number of globals.
+    pub fn rewind(&mut self) {
+        self.globals.copy_from_slice(self.program.globals);
+        self.heap.rewind();
+        self.state = State::Fresh;
+        self.fault = None;
+    }
+
+    /// Goes on for at most about `slice` units of fuel; a run that is over starts anew.
+    ///
+    /// While a host call waits, nothing happens and the answer is [`Step::Call`] again.
+    pub fn run(&mut self, slice: u64) -> Step {
+        match self.state {
+            State::Calling(_) => return Step::Call,
+            State::Output { top, .. } => {
+                self.heap.note_peak();
+                self.heap.top = top;
+            }
+            State::Ready => {}
+            State::Raised => {
+                self.state = State::Failed;
+                return Step::Failed;
+            }
+            State::Fresh => self.start(),
+            State::Done(_) | State::Failed => {
+                self.rewind();
+                self.start();
+            }
+        }
+        self.state = State::Ready;
+        self.execute(slice)
+    }
+
+    fn start(&mut self) {
+        self.pc = self.program.function(0).entry as usize;
+        self.base = 2;
+        self.stack[0] = Value::NIL.0;
+        self.stack[1] = 0;
+        self.depth = 0;
+        self.handler = NO_HANDLER;
+        self.fuel = i64::try_from(self.budget.fuel).unwrap_or(i64::MAX);
+        self.output_left = self.budget.output_bytes;
+        self.gensyms = self.gensym_base;
+    }
+
+    /// The host call that the program waits for.
+    ///
+    /// # Panics
+    /// When it waits for none: a bug of the host.
+    #[must_use]
+    pub fn call(&self) -> HostCall {
+        match self.state {
+            State::Calling(call) => call,
+            _ => panic!("no host call is pending: `run` did not return `Step::Call`"),
+        }
+    }
+
+    /// Arguments of the pending host call; 0 when there is none.
+    #[must_use]
+    pub fn arg_count(&self) -> usize {
+        if let State::Calling(call) = self.state {
+            call.args
+        } else {
+            0
+        }
+    }
+
+    /// Argument `i` of the pending host call; nil when there is none.
+    #[must_use]
+    #[inline]
+    pub fn arg(&self, i: usize) -> Value {
+        match self.state {
+            State::Calling(call) if i < call.args => Value(self.stack[call.at + i]),
+            _ => Value::NIL,
+        }
+    }
+
+    /// Answers the pending host call with `v`; without one, nothing happens.
+    #[inline]
+    pub fn resume(&mut self, v: Value) {
+        if let State::Calling(call) = self.state {
+            self.stack[call.result] = v.0;
+            self.state = State::Ready;
+        }
+    }
+
+    /// Fails the pending host call with an error that the program may catch, tagged `tag`; without one, nothing happens.
+    pub fn raise(&mut self, tag: &str, message: &str) {
+        if !matches!(self.state, State::Calling(_)) {
+            return;
+        }
+        self.state = State::Ready;
+        let made = self.make_error(tag, format_args!("{message}"));
+        let stop = made.map_or_else(|e| e.into(), Stop::Raised);
+        if self.unwind(stop).is_err() {
+            self.state = State::Raised;
+        }
+    }
+
+    /// The text that the program printed just now; empty unless [`Self::run`] returned [`Step::Output`].
+    #[must_use]
+    pub fn output(&self) -> &str {
+        if let State::Output { text, .. } = self.state {
+            self.heap.text(text)
+        } else {
+            ""
+        }
+    }
+
+    /// What a value is.
+    #[must_use]
+    pub fn view(&self, v: Value) -> View<'_> {
+        View::of(&self.heap, v)
+    }
+
+    /// The text of a string, or the name of a symbol or keyword.
+    #[must_use]
+    pub fn text(&self, v: Value) -> Option<&str> {
+        match self.view(v) {
+            View::Str(s) | View::Symbol(s) | View::Keyword(s) => Some(s),
+            _ => None,
+        }
+    }
+
+    /// A string.
+    ///
+    /// # Errors
+    /// [`Exhausted`], when the heap budget is used up. So for all constructors.
+    pub fn string(&mut self, text: &str) -> Result<Value, Exhausted> {
+        self.heap.string(text)
+    }
+
+    /// The keyword of that name, written without the colon.
+    ///
+    /// # Errors
+    /// [`Exhausted`].
+    pub fn keyword(&mut self, name: &str) -> Result<Value, Exhausted> {
+        self.heap.intern(crate::value::tag::KEYWORD, name)
+    }
+
+    /// The symbol of that name.
+    ///
+    /// # Errors
+    /// [`Exhausted`].
+    pub fn symbol(&mut self, name: &str) -> Result<Value, Exhausted> {
+        self.heap.intern(crate::value::tag::SYMBOL, name)
+    }
+
+    /// An int.
+    ///
+    /// # Errors
+    /// [`Exhausted`], only for ints that need more than 62 bits.
+    pub fn int(&mut self, i: i64) -> Result<Value, Exhausted> {
+        self.heap.int(i)
+    }
+
+    /// A double; every NaN becomes the one NaN of the language.
+    ///
+    /// # Errors
+    /// [`Exhausted`], only for zeros, infinities, NaN and numbers beyond 2^±255.
+    pub fn float(&mut self, f: f64) -> Result<Value, Exhausted> {
+        self.heap.float(f)
+    }
+
+    /// Writes `v` as text. Nesting deeper than 128 is written as `…`.
+    ///
+    /// # Errors
+    /// Only those of `out`.
+    pub fn display(&self, v: Value, style: Style, out: &mut dyn Write) -> fmt::Result {
+        print::write(&self.heap, &self.program, v, style, out)
+    }
+
+    /// Fuel used since the run started.
+    #[must_use]
+    pub fn fuel_used(&self) -> u64 {
+        if self.state == State::Fresh {
+            0
+        } else {
+            (i64::try_from(self.budget.fuel).unwrap_or(i64::MAX) - self.fuel) as u64
+        }
+    }
+
+    /// The most bytes of the heap that were in use since the run started.
+    #[must_use]
+    pub fn heap_used(&self) -> u64 {
+        self.heap.peak_bytes()
+    }
+
+    /// Why the last run failed.
+    #[must_use]
+    pub fn fault(&self) -> Option<&Fault> {
+        self.fault.as_ref()
+    }
+
+    /// The program that runs.
+    #[must_use]
+    pub fn program(&self) -> Program<'m> {
+        self.program
+    }
+
+    // For builtins.
+
+    pub(crate) fn make_error(
+        &mut self,
+        tag: &str,
+        message: fmt::Arguments<'_>,
+    ) -> Result<Value, Exhausted> {
+        let tag = self.heap.intern(crate::value::tag::KEYWORD, tag)?;
+        let mut text = Message::default();
+        // A message keeps what fits and never fails.
+        let _ = text.write_fmt(message);
+        let message = self.heap.string(text.as_str())?;
+        self.heap.error(tag, message, Value::NIL)
+    }
+
+    /// An error of the language, ready to be returned by a builtin.
+    #[cold]
+    pub(crate) fn error(&mut self, tag: Tag, message: fmt::Arguments<'_>) -> Stop {
+        self.make_error(tag.text(), message)
+            .map_or_else(|e| e.into(), Stop::Raised)
+    }
+
+    #[cold]
+    pub(crate) fn mismatch(&mut self, expected: &str, got: Value) -> Stop {
+        let got = print::type_name(got);
+        self.error(
+            Tag::TypeMismatch,
+            format_args!("type mismatch: expected {expected}, got {got}"),
+        )
+    }
+
+    #[inline]
+    pub(crate) fn at(&self, i: usize) -> Value {
+        Value(self.stack[i])
+    }
+
+    /// The stack from `at` on beside the heap: to copy arguments into an object.
+    pub(crate) fn args_and_heap(&mut self, at: usize, n: usize) -> (&[u64], &mut Heap<'m>) {
+        (&self.stack[at..at + n], &mut self.heap)
+    }
+
+    pub(crate) fn charge(&mut self, cost: usize) -> Result<(), Stop> {
+        self.fuel -= cost as i64;
+        if self.fuel < 0 {
+            Err(Stop::OutOfFuel)
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(crate) fn take_output(&mut self, text: Value) -> Stop {
+        let len = self.heap.bytes(text).len();
+        match self
+            .output_left
+            .checked_sub(u32::try_from(len).unwrap_or(u32::MAX))
+        {
+            Some(left) => {
+                self.output_left = left;
+                Stop::Output(text)
+            }
+            None => Stop::OutOfOutput,
+        }
+    }
+}

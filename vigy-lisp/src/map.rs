@@ -1,0 +1,252 @@
+//! Maps keep the order of insertion. A map is a count and a table; several versions share one table as long as each grew
+//! out of the one before it, and a version sees only its first `count` entries. Inserting into the newest version appends in
+//! place, so that a map built by folding `assoc` costs amortised O(1) per key. Replacing and removing copy.
+//!
+//! Up to eight entries are searched one by one; larger tables carry an index of twice their capacity.
+
+use crate::equal::{Work, hash_key, same_key};
+use crate::heap::{Exhausted, Heap, MAX_COUNT, count_of, header, size_of_header};
+use crate::value::{Value, tag};
+
+const SMALL: usize = 8;
+
+/// Why a map operation did not succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MapError {
+    Exhausted,
+    Unhashable(Value),
+    /// Keys are nested too deeply to compare, or comparing them used up the fuel.
+    Work(Work),
+}
+
+impl From<Exhausted> for MapError {
+    fn from(_: Exhausted) -> Self {
+        Self::Exhausted
+    }
+}
+impl From<Work> for MapError {
+    fn from(w: Work) -> Self {
+        Self::Work(w)
+    }
+}
+
+const fn table_words(capacity: usize) -> usize {
+    1 + 3 * capacity + if capacity > SMALL { capacity } else { 0 }
+}
+
+impl Heap<'_> {
+    /// An empty map with room for `capacity` entries.
+    pub(crate) fn map(&mut self, capacity: usize) -> Result<Value, Exhausted> {
+        let table = self.table(capacity.max(4).next_power_of_two())?;
+        self.map_of(table, 0)
+    }
+
+    fn table(&mut self, capacity: usize) -> Result<u32, Exhausted> {
+        if capacity > MAX_COUNT {
+            return Err(Exhausted);
+        }
+        let at = self.alloc(table_words(capacity))?;
+        let start = at as usize;
+        self.words[start] = header(tag::TABLE, 0, capacity);
+        // The collector reads keys and values only up to the used count; the index must start empty.
+        if capacity > SMALL {
+            self.words[start + 1 + 3 * capacity..][..capacity].fill(0);
+        }
+        Ok(at)
+    }
+
+    fn map_of(&mut self, table: u32, count: usize) -> Result<Value, Exhausted> {
+        let at = self.alloc(2)?;
+        self.words[at as usize] = header(tag::MAP, count, 0);
+        self.words[at as usize + 1] = Value::make(tag::TABLE, table, 0).0;
+        Ok(Value::make(tag::MAP, at, 0))
+    }
+
+    pub(crate) fn map_count(&self, map: Value) -> usize {
+        count_of(self.word(map.index_of()))
+    }
+
+    /// Entry `i`, in order of insertion. `i` must be below the count.
+    pub(crate) fn map_entry(&self, map: Value, i: usize) -> (Value, Value) {
+        let table = self.field(map, 0).index_of();
+        let at = table + 1 + 3 * i as u32;
+        (self.value_at(at + 1), self.value_at(at + 2))
+    }
+
+    fn map_find(
+        &self,
+        map: Value,
+        key: Value,
+        hash: u32,
+        fuel: &mut i64,
+    ) -> Result<Option<usize>, Work> {
+        let n = self.map_count(map);
+        let table = self.field(map, 0).index_of();
+        let capacity = size_of_header(self.word(table));
+        if capacity <= SMALL {
+            // Immediate keys are equal only to themselves: compare words and nothing else.
+            let entries = self.slice(table + 1, 3 * n);
+            if !key.is_object() {
+                return Ok(entries.chunks_exact(3).position(|e| e[1] == key.0));
+            }
+            for (i, e) in entries.chunks_exact(3).enumerate() {
+                if e[0] == u64::from(hash) && same_key(self, Value(e[1]), key, fuel)? {
+                    return Ok(Some(i));
+                }
+            }
+            return Ok(None);
+        }
+        let mask = 2 * capacity - 1;
+        let index: &[u32] =
+            bytemuck::cast_slice(self.slice(table + 1 + 3 * capacity as u32, capacity));
+        let mut slot = hash as usize & mask;
+        loop {
+            let entry = index[slot] as usize;
+            if entry == 0 {
+                return Ok(None);
+            }
+            let i = entry - 1;
+            if i < n {
+                let at = table + 1 + 3 * i as u32;
+                let e = self.slice(at, 2);
+                if e[1] == key.0
+                    || (key.is_object()
+                        && e[0] == u64::from(hash)
+                        && same_key(self, Value(e[1]), key, fuel)?)
+                {
+                    return Ok(Some(i));
+                }
+            }
+            slot = (slot + 1) & mask;
+            *fuel -= 1;
+        }
+    }
+
+    pub(crate) fn map_get(
+        &self,
+        map: Value,
+        key: Value,
+        fuel: &mut i64,
+    ) -> Result<Option<Value>, MapError> {
+        let hash = hash_key(self, key, fuel)?;
+        Ok(self
+            .map_find(map, key, hash, fuel)?
+            .map(|i| self.map_entry(map, i).1))
+    }
+
+    fn table_append(&mut self, table: u32, hash: u32, key: Value, value: Value) {
+        let start = table as usize;
+        let head = self.words[start];
+        let (used, capacity) = (count_of(head), size_of_header(head));
+        let at = start + 1 + 3 * used;
+        self.words[at] = u64::from(hash);
+        self.words[at + 1] = key.0;
+        self.words[at + 2] = value.0;
+        self.words[start] = header(tag::TABLE, used + 1, capacity);
+        if capacity > SMALL {
+            let mask = 2 * capacity - 1;
+            let index: &mut [u32] =
+                bytemuck::cast_slice_mut(&mut self.words[start + 1 + 3 * capacity..][..capacity]);
+            let mut slot = hash as usize & mask;
+            while index[slot] != 0 {
+                slot = (slot + 1) & mask;
+            }
+            index[slot] = used as u32 + 1;
+        }
+    }
+
+    /// A new table with the first `n` entries of `map`, without entry `skip`.
+    fn table_copy(
+        &mut self,
+        map: Value,
+        n: usize,
+        capacity: usize,
+        skip: usize,
+    ) -> Result<u32, Exhausted> {
+        let table = self.table(capacity)?;
+        let from = self.field(map, 0).index_of();
+        for i in (0..n).filter(|i| *i != skip) {
+            let e = from + 1 + 3 * i as u32;
+            let (hash, key, value) = (
+                self.word(e) as u32,
+                self.value_at(e + 1),
+                self.value_at(e + 2),
+            );
+            self.table_append(table, hash, key, value);
+        }
+        Ok(table)
+    }
+
+    /// `map` with `key` → `value`.
+    pub(crate) fn map_set(
+        &mut self,
+        map: Value,
+        key: Value,
+        value: Value,
+        fuel: &mut i64,
+    ) -> Result<Value, MapError> {
+        let hash = hash_key(self, key, fuel)?;
+        let n = self.map_count(map);
+        let table = self.field(map, 0).index_of();
+        let head = self.word(table);
+        let (used, capacity) = (count_of(head), size_of_header(head));
+        if let Some(i) = self.map_find(map, key, hash, fuel)? {
+            *fuel -= n as i64 / 8;
+            let copy = self.table_copy(map, n, n.max(4).next_power_of_two(), usize::MAX)?;
+            self.words[copy as usize + 1 + 3 * i + 2] = value.0;
+            return Ok(self.map_of(copy, n)?);
+        }
+        if n == used && used < capacity && table & crate::value::FROZEN == 0 {
+            // The map object is made first: when the heap is full, nothing has changed yet.
+            let new = self.map_of(table, n + 1)?;
+            self.table_append(table, hash, key, value);
+            return Ok(new);
+        }
+        *fuel -= n as i64 / 8;
+        let capacity = (n + 1).max(4).next_power_of_two();
+        let copy = self.table_copy(map, n, capacity, usize::MAX)?;
+        self.table_append(copy, hash, key, value);
+        Ok(self.map_of(copy, n + 1)?)
+    }
+
+    /// Sets a key of a map that nobody else has seen yet: replaces in place, grows without leaving a version behind.
+    pub(crate) fn map_put(
+        &mut self,
+        map: Value,
+        key: Value,
+        value: Value,
+        fuel: &mut i64,
+    ) -> Result<Value, MapError> {
+        let hash = hash_key(self, key, fuel)?;
+        if let Some(i) = self.map_find(map, key, hash, fuel)? {
+            let table = self.field(map, 0).index_of();
+            self.set(table + 1 + 3 * i as u32 + 2, value.0);
+            return Ok(map);
+        }
+        let table = self.field(map, 0).index_of();
+        let n = self.map_count(map);
+        if n < size_of_header(self.word(table)) {
+            self.table_append(table, hash, key, value);
+            self.set_count(map, n + 1);
+            return Ok(map);
+        }
+        self.map_set(map, key, value, fuel)
+    }
+
+    /// `map` without `key`; the same map when it is not there.
+    pub(crate) fn map_remove(
+        &mut self,
+        map: Value,
+        key: Value,
+        fuel: &mut i64,
+    ) -> Result<Value, MapError> {
+        let hash = hash_key(self, key, fuel)?;
+        let Some(i) = self.map_find(map, key, hash, fuel)? else {
+            return Ok(map);
+        };
+        let n = self.map_count(map);
+        *fuel -= n as i64 / 8;
+        let copy = self.table_copy(map, n, n.max(4).next_power_of_two(), i)?;
+        Ok(self.map_of(copy, n - 1)?)
+    }
+}

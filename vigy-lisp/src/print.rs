@@ -1,0 +1,234 @@
+//! Values as text.
+
+use core::fmt::{self, Write};
+
+use crate::heap::Heap;
+use crate::image::{Names, Program};
+use crate::value::{FROZEN, Value, tag};
+
+/// How strings inside values are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// As they are, at every depth: what `display` and `str` do.
+    Raw,
+    /// Quoted and escaped, so that the reader reads them back: what `pr` and `pr-str` do.
+    Readable,
+}
+
+/// Nesting up to which values are written; what is deeper is written as `…`.
+const PRINT_DEPTH: usize = 128;
+
+/// The name of a value's type in messages.
+pub(crate) fn type_name(v: Value) -> &'static str {
+    match v.tag() {
+        0 | tag::INT => "int",
+        2 | tag::FLOAT => "float",
+        tag::CONST if v.is_nil() => "nil",
+        tag::CONST => "bool",
+        tag::SYMBOL => "symbol",
+        tag::KEYWORD => "keyword",
+        tag::LIST => "list",
+        tag::STRING => "string",
+        tag::MAP => "map",
+        tag::CLOSURE | tag::FUNCTION => "closure",
+        tag::BUILTIN | tag::HOST => "native-fn",
+        tag::ERROR => "error",
+        tag::PROMISE => "promise",
+        _ => "foreign",
+    }
+}
+
+/// What is still to be written of a list, map or error.
+#[derive(Clone, Copy)]
+struct Open {
+    v: Value,
+    next: u32,
+    close: &'static str,
+}
+
+pub(crate) fn write(
+    heap: &Heap<'_>,
+    program: &Program<'_>,
+    v: Value,
+    style: Style,
+    out: &mut dyn Write,
+) -> fmt::Result {
+    let mut stack: heapless::Vec<Open, PRINT_DEPTH> = heapless::Vec::new();
+    let mut current = Some(v);
+    loop {
+        if let Some(v) = current.take() {
+            let open = match v.tag() {
+                tag::LIST => {
+                    out.write_char('(')?;
+                    Some(Open {
+                        v,
+                        next: 0,
+                        close: ")",
+                    })
+                }
+                tag::MAP => {
+                    out.write_char('{')?;
+                    Some(Open {
+                        v,
+                        next: 0,
+                        close: "}",
+                    })
+                }
+                tag::ERROR => {
+                    write!(
+                        out,
+                        "#<error :{} {:?}",
+                        heap.text(heap.field(v, 0)),
+                        heap.text(heap.field(v, 1))
+                    )?;
+                    let data = heap.field(v, 2);
+                    if data.is_pair() {
+                        out.write_str(" {")?;
+                        Some(Open {
+                            v: data,
+                            next: 0,
+                            close: "}>",
+                        })
+                    } else {
+                        out.write_char('>')?;
+                        None
+                    }
+                }
+                tag::PROMISE if heap.count(v) == 1 => {
+                    out.write_str("#<promise ")?;
+                    Some(Open {
+                        v,
+                        next: 0,
+                        close: ">",
+                    })
+                }
+                _ => {
+                    write_leaf(heap, program, v, style, out)?;
+                    None
+                }
+            };
+            if let Some(open) = open
+                && stack.push(open).is_err()
+            {
+                out.write_str("…")?;
+                out.write_str(open.close)?;
+            }
+        }
+        let Some(open) = stack.last_mut() else {
+            return Ok(());
+        };
+        let part = match open.v.tag() {
+            tag::LIST => {
+                let first = heap.first(open.v);
+                open.v = heap.rest(open.v);
+                Some(first)
+            }
+            tag::MAP if (open.next as usize) < 2 * heap.map_count(open.v) => {
+                let (k, v) = heap.map_entry(open.v, open.next as usize / 2);
+                Some(if open.next % 2 == 0 { k } else { v })
+            }
+            tag::PROMISE if open.next == 0 => Some(heap.field(open.v, 0)),
+            _ => None,
+        };
+        match part {
+            Some(part) => {
+                if open.next > 0 {
+                    out.write_str(if open.v.is(tag::MAP) && open.next % 2 == 0 {
+                        ", "
+                    } else {
+                        " "
+                    })?;
+                }
+                open.next += 1;
+                current = Some(part);
+            }
+            None => {
+                out.write_str(open.close)?;
+                stack.pop();
+            }
+        }
+    }
+}
+
+/// Doubles as the shortest digits that read back, without an exponent.
+pub(crate) fn write_float(f: f64, out: &mut dyn Write) -> fmt::Result {
+    write!(out, "{f}")
+}
+
+fn write_leaf(
+    heap: &Heap<'_>,
+    program: &Program<'_>,
+    v: Value,
+    style: Style,
+    out: &mut dyn Write,
+) -> fmt::Result {
+    if let Some(i) = heap.as_int(v) {
+        return write!(out, "{i}");
+    }
+    if let Some(f) = heap.as_float(v) {
+        return write_float(f, out);
+    }
+    match v.tag() {
+        tag::CONST => out.write_str(match v {
+            Value::TRUE => "#t",
+            Value::FALSE => "#f",
+            _ => "()",
+        }),
+        tag::SYMBOL => out.write_str(heap.text(v)),
+        tag::KEYWORD => {
+            out.write_char(':')?;
+            out.write_str(heap.text(v))
+        }
+        tag::STRING if style == Style::Raw => out.write_str(heap.text(v)),
+        tag::STRING => write!(out, "{:?}", heap.text(v)),
+        tag::CLOSURE | tag::FUNCTION => {
+            let f = program.function(heap.function_of(v));
+            if f.native {
+                out.write_str("#<native ")?;
+                out.write_str(name(&program.names, f.name))?;
+            } else {
+                out.write_str("#<closure")?;
+                let params = &program.params[f.params.0 as usize..][..f.params.1 as usize];
+                let fixed = params.len() - usize::from(f.rest);
+                // A rest parameter alone is not shown, behind others it is.
+                for (i, param) in params.iter().enumerate().filter(|_| fixed > 0) {
+                    out.write_str(if i == 0 { " (" } else { " " })?;
+                    if i == fixed {
+                        out.write_str(". ")?;
+                    }
+                    out.write_str(name(&program.names, *param))?;
+                }
+                if fixed > 0 {
+                    out.write_char(')')?;
+                }
+            }
+            out.write_char('>')
+        }
+        tag::BUILTIN => write!(out, "#<native {}>", crate::builtins::name(v.index_of())),
+        tag::HOST => write!(out, "#<native {}>", program.import_name(v.index_of())),
+        tag::PROMISE => out.write_str("#<promise pending>"),
+        _ => out.write_str("#<foreign>"),
+    }
+}
+
+fn name<'i>(names: &Names<'i>, id: u32) -> &'i str {
+    if id == u32::MAX {
+        "lambda"
+    } else {
+        names.text(id & !FROZEN)
+    }
+}
+
+/// The name of a function in messages.
+pub(crate) fn write_callee(heap: &Heap<'_>, program: &Program<'_>, v: Value, out: &mut dyn Write) {
+    // A message takes what fits and never fails.
+    let _ = match v.tag() {
+        tag::BUILTIN => out.write_str(crate::builtins::name(v.index_of())),
+        tag::HOST => out.write_str(program.import_name(v.index_of())),
+        tag::CLOSURE | tag::FUNCTION => out.write_str(name(
+            &program.names,
+            program.function(heap.function_of(v)).name,
+        )),
+        _ => out.write_str(type_name(v)),
+    };
+}

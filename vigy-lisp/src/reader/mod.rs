@@ -1,0 +1,396 @@
+//! Text → data. One pass, no recursion; every datum knows its place.
+
+mod datum;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+pub(crate) use datum::{Arena, Datum, Id, Shape, Sym};
+
+use crate::span::Span;
+
+/// Delimiters within each other that the reader accepts.
+pub(crate) const MAX_NESTING: usize = 1_000;
+/// Bytes of a text: offsets are 32 bits, lines and columns are counted within them.
+const MAX_BYTES: usize = 64 << 20;
+
+#[derive(Debug)]
+pub(crate) struct ReadError {
+    pub(crate) message: String,
+    pub(crate) span: Span,
+}
+
+/// Where the reader is.
+struct Cursor<'s> {
+    text: &'s str,
+    at: usize,
+    line: u32,
+    column: u32,
+}
+
+impl Cursor<'_> {
+    fn peek(&self) -> Option<char> {
+        self.text[self.at..].chars().next()
+    }
+
+    fn rest(&self) -> &str {
+        &self.text[self.at..]
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let c = self.peek()?;
+        self.at += c.len_utf8();
+        if c == '\n' {
+            self.line += 1;
+            self.column = 1;
+        } else {
+            self.column += 1;
+        }
+        Some(c)
+    }
+
+    fn place(&self) -> Span {
+        Span {
+            start: self.at as u32,
+            end: self.at as u32,
+            line: self.line,
+            column: self.column,
+        }
+    }
+
+    fn to_here(&self, from: Span) -> Span {
+        Span {
+            end: self.at as u32,
+            ..from
+        }
+    }
+}
+
+/// What encloses the datum that is being read.
+enum Open {
+    List {
+        shape: Shape,
+        span: Span,
+        first: usize,
+    },
+    Prefix {
+        name: &'static str,
+        span: Span,
+    },
+    Skip {
+        span: Span,
+    },
+}
+
+fn closes(shape: Shape) -> char {
+    match shape {
+        Shape::Paren => ')',
+        Shape::Bracket => ']',
+        Shape::Brace => '}',
+    }
+}
+
+fn is_delimiter(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(
+            c,
+            '(' | ')' | '[' | ']' | '{' | '}' | '\'' | '`' | ',' | '"' | ';'
+        )
+}
+
+/// All data of `text`, in order.
+pub(crate) fn read(text: &str, arena: &mut Arena) -> Result<Vec<Id>, ReadError> {
+    let mut c = Cursor {
+        text,
+        at: 0,
+        line: 1,
+        column: 1,
+    };
+    if text.len() > MAX_BYTES {
+        return Err(error(
+            c.place(),
+            format_args!("the text is longer than {MAX_BYTES} bytes"),
+        ));
+    }
+    if text.starts_with("#!") {
+        while c.peek().is_some_and(|c| c != '\n') {
+            c.next();
+        }
+    }
+    let mut open: Vec<Open> = Vec::new();
+    let mut done: Vec<Id> = Vec::new();
+    let mut depth = 0;
+    while let Some(next) = c.peek() {
+        let from = c.place();
+        let datum = match next {
+            _ if next.is_whitespace() => {
+                c.next();
+                continue;
+            }
+            ';' => {
+                while c.peek().is_some_and(|c| c != '\n') {
+                    c.next();
+                }
+                continue;
+            }
+            '#' if c.rest().starts_with("#;") => {
+                c.next();
+                c.next();
+                open.push(Open::Skip {
+                    span: c.to_here(from),
+                });
+                continue;
+            }
+            '#' if c.rest().starts_with("#|") => {
+                block_comment(&mut c, from)?;
+                continue;
+            }
+            '(' | '[' | '{' => {
+                c.next();
+                depth += 1;
+                if depth > MAX_NESTING {
+                    return Err(error(
+                        c.to_here(from),
+                        format_args!("nested deeper than {MAX_NESTING}"),
+                    ));
+                }
+                let shape = match next {
+                    '(' => Shape::Paren,
+                    '[' => Shape::Bracket,
+                    _ => Shape::Brace,
+                };
+                open.push(Open::List {
+                    shape,
+                    span: from,
+                    first: done.len(),
+                });
+                continue;
+            }
+            ')' | ']' | '}' => {
+                c.next();
+                match open.pop() {
+                    Some(Open::List { shape, span, first }) if closes(shape) == next => {
+                        depth -= 1;
+                        let span = c.to_here(span);
+                        if shape == Shape::Brace && !(done.len() - first).is_multiple_of(2) {
+                            return Err(error(
+                                span,
+                                format_args!("a map with a key without a value"),
+                            ));
+                        }
+                        let id = arena.list(&done[first..], shape, span);
+                        done.truncate(first);
+                        id
+                    }
+                    Some(Open::List { shape, span, .. }) => {
+                        let wanted = closes(shape);
+                        return Err(error(
+                            c.to_here(from),
+                            format_args!("`{next}` where `{wanted}` is expected; opened at {span}"),
+                        ));
+                    }
+                    Some(Open::Prefix { span, .. } | Open::Skip { span }) => {
+                        return Err(error(span, format_args!("nothing follows the prefix")));
+                    }
+                    None => return Err(error(c.to_here(from), format_args!("unmatched `{next}`"))),
+                }
+            }
+            '\'' | '`' | ',' => {
+                c.next();
+                let in_brackets = open.iter().rev().find_map(|o| match o {
+                    Open::List { shape, .. } => Some(*shape != Shape::Paren),
+                    _ => None,
+                });
+                if next == ','
+                    && in_brackets == Some(true)
+                    && c.peek().is_none_or(char::is_whitespace)
+                {
+                    continue;
+                }
+                let name = match next {
+                    '\'' => "quote",
+                    '`' => "quasiquote",
+                    _ if c.peek() == Some('@') => {
+                        c.next();
+                        "unquote-splice"
+                    }
+                    _ => "unquote",
+                };
+                depth += 1;
+                if depth > MAX_NESTING {
+                    return Err(error(
+                        c.to_here(from),
+                        format_args!("nested deeper than {MAX_NESTING}"),
+                    ));
+                }
+                open.push(Open::Prefix {
+                    name,
+                    span: c.to_here(from),
+                });
+                continue;
+            }
+            '"' => {
+                let text = string(&mut c, from)?;
+                let sym = arena.names.intern(&text);
+                arena.add(Datum::Str(sym), c.to_here(from))
+            }
+            _ => {
+                while c.peek().is_some_and(|c| !is_delimiter(c)) {
+                    c.next();
+                }
+                let span = c.to_here(from);
+                atom(&text[span.start as usize..span.end as usize], span, arena)?
+            }
+        };
+        // A finished datum finishes the prefixes in front of it.
+        let mut datum = Some(datum);
+        loop {
+            match open.last() {
+                Some(Open::Prefix { name, span }) => {
+                    let span = c.to_here(*span);
+                    let head = arena.symbol(name, span);
+                    datum = datum.map(|d| arena.list(&[head, d], Shape::Paren, span));
+                    depth -= 1;
+                }
+                Some(Open::Skip { .. }) => datum = None,
+                _ => break,
+            }
+            open.pop();
+            if datum.is_none() {
+                break;
+            }
+        }
+        done.extend(datum);
+    }
+    match open.pop() {
+        None => Ok(done),
+        Some(Open::List { shape, span, .. }) => {
+            let wanted = closes(shape);
+            Err(error(
+                span,
+                format_args!("the text ends before the `{wanted}` that belongs to this"),
+            ))
+        }
+        Some(Open::Prefix { span, .. } | Open::Skip { span }) => {
+            Err(error(span, format_args!("nothing follows the prefix")))
+        }
+    }
+}
+
+fn error(span: Span, message: fmt::Arguments<'_>) -> ReadError {
+    ReadError {
+        message: alloc::fmt::format(message),
+        span,
+    }
+}
+
+fn block_comment(c: &mut Cursor<'_>, from: Span) -> Result<(), ReadError> {
+    let mut depth = 0;
+    loop {
+        if c.rest().starts_with("#|") {
+            c.next();
+            depth += 1;
+        } else if c.rest().starts_with("|#") {
+            c.next();
+            depth -= 1;
+        }
+        if c.next().is_none() {
+            return Err(error(
+                c.to_here(from),
+                format_args!("the comment does not end"),
+            ));
+        }
+        if depth == 0 {
+            return Ok(());
+        }
+    }
+}
+
+fn string(c: &mut Cursor<'_>, from: Span) -> Result<String, ReadError> {
+    let mut text = String::new();
+    c.next();
+    loop {
+        let escape = c.place();
+        match c.next() {
+            None => return Err(error(from, format_args!("the string does not end"))),
+            Some('"') => return Ok(text),
+            Some('\\') => match c.next() {
+                None => return Err(error(from, format_args!("the string does not end"))),
+                Some('n') => text.push('\n'),
+                Some('t') => text.push('\t'),
+                Some('r') => text.push('\r'),
+                Some('u') => {
+                    let code = c
+                        .rest()
+                        .strip_prefix('{')
+                        .and_then(|r| r.split_once('}'))
+                        .map(|(hex, _)| hex);
+                    let char = code
+                        .filter(|h| !h.is_empty() && h.len() <= 8)
+                        .and_then(|h| u32::from_str_radix(h, 16).ok());
+                    match (code, char.and_then(char::from_u32)) {
+                        (Some(hex), Some(ch)) => {
+                            for _ in 0..hex.len() + 2 {
+                                c.next();
+                            }
+                            text.push(ch);
+                        }
+                        _ => {
+                            return Err(error(
+                                c.to_here(escape),
+                                format_args!(
+                                    "`\\u` needs a character's number in braces, as in `\\u{{e9}}`"
+                                ),
+                            ));
+                        }
+                    }
+                }
+                Some(other) => text.push(other),
+            },
+            Some(other) => text.push(other),
+        }
+    }
+}
+
+fn atom(text: &str, span: Span, arena: &mut Arena) -> Result<Id, ReadError> {
+    let datum = match text {
+        "#t" | "true" => Datum::Bool(true),
+        "#f" | "false" => Datum::Bool(false),
+        "nil" => return Ok(arena.list(&[], Shape::Paren, span)),
+        _ if text.starts_with(':') => Datum::Keyword(arena.names.intern(&text[1..])),
+        _ => match number(text) {
+            Some(Ok(datum)) => datum,
+            Some(Err(())) => {
+                return Err(error(span, format_args!("the number {text} does not fit")));
+            }
+            None => Datum::Symbol(arena.names.intern(text)),
+        },
+    };
+    Ok(arena.add(datum, span))
+}
+
+/// The number that `text` spells; `Err` when it does not fit.
+pub(crate) fn number(text: &str) -> Option<Result<Datum, ()>> {
+    match text {
+        "+nan.0" | "-nan.0" => return Some(Ok(Datum::Float(crate::value::NAN))),
+        "+inf.0" => return Some(Ok(Datum::Float(f64::INFINITY))),
+        "-inf.0" => return Some(Ok(Datum::Float(f64::NEG_INFINITY))),
+        _ => {}
+    }
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let first = digits.chars().next()?;
+    if digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Some(text.parse().map(Datum::Int).map_err(|_| ()));
+    }
+    let f: f64 = text.parse().ok()?;
+    let spelled = first.is_ascii_digit() || first == '.';
+    if f.is_infinite() && spelled {
+        return Some(Err(()));
+    }
+    Some(Ok(Datum::Float(if f.is_nan() {
+        crate::value::NAN
+    } else {
+        f
+    })))
+}
