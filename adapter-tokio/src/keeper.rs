@@ -12,12 +12,12 @@ use vigy_core::{
     Ask, AskError, AsyncClock, AsyncEffects, AsyncStorage, Batch, Checkpoint, Host, Outcome, ReconcileAction, RunKey, Settlement, Spec,
     Timestamp, Unsettled, Vigy, VigyId, backoff_ms,
 };
-use vigy_lisp::{CompileError, Image};
+use vigy_lisp::Image;
 
 use crate::runtime::Shared;
 use crate::store::{Committed, outcomes_row, read, settle};
 use crate::view::{Event, Registered, Run};
-use crate::{HostEffects, StoreError, VigyError};
+use crate::{HostEffects, RegisterError, StoreError, VigyError};
 
 /// The longest sleep in one piece: after it the wall clock is read again, so that a clock that jumped is noticed.
 const NAP: Duration = Duration::from_secs(30);
@@ -28,6 +28,12 @@ pub(crate) enum Message {
     Tick(oneshot::Sender<Result<Run, VigyError>>),
     /// The row changed.
     Changed(Box<Registered>),
+}
+
+enum Next {
+    Stop,
+    Told(Message),
+    Slept,
 }
 
 /// A program ready to run.
@@ -41,10 +47,10 @@ impl Loaded {
     /// Compiles a program for a host.
     ///
     /// # Errors
-    /// The compiler's.
-    pub(crate) fn compile(program: &str, effects: &dyn HostEffects) -> Result<Self, CompileError> {
-        let image = compile(program, effects.operations())?;
-        let imports = Imports::of(image.program()).map_err(|error| CompileError::limit(&error.to_string()))?;
+    /// [`RegisterError::Program`], [`RegisterError::Refused`].
+    pub(crate) fn compile(program: &str, effects: &dyn HostEffects) -> Result<Self, RegisterError> {
+        let image = compile(program, effects.operations()).map_err(RegisterError::Program)?;
+        let imports = Imports::of(image.program()).map_err(|error| RegisterError::Refused(error.to_string()))?;
         let hash = image.hash();
         Ok(Self { image, imports, hash })
     }
@@ -82,23 +88,22 @@ impl Keeper {
     pub(crate) async fn run(mut self) {
         loop {
             let due = self.due();
-            tokio::select! {
+            let next = tokio::select! {
                 biased;
-                _ = self.stop.wait_for(|stop| *stop) => return,
-                message = self.mailbox.recv() => match message {
-                    Some(Message::Tick(reply)) => {
-                        let run = self.tick_for_reply().await;
-                        // Whoever asked may be gone; the run is stored all the same.
-                        drop(reply.send(run));
-                    }
-                    Some(Message::Changed(registered)) => self.change(*registered),
-                    None => return,
-                },
-                () = sleep_until(due) => {
-                    if due.is_some_and(|due| due <= now()) {
-                        self.scheduled_tick().await;
-                    }
+                _ = self.stop.wait_for(|stop| *stop) => Next::Stop,
+                message = self.mailbox.recv() => message.map_or(Next::Stop, Next::Told),
+                () = sleep_until(due) => Next::Slept,
+            };
+            match next {
+                Next::Stop => return,
+                Next::Told(Message::Tick(reply)) => {
+                    let run = self.tick_for_reply().await;
+                    // Whoever asked may be gone; the run is stored all the same.
+                    drop(reply.send(run));
                 }
+                Next::Told(Message::Changed(registered)) => self.change(*registered),
+                Next::Slept if due.is_some_and(|due| due <= now()) => self.scheduled_tick().await,
+                Next::Slept => {}
             }
         }
     }
@@ -157,7 +162,8 @@ impl Keeper {
             effects: VigyEffects { effects: &*shared.effects, vigy: &vigy },
         };
         let checkpoint = &mut self.registered.checkpoint;
-        let mut lisp = Lisp::new(program, &loaded.imports, &limits, &mut space.words).map_err(|error| VigyError::Host(error.to_string()))?;
+        let mut lisp =
+            Lisp::new(program, &loaded.imports, &limits, &mut space.words).map_err(|error| VigyError::Host(error.to_string()))?;
         let ended = host.tick_async(&spec, checkpoint, space.buffers.memory(), &mut lisp).await;
         drop(lisp);
         self.shared.spaces.give(space);
@@ -189,7 +195,7 @@ impl Keeper {
             return Ok(loaded.clone());
         }
         let loaded = Loaded::compile(&self.registered.vigy.program, &*self.shared.effects);
-        let loaded = loaded.map_err(|error| VigyError::Host(format!("the stored program does not compile any more: {error}")))?;
+        let loaded = loaded.map_err(|error| VigyError::Host(format!("the stored program cannot be loaded any more: {error}")))?;
         Ok(self.loaded.get_or_init(|| Arc::new(loaded)).clone())
     }
 }
@@ -253,7 +259,7 @@ impl AsyncStorage for VigyStore<'_> {
         if alive { Ok(()) } else { Err(over(self.id)) }
     }
 
-    async fn unsettled(&mut self, run: RunKey, visit: &mut dyn FnMut(Unsettled<'_>)) -> Result<(), StoreError> {
+    async fn unsettled(&mut self, run: RunKey, visit: impl FnMut(Unsettled<'_>)) -> Result<(), StoreError> {
         let id = self.id;
         let pieces = self.shared.store.read(move |snapshot| read::unsettled(snapshot, id, run)).await?;
         read::visit(&pieces, visit);
@@ -271,7 +277,8 @@ impl AsyncEffects for VigyEffects<'_> {
     async fn ask(&mut self, ask: &Ask<'_>, into: &mut [u8]) -> Result<usize, AskError> {
         let answer = self.effects.ask(self.vigy, *ask).await?;
         let (size, room) = (answer.len(), into.len());
-        let too_large = || AskError::new("too-large", format_args!("the answer has {size} bytes, the tick's limit `value_bytes` leaves {room}"));
+        let too_large =
+            || AskError::new("too-large", format_args!("the answer has {size} bytes, the tick's limit `value_bytes` leaves {room}"));
         into.get_mut(..size).ok_or_else(too_large)?.copy_from_slice(&answer);
         Ok(size)
     }

@@ -139,12 +139,7 @@ impl RuntimeHandle {
 
     /// Settings, to be changed before opening.
     pub fn builder() -> Builder {
-        Builder {
-            effects: Arc::new(LogEffects),
-            lock_wait: Duration::ZERO,
-            scheduling: true,
-            ticks_at_once: TICKS_AT_ONCE,
-        }
+        Builder { effects: Arc::new(LogEffects), lock_wait: Duration::ZERO, scheduling: true, ticks_at_once: TICKS_AT_ONCE }
     }
 
     /// Registers a vigy, or changes the one of that name: then id, kv, history, `created_at` and the enabled state stay, and the
@@ -153,7 +148,7 @@ impl RuntimeHandle {
     /// # Errors
     /// [`RegisterError`]; then nothing was stored.
     pub async fn register_or_update(&self, vigy: Vigy) -> Result<Registered, RegisterError> {
-        let loaded = Loaded::compile(&vigy.program, &*self.shared.effects).map_err(RegisterError::Program)?;
+        let loaded = Loaded::compile(&vigy.program, &*self.shared.effects)?;
         let operations: Vec<&str> = vigy_core::lisp::operations(loaded.image.program()).collect();
         self.shared.effects.check(&vigy, &operations).map_err(RegisterError::Refused)?;
         let id = id_of(vigy.name.as_str());

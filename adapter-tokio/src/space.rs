@@ -35,12 +35,8 @@ impl Spaces {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             kept.iter().position(|space| space.limits == *limits).map(|index| kept.swap_remove(index))
         };
-        let mut space = kept.unwrap_or_else(|| Space {
-            limits: *limits,
-            buffers: TickBuffers::for_limits(limits),
-            words: Vec::new(),
-            _permit: None,
-        });
+        let mut space =
+            kept.unwrap_or_else(|| Space { limits: *limits, buffers: TickBuffers::for_limits(limits), words: Vec::new(), _permit: None });
         if space.words.len() < words {
             space.words = vec![0; words];
         }

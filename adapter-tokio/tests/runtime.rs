@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use adapter_tokio::{Event, HostEffects, OpenError, Registered, RegisterError, Run, RuntimeHandle, VigyError};
+use adapter_tokio::{Event, HostEffects, OpenError, RegisterError, Registered, Run, RuntimeHandle, VigyError};
 use async_trait::async_trait;
 use tokio::sync::{Notify, broadcast};
 use vigy_core::{Ask, AskError, Outcome, ReconcileAction, ResultStatus, Selector, TickInterval, Vigy};
@@ -56,7 +56,8 @@ async fn a_registered_vigy_ticks_on_its_own() {
 #[tokio::test]
 async fn what_a_program_tells_is_kept() {
     let runtime = idle_runtime().await;
-    let program = "(vigy-condition :Ready (= 0 (mod (vigy-tick-count) 2)) :Even \"m\") (vigy-metric :m (vigy-tick-count)) (vigy-desired :a {:b 1})
+    let program =
+        "(vigy-condition :Ready (= 0 (mod (vigy-tick-count) 2)) :Even \"m\") (vigy-metric :m (vigy-tick-count)) (vigy-desired :a {:b 1})
                    (vigy-observed :a nil) (vigy-event :told \"x\") (println \"printed\") (vigy-push {:n 1})";
     let registered = register(&runtime, "v", program).await;
     let run = runtime.tick_now(registered.id).await.unwrap();

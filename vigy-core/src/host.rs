@@ -122,7 +122,7 @@ impl<C: AsyncClock, S: AsyncStorage, F: AsyncEffects> Host<C, S, F> {
     ) -> Result<bool, HostError<S::Error>> {
         if checkpoint.unsettled {
             let mut resuming = Resuming::new(spec, checkpoint, memory.reborrow());
-            self.storage.unsettled(resuming.run(), &mut |piece| resuming.take(piece)).await.map_err(HostError::Store)?;
+            self.storage.unsettled(resuming.run(), |piece| resuming.take(piece)).await.map_err(HostError::Store)?;
             let mut tick = resuming.finish().map_err(HostError::Resume)?;
             self.drive_async(&mut tick, &mut nothing_to_evaluate, checkpoint).await?;
         }

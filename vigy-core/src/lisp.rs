@@ -85,7 +85,6 @@ fn budget(limits: &Limits) -> Budget {
 }
 
 /// One evaluation of a program. Made anew for every tick, over memory that the caller keeps.
-#[derive(Debug)]
 pub struct Lisp<'m> {
     machine: Machine<'m>,
     verbs: &'m [u8; MAX_IMPORTS],

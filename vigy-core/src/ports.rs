@@ -100,7 +100,7 @@ pub trait AsyncStorage {
     /// As [`Storage::settle`].
     async fn settle(&mut self, settlement: &Settlement<'_>) -> Result<(), Self::Error>;
     /// As [`Storage::unsettled`].
-    async fn unsettled(&mut self, run: RunKey, visit: &mut dyn FnMut(Unsettled<'_>)) -> Result<(), Self::Error>;
+    async fn unsettled(&mut self, run: RunKey, visit: impl FnMut(Unsettled<'_>)) -> Result<(), Self::Error>;
 }
 
 /// [`Effects`], for hosts with an executor.

@@ -11,13 +11,7 @@ use crate::record::{ConditionStatus, Level, Resource};
 use crate::time::backoff_ms;
 use crate::{ActionKind, Door, KEY_BYTES, Message, VerbError};
 
-const fn verb(
-    name: &'static str,
-    min: u8,
-    max: u8,
-    run: fn(&mut Machine<'_>, &mut Door<'_>) -> Answer,
-    doc: &'static str,
-) -> Verb {
+const fn verb(name: &'static str, min: u8, max: u8, run: fn(&mut Machine<'_>, &mut Door<'_>) -> Answer, doc: &'static str) -> Verb {
     Verb { function: HostFn { name, arity: Arity::between(min, max), doc }, run }
 }
 
@@ -235,11 +229,7 @@ fn set(machine: &mut Machine<'_>, door: &mut Door<'_>) -> Answer {
 }
 
 fn incr(machine: &mut Machine<'_>, door: &mut Door<'_>) -> Answer {
-    let delta = if machine.arg_count() > 1 {
-        int_argument(machine, 1, "type mismatch: the delta of vigy-incr is an int")?
-    } else {
-        1
-    };
+    let delta = if machine.arg_count() > 1 { int_argument(machine, 1, "type mismatch: the delta of vigy-incr is an int")? } else { 1 };
     let before = match door.get(key(machine)?)? {
         Poll::Pending => return Ok(Poll::Pending),
         Poll::Ready(None) => 0,

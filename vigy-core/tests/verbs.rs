@@ -111,8 +111,10 @@ fn kv_lives_from_tick_to_tick() {
 #[test]
 fn a_read_sees_the_writes_of_its_own_tick() {
     assert_eq!(
-        logs("(vigy-set :a 1) (vigy-log :info (vigy-get :a)) (vigy-del :a) (vigy-log :info (vigy-get :a :gone)) (vigy-log :info (vigy-get :b))"),
-        ["1", ":gone", "()"]
+        logs(
+            "(vigy-set :a 1) (vigy-log :info (vigy-get :a)) (vigy-del :a) (vigy-log :info (vigy-get :a :gone)) (vigy-log :info (vigy-get :b))"
+        ),
+        ["1", "gone", "()"]
     );
 }
 
@@ -127,7 +129,8 @@ fn large_values_survive() {
 fn once_is_once_in_a_life_and_convergence_is_remembered() {
     let mut sim = Sim::new();
     let source = "(vigy-log :info (list (vigy-once :a) (vigy-once :a) (vigy-converged? :a))) (vigy-mark-converged :a)";
-    let line = |sim: &Sim| sim.record().entries().find_map(|e| if let Entry::Log { message, .. } = e { Some(message.to_owned()) } else { None });
+    let line =
+        |sim: &Sim| sim.record().entries().find_map(|e| if let Entry::Log { message, .. } = e { Some(message.to_owned()) } else { None });
     sim.tick(source);
     assert_eq!(line(&sim).unwrap(), "(#t #f #f)");
     sim.tick(source);
@@ -145,7 +148,9 @@ fn rate_limits_open_a_window() {
 #[test]
 fn time_is_the_ticks_own() {
     assert_eq!(
-        logs("(vigy-log :info (list (vigy-tick) (vigy-tick-count) (vigy-since-last-tick) (vigy-backoff-ms -1) (vigy-backoff-ms 3) (vigy-backoff-ms 99)))"),
+        logs(
+            "(vigy-log :info (list (vigy-tick) (vigy-tick-count) (vigy-since-last-tick) (vigy-backoff-ms -1) (vigy-backoff-ms 3) (vigy-backoff-ms 99)))"
+        ),
         ["(1000000 1 -1 1000 8000 30000)"]
     );
 }
@@ -161,12 +166,18 @@ fn what_is_told_is_kept() {
 
 #[test]
 fn mistakes_are_errors_that_say_what_to_do() {
-    assert_eq!(fails("(vigy-emit :explode)"), "1:1: native-fn: the kinds of action are noop defer pull push create update delete apply restart custom");
+    assert_eq!(
+        fails("(vigy-emit :explode)"),
+        "1:1: native-fn: the kinds of action are noop defer pull push create update delete apply restart custom"
+    );
     assert_eq!(fails("(vigy-log :loud \"x\")"), "1:1: native-fn: the levels are trace debug info warn error");
     assert_eq!(fails("(vigy-set \"__sys::tick\" 1)"), "1:1: reserved-key: kv keys that begin with __ belong to the runtime");
     assert_eq!(fails("(vigy-set :f car)"), "1:1: not-data: functions, promises and the like cannot leave the program");
-    assert_eq!(fails("(vigy-set :n \"x\") (vigy-incr :n)"), "1:19: type-mismatch: type mismatch: vigy-incr counts in a key that holds an int");
-    assert_eq!(logs("(vigy-log :info (try (vigy-emit :explode) (catch (e) (error-tag e))))"), [":native-fn"], "and can be caught");
+    assert_eq!(
+        fails("(vigy-set :n \"x\") (vigy-incr :n)"),
+        "1:19: type-mismatch: type mismatch: vigy-incr counts in a key that holds an int"
+    );
+    assert_eq!(logs("(vigy-log :info (try (vigy-emit :explode) (catch (e) (error-tag e))))"), ["native-fn"], "and can be caught");
 }
 
 #[test]

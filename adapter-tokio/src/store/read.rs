@@ -2,14 +2,10 @@
 
 use redb::{ReadTransaction, ReadableTable};
 use vigy_core::record::{Content, Entry, Explain, Record};
-use vigy_core::{
-    Checkpoint, LAST_OUTCOMES, Name, ResultStatus, RunKey, Selector, Timestamp, Unsettled, Verdict, VigyId, settled,
-};
+use vigy_core::{Checkpoint, LAST_OUTCOMES, Name, ResultStatus, RunKey, Selector, Timestamp, Unsettled, Verdict, VigyId, settled};
 use vigy_lisp::Data;
 
-use super::schema::{
-    CHECKPOINTS, ConditionRow, KV, NAMES, OUTCOMES, OutcomesRow, Part, RUNS, STATE, VALUES, VIGIES, VigyRow, decode,
-};
+use super::schema::{CHECKPOINTS, ConditionRow, KV, NAMES, OUTCOMES, OutcomesRow, Part, RUNS, STATE, VALUES, VIGIES, VigyRow, decode};
 use crate::view::{Condition, LogLine, Registered, Run, RunAction, RunEvent, State};
 use crate::{StoreError, VigyError};
 
@@ -131,7 +127,7 @@ pub(crate) fn unsettled(read: &ReadTransaction, id: VigyId, run: RunKey) -> Resu
 }
 
 /// The pieces of [`unsettled`], in the order of the port.
-pub(crate) fn visit(pieces: &[Vec<u8>], visit: &mut dyn FnMut(Unsettled<'_>)) {
+pub(crate) fn visit(pieces: &[Vec<u8>], mut visit: impl FnMut(Unsettled<'_>)) {
     if let Some((record, values)) = pieces.split_first() {
         visit(Unsettled::Record(record));
         values.iter().for_each(|value| visit(Unsettled::Value(value)));

@@ -111,15 +111,16 @@ pub(super) fn count(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     }))
 }
 
-/// `(empty? x)` of lists, maps and strings.
-pub(super) fn is_empty(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
-    let c = count(m, at, n)?;
-    Ok(Value::bool(c == Value::index(0)))
+/// `(empty? x)`: whether it is nil or a map without entries. A string is not empty, whatever its length.
+pub(super) fn is_empty(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let v = m.at(at);
+    Ok(Value::bool(
+        v.is_nil() || (v.is(tag::MAP) && m.heap.map_count(v) == 0),
+    ))
 }
 
 pub(super) fn not_empty(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
-    let c = count(m, at, n)?;
-    Ok(Value::bool(c != Value::index(0)))
+    Ok(Value::bool(is_empty(m, at, n)? == Value::FALSE))
 }
 
 /// A buffer with the first `n` elements of `v` pushed.

@@ -36,6 +36,8 @@ pub(super) enum Task {
     EndLambda(u32, usize, Span),
     Try(u32, u32, usize, Span),
     LetrecSet(Vec<u32>, usize, usize, Span),
+    /// Names are visible again that an `eval` did not see.
+    Restore(Vec<Binding>, Vec<Frame>, Vec<Target>),
 }
 
 pub(super) fn bad(span: Span, form: &str, reason: &str) -> CompileError {
@@ -172,6 +174,11 @@ impl Compiler<'_> {
                 self.scope.truncate(scope);
                 self.functions.pop();
                 self.targets.pop();
+            }
+            Task::Restore(scope, frames, targets) => {
+                self.scope = scope;
+                self.frames = frames;
+                self.targets = targets;
             }
             Task::Try(e, raised, scope, span) => {
                 let handler = self.pop();
@@ -453,6 +460,14 @@ impl Compiler<'_> {
                     .push(Task::Body(alloc::vec![args[2]], false, span));
                 self.tasks.push(Task::Open(e_name, e));
                 self.tasks.push(Task::Open(raised_name, raised));
+                self.tasks.push(Task::Expr(args[0], false));
+            }
+            "%eval-here" => {
+                // Sees globals only.
+                let scope = core::mem::take(&mut self.scope);
+                let frames = core::mem::take(&mut self.frames);
+                let targets = core::mem::take(&mut self.targets);
+                self.tasks.push(Task::Restore(scope, frames, targets));
                 self.tasks.push(Task::Expr(args[0], false));
             }
             "unquote" | "unquote-splice" => {

@@ -28,6 +28,9 @@ pub(super) enum Meaning {
     Unbound,
 }
 
+/// From this register on, calls use registers sparingly.
+const SCARCE: usize = 100;
+
 type Label = usize;
 
 enum Task {
@@ -561,7 +564,7 @@ impl<'c> Emitter<'c> {
         self.tree.vars[raised as usize].reg = top as u8 + 1;
         let mut tasks = alloc::vec![
             Task::Compare(abc(Op::Try, top, 0, 0), catch, span),
-            Task::Expr(body, dst, top + 2),
+            Task::Expr(body, dst, (top + 2).max(dst + 1)),
             Task::Op(abc(Op::EndTry, top, 0, 0), span),
         ];
         match end {
@@ -640,7 +643,8 @@ impl<'c> Emitter<'c> {
                 && !self.tree.vars[*v as usize].in_cell()
                 && self.writes_last(*node)
             {
-                tasks.push(Task::Expr(*node, target, top + moves.len()));
+                let free = top + moves.len();
+                tasks.push(Task::Expr(*node, target, free.max(target + 2)));
                 continue;
             }
             let reg = top + moves.len();
@@ -673,7 +677,8 @@ impl<'c> Emitter<'c> {
                 let mut tasks = Vec::new();
                 if var.func == self.current && !var.in_cell() {
                     if self.writes_last(value) {
-                        tasks.push(Task::Expr(value, reg, top));
+                        // The register is read until it is written: nothing may be made in it.
+                        tasks.push(Task::Expr(value, reg, top.max(reg + 2)));
                     } else {
                         tasks.push(Task::Expr(value, top, top + 1));
                         tasks.push(Task::Op(abc(Op::Move, reg, top, 0), span));
@@ -969,6 +974,11 @@ impl<'c> Emitter<'c> {
     ) -> Result<()> {
         let nodes = self.tree.list(args).to_vec();
         let n = nodes.len();
+        // A result that goes right below the free registers can be made where it goes.
+        let top = match dst {
+            Some(d) if d + 1 == top => d,
+            _ => top,
+        };
         self.need(top + n + 3, span)?;
         let mut tasks: Vec<Task> = Vec::new();
         let result = dst.unwrap_or(top);
@@ -1022,9 +1032,33 @@ impl<'c> Emitter<'c> {
                     {
                         return self.apply(&nodes, dst, top, span);
                     }
+                    if func.native && n == 1 {
+                        let step = match func.name.map(|s| self.arena.names.get(s)) {
+                            Some("inc") => 1,
+                            Some("dec") => 0xff,
+                            _ => 0,
+                        };
+                        if step != 0 {
+                            let mut t = top;
+                            let x = self.operand(nodes[0], &mut t, &mut tasks);
+                            tasks.push(Task::Op(abc(Op::AddInt, result, x, step), span));
+                            if dst.is_none() {
+                                tasks.push(Task::Op(abc(Op::Return, result, 0, 0), span));
+                            }
+                            self.schedule(tasks);
+                            return Ok(());
+                        }
+                    }
                     let row = self.row(f);
                     if !rest && optional == 0 {
-                        for (i, node) in nodes.iter().enumerate() {
+                        // When registers become scarce, a first argument is computed where the call
+                        // itself will be, so that (f (f (f …))) needs no more of them with every level.
+                        let early = usize::from(top > SCARCE && n > 0);
+                        if early == 1 {
+                            tasks.push(Task::Expr(nodes[0], top, top + 1));
+                            tasks.push(Task::Op(abc(Op::Move, top + 2, top, 0), span));
+                        }
+                        for (i, node) in nodes.iter().enumerate().skip(early) {
                             tasks.push(Task::Expr(*node, top + 2 + i, top + 3 + i));
                         }
                         let op = if dst.is_none() {

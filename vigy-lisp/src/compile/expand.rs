@@ -236,7 +236,11 @@ impl<'o> Compiler<'o> {
                 if args.len() != 1 {
                     return Err(bad(span, "eval", "one expression is expected"));
                 }
-                match self.quoted(args[0]) {
+                let form = match self.quoted(args[0]) {
+                    None => self.template(args[0]),
+                    known => known,
+                };
+                match form {
                     Some(form) => self.make(span).form("%eval-here", &[form]),
                     None => {
                         return Err(CompileError::new(
@@ -283,6 +287,27 @@ impl<'o> Compiler<'o> {
             _ if self.arena.is_list(id) || self.arena.as_symbol(id).is_some() => None,
             _ => Some(id),
         }
+    }
+
+    /// The datum of a quasiquote without holes.
+    fn template(&self, id: Id) -> Option<Id> {
+        let [head, datum] = self.arena.items(id) else {
+            return None;
+        };
+        if !self.arena.is_symbol(*head, "quasiquote") {
+            return None;
+        }
+        let mut work = alloc::vec![*datum];
+        while let Some(id) = work.pop() {
+            if matches!(
+                self.arena.head(id),
+                Some("unquote" | "unquote-splice" | "quasiquote")
+            ) {
+                return None;
+            }
+            work.extend_from_slice(self.arena.items(id));
+        }
+        Some(*datum)
     }
 
     /// One step of what the program's macros and the rewritten library forms do, as `macroexpand-1` shows it.

@@ -174,6 +174,14 @@ pub(super) fn rewrite(
     }))
 }
 
+fn macro_arity(m: &Make<'_, '_>, name: &str, reason: &str) -> super::CompileError {
+    super::CompileError::new(
+        crate::machine::Tag::NativeFn,
+        m.span,
+        format_args!("macro `{name}`: {reason}"),
+    )
+}
+
 fn thread(m: &mut Make<'_, '_>, args: &[Id], last: bool) -> Result<Id> {
     let Some(first) = args.first() else {
         return Err(bad(
@@ -185,7 +193,13 @@ fn thread(m: &mut Make<'_, '_>, args: &[Id], last: bool) -> Result<Id> {
     let mut value = *first;
     for step in &args[1..] {
         let items = m.c.arena.items(*step).to_vec();
-        value = if items.is_empty() {
+        value = if items.is_empty() && m.c.arena.is_list(*step) {
+            return Err(macro_arity(
+                m,
+                if last { "->>" } else { "->" },
+                "a step is a function or a call",
+            ));
+        } else if items.is_empty() {
             m.list(&[*step, value])
         } else {
             let mut call = items;
@@ -220,11 +234,10 @@ fn conditional_let(m: &mut Make<'_, '_>, name: &str, args: &[Id]) -> Result<Id> 
     let form = match name {
         "if-let" => {
             if args.len() != 3 {
-                let reason = "a binding and two branches are expected";
-                return Err(super::CompileError::new(
-                    crate::machine::Tag::NativeFn,
-                    m.span,
-                    format_args!("macro `if-let`: {reason}"),
+                return Err(macro_arity(
+                    m,
+                    name,
+                    "a binding and two branches are expected",
                 ));
             }
             let yes = bound(m, &args[1..2]);

@@ -568,8 +568,14 @@ impl Machine<'_> {
                     let kind = Tag::from_code(a(word)).unwrap_or(Tag::NotImplemented);
                     let message = Value(p.constants[code[pc + 1] as usize]);
                     let mut text = Message::default();
+                    // A message keeps what fits.
                     let _ = text.write_str(self.heap.text(message));
-                    stop!(self.error(kind, format_args!("{text}")));
+                    let stop = self.error(kind, format_args!("{text}"));
+                    // What modules say is thrown by the library, not by the language.
+                    stop!(match stop {
+                        Stop::Raised(e) if kind.is_thrown() => Stop::Thrown(e),
+                        stop => stop,
+                    });
                 }
             }
         }

@@ -51,6 +51,18 @@ impl Tag {
         TAGS.get(code).map(|t| t.0)
     }
 
+    /// Errors that the library throws as values: uncaught, they are the program's own.
+    pub(crate) fn is_thrown(self) -> bool {
+        matches!(
+            self,
+            Self::NotExported
+                | Self::NotDefined
+                | Self::ModuleNotFound
+                | Self::CircularRequire
+                | Self::ModuleDenied
+        )
+    }
+
     #[cfg(feature = "compiler")]
     pub(crate) fn from_text(text: &str) -> Option<Self> {
         TAGS.iter().find(|t| t.1 == text).map(|t| t.0)

@@ -85,6 +85,8 @@ enum State {
     /// Waits for `resume` or `raise`.
     Calling(HostCall),
     Done(Value),
+    /// A host call failed and nobody caught it; `run` says so.
+    Raised,
     Failed,
 }
 
@@ -173,6 +175,10 @@ impl<'m> Machine<'m> {
                 self.heap.top = top;
             }
             State::Ready => {}
+            State::Raised => {
+                self.state = State::Failed;
+                return Step::Failed;
+            }
             State::Fresh => self.start(),
             State::Done(_) | State::Failed => {
                 self.rewind();
@@ -244,10 +250,8 @@ impl<'m> Machine<'m> {
         self.state = State::Ready;
         let made = self.make_error(tag, format_args!("{message}"));
         let stop = made.map_or_else(|e| e.into(), Stop::Raised);
-        // An uncaught error leaves the machine failed; the next `run` must say so instead of starting anew.
         if self.unwind(stop).is_err() {
-            self.state = State::Failed;
-            self.pc = usize::MAX;
+            self.state = State::Raised;
         }
     }
 
