@@ -9,6 +9,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let dir = tempfile::tempdir()?;
 //! # let path = dir.path().join("your-app.db");
+//! # let path = path.to_str().ok_or("no UTF-8")?;
 //! // In your app's main, with a path of your own:
 //! let runtime = RuntimeHandle::open(path.as_ref()).await?;
 //!

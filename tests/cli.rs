@@ -295,6 +295,29 @@ fn a_stale_socket_is_in_nobodys_way() {
 }
 
 #[test]
+fn a_store_far_away_is_served_all_the_same() {
+    let home = Home::new();
+    let deep = home.path(&"d".repeat(120));
+    std::fs::create_dir(&deep).unwrap();
+    let db = deep.join("vigy.redb").display().to_string();
+    let runtime_directory = home.path("run").display().to_string();
+    std::fs::create_dir(&runtime_directory).unwrap();
+    let at = |args: &[&str]| {
+        let mut command = home.command(&[args, &["--db", &db]].concat());
+        command.env("XDG_RUNTIME_DIR", &runtime_directory);
+        command
+    };
+    let mut daemon = at(&["serve"]).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = common::lines(daemon.stdout.take().unwrap());
+    let listening = std::iter::repeat_with(|| lines.recv_timeout(PATIENCE).unwrap()).find(|line| line.contains("listening on")).unwrap();
+    assert!(listening.contains(&runtime_directory), "{listening}");
+    let listed = at(&["list", "--json"]).output().unwrap();
+    assert!(listed.status.success() && listed.stdout == b"[]\n", "{listed:?}");
+    signal(&daemon, Signal::TERM);
+    assert!(daemon.wait().unwrap().success());
+}
+
+#[test]
 fn sigterm_ends_a_daemon_in_the_middle_of_its_work() {
     let home = Home::new();
     let program = home.file("slow.tlisp", "(vigy-push {})");

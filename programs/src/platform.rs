@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use vigy_core::{Ask, AskError, Outcome, ReconcileAction, Vigy};
 use vigy_lisp::{Data, HostFn};
 
+use crate::fs::Refused;
 use crate::handler::Action;
 use crate::{Capability, Handler, TIMEOUT, fs, json};
 
@@ -53,10 +54,10 @@ impl HostEffects for Platform {
         let (path, operation) = (path.clone(), operation.to_owned());
         let read = move || {
             let answer = fs::answer(&operation, &path, &paths)?;
-            postcard::to_allocvec(&answer).map_err(|error| AskError::new("io", format_args!("{operation}: {error}")))
+            postcard::to_allocvec(&answer).map_err(|error| Refused::new("io", format_args!("{operation}: {error}")))
         };
-        let failed = |error| AskError::new("io", format_args!("reading stopped: {error}"));
-        tokio::task::spawn_blocking(read).await.map_err(failed)?
+        let stopped = |error| Refused::new("io", format_args!("reading stopped: {error}"));
+        Ok(tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(stopped(error)))?)
     }
 
     async fn act(&self, vigy: &Vigy, action: ReconcileAction<'_>) -> Outcome {

@@ -135,7 +135,7 @@ pub(crate) struct Program {
     /// Milliseconds between ticks
     #[arg(long, value_name = "MS", default_value = "1000", value_parser = interval)]
     pub(crate) every: TickInterval,
-    /// Who carries out its actions: log, exec:COMMAND, http://…
+    /// Who carries out its actions: log, exec:COMMAND (in the directory where the daemon runs), http://…
     #[arg(long, value_name = "HANDLER", default_value = "log")]
     on_action: String,
     /// What it may ask, as fs:PATH:r; repeatable

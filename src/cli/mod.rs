@@ -27,7 +27,10 @@ pub(crate) fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return Failure::new(Exit::Failed, error).report(json, &mut stderr().lock()),
     };
-    match runtime.block_on(dispatch(arguments)) {
+    let done = runtime.block_on(dispatch(arguments));
+    // What is stored is stored; a file system that hangs must not keep the process alive.
+    runtime.shutdown_background();
+    match done {
         Ok(exit) => exit.into(),
         Err(failure) => failure.report(json, &mut stderr().lock()),
     }
