@@ -11,9 +11,9 @@ use vigy_core::{Incarnation, Selector, Vigy, VigyId};
 
 use crate::keeper::{Keeper, Loaded, Message, now};
 use crate::space::Spaces;
-use crate::store::{NewVigy, Registration, Retention, Store, delete, id_of, read, register, set_enabled};
+use crate::store::{NewVigy, Registration, Retention, Store, VigyRow, delete, id_of, read, register, set_enabled};
 use crate::view::{Event, Registered, Run, State};
-use crate::{HostEffects, LogEffects, OpenError, RegisterError, VigyError};
+use crate::{HostEffects, LogEffects, OpenError, RegisterError, StoreError, VigyError};
 
 /// Events that a slow subscriber may be behind before it loses some (and is told so): 1,024.
 const EVENTS: usize = 1024;
@@ -69,7 +69,7 @@ impl Builder {
     /// # Errors
     /// [`OpenError`], when there is no memory for it.
     pub async fn in_memory(self) -> Result<RuntimeHandle, OpenError> {
-        let store = Store::in_memory().await?;
+        let store = Store::in_memory()?;
         self.start(store).await
     }
 
@@ -84,9 +84,9 @@ impl Builder {
         });
         let runtime = RuntimeHandle { shared, keepers: Arc::default(), stop: watch::Sender::new(false) };
         if self.scheduling {
-            let enabled = runtime.shared.store.read(|snapshot| read::enabled(snapshot)).await?;
+            let enabled = runtime.shared.store.read(read::enabled).await?;
             for id in enabled {
-                runtime.wake(id).await.map_err(|error| crate::StoreError(error.to_string()))?;
+                runtime.wake(id).await.map_err(|error| StoreError(error.to_string()))?;
             }
         }
         Ok(runtime)
@@ -109,6 +109,9 @@ impl Shared {
         let _ = self.events.send(event);
     }
 }
+
+/// Makes the event of a change.
+type Change = fn(Registered) -> Event;
 
 /// A keeper's mailbox and task.
 struct Kept {
@@ -156,20 +159,13 @@ impl RuntimeHandle {
         getrandom::fill(&mut incarnation).map_err(|error| RegisterError::Refused(format!("the system gives no randomness: {error}")))?;
         let new = NewVigy { id, incarnation: Incarnation(u64::from_le_bytes(incarnation)), now: now() };
         let registration = self.shared.store.write(move |transaction| register(transaction, vigy, &new)).await?;
-        let (row, event): (_, Option<fn(Registered) -> Event>) = match registration {
-            Registration::New(row) => (row, Some(Event::Registered)),
-            Registration::Updated(row) => (row, Some(Event::Updated)),
+        let (row, change) = match registration {
+            Registration::New(row) => (row, Some(Event::Registered as Change)),
+            Registration::Updated(row) => (row, Some(Event::Updated as Change)),
             Registration::Unchanged(row) => (row, None),
             Registration::Collision(other) => return Err(RegisterError::Collision(other)),
         };
-        let version = row.version;
-        let checkpoint = self.shared.store.read(move |snapshot| read::checkpoint(snapshot, id)).await?;
-        let registered = read::registered(id, row, checkpoint);
-        if let Some(event) = event {
-            self.changed(&registered, version);
-            self.shared.tell(event(registered.clone()));
-        }
-        Ok(registered)
+        Ok(self.changed(id, row, change).await?)
     }
 
     /// Whom a reference means: an id, a name, or the only vigy whose id or name begins with it.
@@ -218,14 +214,8 @@ impl RuntimeHandle {
     async fn set_enabled(&self, id: VigyId, enabled: bool) -> Result<Registered, VigyError> {
         let found = self.shared.store.write(move |transaction| set_enabled(transaction, id, enabled)).await?;
         let (row, changed) = found.ok_or_else(|| VigyError::NotFound(id.to_string()))?;
-        let version = row.version;
-        let checkpoint = self.shared.store.read(move |snapshot| read::checkpoint(snapshot, id)).await?;
-        let registered = read::registered(id, row, checkpoint);
-        if changed {
-            self.changed(&registered, version);
-            self.shared.tell(if enabled { Event::Enabled } else { Event::Disabled }(registered.clone()));
-        }
-        Ok(registered)
+        let change: Change = if enabled { Event::Enabled } else { Event::Disabled };
+        Ok(self.changed(id, row, changed.then_some(change)).await?)
     }
 
     /// Removes a vigy with its kv, history and state. A tick in flight is given up.
@@ -313,8 +303,20 @@ impl RuntimeHandle {
         Ok(self.keep(registered, 0))
     }
 
+    /// The vigy of a row that was just written; if that changed something, its keeper and the subscribers are told.
+    async fn changed(&self, id: VigyId, row: VigyRow, change: Option<Change>) -> Result<Registered, StoreError> {
+        let version = row.version;
+        let checkpoint = self.shared.store.read(move |snapshot| read::checkpoint(snapshot, id)).await?;
+        let registered = read::registered(id, row, checkpoint);
+        if let Some(event) = change {
+            self.tell_keeper(&registered, version);
+            self.shared.tell(event(registered.clone()));
+        }
+        Ok(registered)
+    }
+
     /// Tells a vigy's keeper of a changed row.
-    fn changed(&self, registered: &Registered, version: u64) {
+    fn tell_keeper(&self, registered: &Registered, version: u64) {
         let mut keepers = self.keepers();
         match keepers.get_mut(&registered.id) {
             // Two changes may arrive in the other order than they were made.

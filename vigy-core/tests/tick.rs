@@ -1,5 +1,6 @@
 //! The tick, without a language: closures as evaluators.
 #![cfg(all(feature = "sim", feature = "alloc"))]
+#![allow(clippy::result_large_err, reason = "as in the crate")]
 
 use vigy_core::sim::{CrashStorage, FlakyEffects, Gone, ManualClock, MemoryStorage, RecordedEffects};
 use vigy_core::{

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use redb::{Database, DatabaseError, ReadableDatabase, TableError, TableHandle};
+use redb::{Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, TableError, TableHandle};
 
 use super::schema::{CHECKPOINTS, FORMAT, KV, META, NAMES, OUTCOMES, REFERENCES, RUNS, STATE, USAGE, VALUES, VIGIES};
 use crate::{OpenError, StoreError};
@@ -18,58 +18,71 @@ pub(super) fn open_file(path: &Path) -> Result<Database, OpenError> {
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
         fs::create_dir_all(directory).map_err(io)?;
     }
-    check_magic(path)?;
-    Database::create(path).map_err(|error| match error {
+    if has_content(path)? {
+        // Looking is done read-only: opening for writing changes the file. A store that crashed cannot be looked at; it is repaired first.
+        match ReadOnlyDatabase::open(path) {
+            Ok(database) => _ = is_ours(&database, path)?,
+            Err(DatabaseError::RepairAborted) => {}
+            Err(error) => return Err(open_error(error, path)),
+        }
+    }
+    let database = Database::create(path).map_err(|error| open_error(error, path))?;
+    if !is_ours(&database, path)? {
+        create_tables(&database)?;
+    }
+    Ok(database)
+}
+
+fn open_error(error: DatabaseError, path: &Path) -> OpenError {
+    match error {
         DatabaseError::DatabaseAlreadyOpen => OpenError::Busy { path: path.to_owned(), pid: PidFile::owner(path) },
         DatabaseError::UpgradeRequired(version) => {
             OpenError::Foreign { path: path.to_owned(), reason: format!("it is a redb file of the old format {version}") }
         }
-        DatabaseError::Storage(redb::StorageError::Io(source)) => io(source),
+        DatabaseError::Storage(redb::StorageError::Io(source)) => OpenError::Io { path: path.to_owned(), source },
         other => OpenError::Store(StoreError(other.to_string())),
-    })
+    }
 }
 
-/// Refuses a file that is no redb file. One that is absent or empty is fine.
-fn check_magic(path: &Path) -> Result<(), OpenError> {
+/// Whether there is a file with something in it. Refuses one that is no redb file.
+fn has_content(path: &Path) -> Result<bool, OpenError> {
     let io = |source| OpenError::Io { path: path.to_owned(), source };
     let mut file = match fs::File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(io(error)),
     };
     let mut start = Vec::new();
     file.by_ref().take(REDB_MAGIC.len() as u64).read_to_end(&mut start).map_err(io)?;
     if start.is_empty() || start == REDB_MAGIC {
-        return Ok(());
+        return Ok(!start.is_empty());
     }
     Err(OpenError::Foreign { path: path.to_owned(), reason: "it is some other kind of file".to_owned() })
 }
 
-/// Checks that the database is ours and not from the future; a fresh one is made ours.
-pub(super) fn check_format(database: &Database, path: Option<&Path>) -> Result<(), OpenError> {
-    let path = || path.unwrap_or(Path::new("(memory)")).to_owned();
-    let store = |error: &dyn std::fmt::Display| OpenError::Store(StoreError(error.to_string()));
-    let read = database.begin_read().map_err(|error| store(&error))?;
+/// Whether the database is a store of ours that this version reads; false when it is empty. Anything else is refused.
+fn is_ours(database: &impl ReadableDatabase, path: &Path) -> Result<bool, OpenError> {
+    let path = || path.to_owned();
+    let read = database.begin_read().map_err(StoreError::from)?;
     let found = match read.open_table(META) {
-        Ok(meta) => meta.get("format").map_err(|error| store(&error))?.map(|format| format.value()),
+        Ok(meta) => meta.get("format").map_err(StoreError::from)?.map(|format| format.value()),
         Err(TableError::TableDoesNotExist(_)) => None,
         Err(error) => return Err(OpenError::Foreign { path: path(), reason: error.to_string() }),
     };
     match found {
-        Some(FORMAT) => return Ok(()),
+        Some(FORMAT) => return Ok(true),
         Some(found) => return Err(OpenError::Newer { path: path(), found, known: FORMAT }),
         None => {}
     }
-    if let Some(table) = read.list_tables().map_err(|error| store(&error))?.next() {
+    if let Some(table) = read.list_tables().map_err(StoreError::from)?.next() {
         let reason = format!("it is another program's database (it has a table `{}`)", table.name());
         return Err(OpenError::Foreign { path: path(), reason });
     }
-    drop(read);
-    create_tables(database).map_err(OpenError::Store)
+    Ok(false)
 }
 
 /// All tables exist from the start, so that readers never meet an absent one.
-fn create_tables(database: &Database) -> Result<(), StoreError> {
+pub(super) fn create_tables(database: &Database) -> Result<(), StoreError> {
     let transaction = database.begin_write()?;
     transaction.open_table(META)?.insert("format", FORMAT)?;
     transaction.open_table(VIGIES)?;

@@ -8,7 +8,7 @@ pub(crate) mod read;
 mod schema;
 mod write;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
 use tokio::sync::oneshot;
 
-pub(crate) use schema::id_of;
+pub(crate) use schema::{VigyRow, id_of};
 pub(crate) use write::{Committed, NewVigy, Registration, Retention};
 pub(crate) use write::{delete, outcomes_row, register, set_enabled, settle};
 
@@ -65,31 +65,25 @@ impl Store {
         let until = Instant::now() + wait;
         loop {
             let owned = path.to_owned();
-            let opened = blocking(move || lock::open_file(&owned)).await?;
+            let opened = blocking(move || lock::open_file(&owned).map(|database| (database, lock::PidFile::write(&owned)))).await?;
             match opened {
                 Err(OpenError::Busy { .. }) if Instant::now() < until => tokio::time::sleep(LOCK_POLL).await,
                 Err(error) => return Err(error),
-                Ok(database) => return Self::start(database, Some(path.to_owned())).await,
+                Ok((database, pid)) => return Self::start(database, Some(pid)),
             }
         }
     }
 
     /// A store in memory.
-    pub(crate) async fn in_memory() -> Result<Self, OpenError> {
+    pub(crate) fn in_memory() -> Result<Self, OpenError> {
         let database = Database::builder().create_with_backend(redb::backends::InMemoryBackend::new());
-        Self::start(database.map_err(|error| StoreError(error.to_string()))?, None).await
+        let database = database.map_err(|error| StoreError(error.to_string()))?;
+        lock::create_tables(&database)?;
+        Self::start(database, None)
     }
 
-    async fn start(database: Database, path: Option<PathBuf>) -> Result<Self, OpenError> {
+    fn start(database: Database, pid: Option<lock::PidFile>) -> Result<Self, OpenError> {
         let database = Arc::new(database);
-        let pid = {
-            let (database, path) = (database.clone(), path);
-            blocking(move || {
-                lock::check_format(&database, path.as_deref())?;
-                Ok::<_, OpenError>(path.map(|path| lock::PidFile::write(&path)))
-            })
-            .await??
-        };
         let (jobs, queue) = mpsc::channel();
         let writing = database.clone();
         let thread = std::thread::Builder::new().name("vigy-store".to_owned());

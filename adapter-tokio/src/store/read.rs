@@ -60,10 +60,10 @@ const CANDIDATES: usize = 5;
 /// Whom a reference means: an exact id, an exact name, or the only one whose id or name begins with it.
 pub(crate) fn resolve(read: &ReadTransaction, reference: &str) -> Result<Result<VigyId, VigyError>, StoreError> {
     let (names, vigies) = (read.open_table(NAMES)?, read.open_table(VIGIES)?);
-    if let Ok(id) = reference.parse::<VigyId>() {
-        if vigies.get(id.0)?.is_some() {
-            return Ok(Ok(id));
-        }
+    if let Ok(id) = reference.parse::<VigyId>()
+        && vigies.get(id.0)?.is_some()
+    {
+        return Ok(Ok(id));
     }
     let not_found = || Ok(Err(VigyError::NotFound(reference.to_owned())));
     if Name::new(reference).is_err() {
