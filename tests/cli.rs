@@ -196,6 +196,7 @@ fn actions_are_carried_out_and_their_outcomes_come_back() {
     assert_eq!((&got[0]["vigy"], &got[0]["kind"], &got[0]["payload"]), (&json!("acts"), &json!("push"), &json!({"n": 1})));
     assert_eq!(got[0]["key"], format!("{}-0", run["id"].as_str().unwrap()));
 
+    assert!(home.does(&["runs", "acts"]).contains("exit code 3: no pulls"));
     home.does(&["tick", "acts"]);
     let seen = home.json(&["inspect", "acts"])["state"]["kv"]["seen"].clone();
     assert_eq!((&seen[0]["result"], &seen[1]["result"]), (&json!("ok"), &json!("failed")));
