@@ -19,6 +19,12 @@ macro_rules! ops {
         #[repr(u8)]
         pub(crate) enum Op { $($(#[$doc])* $name,)* }
 
+        /// The same as bytes, for the machine: matching on them needs no table but the jump's own.
+        #[allow(non_upper_case_globals, reason = "named like what they are the bytes of")]
+        pub(crate) mod byte {
+            $(pub(crate) const $name: u8 = super::Op::$name as u8;)*
+        }
+
         const OPS: &[Op] = &[$(Op::$name,)*];
         const LENGTHS: &[u8] = &[$($len,)*];
     };

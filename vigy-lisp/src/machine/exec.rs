@@ -2,7 +2,7 @@
 
 use super::{CHAIN, Fault, FaultKind, HostCall, Machine, Message, NO_HANDLER, State, Step, Stop, Tag};
 use crate::builtins;
-use crate::code::{Op, a, b, bx, c, sabc, sbx};
+use crate::code::{a, b, bx, byte, c, sabc, sbx};
 use crate::equal::{self, Numbers};
 use crate::image::WINDOW;
 use crate::print;
@@ -193,25 +193,24 @@ impl Machine<'_> {
 
         loop {
             let word = code[pc];
-            let Some(op) = Op::decode(word) else { unreachable!("the image was verified") };
-            match op {
-                Op::Move => {
+            match word as u8 {
+                byte::Move => {
                     regs[a(word)] = regs[b(word)];
                     pc += 1;
                 }
-                Op::Const => {
+                byte::Const => {
                     regs[a(word)] = p.constants[bx(word)];
                     pc += 1;
                 }
-                Op::Int => {
+                byte::Int => {
                     regs[a(word)] = (i64::from(sbx(word)) << 2) as u64;
                     pc += 1;
                 }
-                Op::Imm => {
+                byte::Imm => {
                     regs[a(word)] = (b(word) as u64) << 8 | 1;
                     pc += 1;
                 }
-                Op::Global => {
+                byte::Global => {
                     let v = self.globals[bx(word)];
                     if v == Value::UNBOUND.0 {
                         let name = p.global_name(bx(word));
@@ -220,7 +219,7 @@ impl Machine<'_> {
                     regs[a(word)] = v;
                     pc += 1;
                 }
-                Op::SetGlobal => {
+                byte::SetGlobal => {
                     if self.globals[bx(word)] == Value::UNBOUND.0 {
                         let name = p.global_name(bx(word));
                         stop!(self.error(Tag::UnboundSymbol, format_args!("unbound symbol `{name}`")));
@@ -228,39 +227,39 @@ impl Machine<'_> {
                     self.globals[bx(word)] = regs[a(word)];
                     pc += 1;
                 }
-                Op::Define => {
+                byte::Define => {
                     self.globals[bx(word)] = regs[a(word)];
                     pc += 1;
                 }
-                Op::Own => {
+                byte::Own => {
                     let own = self.stack[base - 2];
                     regs = window(self.stack, base);
                     regs[a(word)] = own;
                     pc += 1;
                 }
-                Op::Capture => {
+                byte::Capture => {
                     let own = Value(self.stack[base - 2]);
                     let v = self.heap.word(own.index_of() + 1 + b(word) as u32);
                     regs = window(self.stack, base);
                     regs[a(word)] = v;
                     pc += 1;
                 }
-                Op::Cell => match self.heap.cell(Value(regs[a(word)])) {
+                byte::Cell => match self.heap.cell(Value(regs[a(word)])) {
                     Ok(cell) => {
                         regs[a(word)] = cell.0;
                         pc += 1;
                     }
                     Err(e) => stop!(e.into()),
                 },
-                Op::CellGet => {
+                byte::CellGet => {
                     regs[a(word)] = self.heap.field(Value(regs[b(word)]), 0).0;
                     pc += 1;
                 }
-                Op::CellSet => {
+                byte::CellSet => {
                     self.heap.set_field(Value(regs[a(word)]), 0, Value(regs[b(word)]));
                     pc += 1;
                 }
-                Op::Closure => {
+                byte::Closure => {
                     let f = bx(word) as u32;
                     let n = code[pc + 1] as usize;
                     let v = if n == 0 {
@@ -286,68 +285,68 @@ impl Machine<'_> {
                     regs[a(word)] = v.0;
                     pc += 2 + n;
                 }
-                Op::Jump => pc = pc.wrapping_add_signed(sabc(word) as isize),
-                Op::Loop => {
+                byte::Jump => pc = pc.wrapping_add_signed(sabc(word) as isize),
+                byte::Loop => {
                     tick!();
                     pc = pc.wrapping_add_signed(sabc(word) as isize);
                 }
-                Op::JumpFalse => {
+                byte::JumpFalse => {
                     let to = if Value(regs[a(word)]).is_true() { 1 } else { sbx(word) };
                     pc = pc.wrapping_add_signed(to as isize);
                 }
-                Op::JumpTrue => {
+                byte::JumpTrue => {
                     let to = if Value(regs[a(word)]).is_true() { sbx(word) } else { 1 };
                     pc = pc.wrapping_add_signed(to as isize);
                 }
-                Op::JumpNil => {
+                byte::JumpNil => {
                     let to = if Value(regs[a(word)]).is_nil() { sbx(word) } else { 1 };
                     pc = pc.wrapping_add_signed(to as isize);
                 }
-                Op::JumpSome => {
+                byte::JumpSome => {
                     let to = if Value(regs[a(word)]).is_nil() { 1 } else { sbx(word) };
                     pc = pc.wrapping_add_signed(to as isize);
                 }
-                Op::NotLess => {
+                byte::NotLess => {
                     let yes = compare!(regs[a(word)], regs[b(word)], |x, y| x < y, Ordering::is_lt);
                     branch!(yes, 2);
                 }
-                Op::NotAtMost => {
+                byte::NotAtMost => {
                     let yes = compare!(regs[a(word)], regs[b(word)], |x, y| x <= y, Ordering::is_le);
                     branch!(yes, 2);
                 }
-                Op::NotEqual => {
+                byte::NotEqual => {
                     let (x, y) = (regs[a(word)], regs[b(word)]);
                     let yes = if (x | y) & 3 == 0 { x == y } else { with_machine!(self.same(Value(x), Value(y))) };
                     branch!(yes, 2);
                 }
-                Op::NotLessInt => {
+                byte::NotLessInt => {
                     let y = (i64::from(sbx(word)) << 2) as u64;
                     let yes = compare!(regs[a(word)], y, |x, y| x < y, Ordering::is_lt);
                     branch!(yes, 2);
                 }
-                Op::NotAtMostInt => {
+                byte::NotAtMostInt => {
                     let y = (i64::from(sbx(word)) << 2) as u64;
                     let yes = compare!(regs[a(word)], y, |x, y| x <= y, Ordering::is_le);
                     branch!(yes, 2);
                 }
-                Op::NotMoreInt => {
+                byte::NotMoreInt => {
                     let y = (i64::from(sbx(word)) << 2) as u64;
                     let yes = compare!(regs[a(word)], y, |x, y| x > y, Ordering::is_gt);
                     branch!(yes, 2);
                 }
-                Op::NotAtLeastInt => {
+                byte::NotAtLeastInt => {
                     let y = (i64::from(sbx(word)) << 2) as u64;
                     let yes = compare!(regs[a(word)], y, |x, y| x >= y, Ordering::is_ge);
                     branch!(yes, 2);
                 }
-                Op::NotEqualInt => {
+                byte::NotEqualInt => {
                     let (x, y) = (regs[a(word)], (i64::from(sbx(word)) << 2) as u64);
                     let yes = if x & 3 == 0 { x == y } else { with_machine!(self.same(Value(x), Value(y))) };
                     branch!(yes, 2);
                 }
-                Op::Add => arith!(word, checked_add, builtins::number::Arith::Add),
-                Op::Sub => arith!(word, checked_sub, builtins::number::Arith::Sub),
-                Op::Mul => {
+                byte::Add => arith!(word, checked_add, builtins::number::Arith::Add),
+                byte::Sub => arith!(word, checked_sub, builtins::number::Arith::Sub),
+                byte::Mul => {
                     let (x, y) = (regs[b(word)], regs[c(word)]);
                     if (x | y) & 3 == 0
                         && let Some(r) = (x as i64 >> 2).checked_mul(y as i64)
@@ -359,7 +358,7 @@ impl Machine<'_> {
                     }
                     pc += 1;
                 }
-                Op::AddInt => {
+                byte::AddInt => {
                     let x = regs[b(word)];
                     let y = i64::from(c(word) as u8 as i8) << 2;
                     if x & 3 == 0
@@ -373,31 +372,31 @@ impl Machine<'_> {
                     }
                     pc += 1;
                 }
-                Op::Less => {
+                byte::Less => {
                     let yes = compare!(regs[b(word)], regs[c(word)], |x, y| x < y, Ordering::is_lt);
                     regs[a(word)] = Value::bool(yes).0;
                     pc += 1;
                 }
-                Op::AtMost => {
+                byte::AtMost => {
                     let yes = compare!(regs[b(word)], regs[c(word)], |x, y| x <= y, Ordering::is_le);
                     regs[a(word)] = Value::bool(yes).0;
                     pc += 1;
                 }
-                Op::Equal => {
+                byte::Equal => {
                     let (x, y) = (regs[b(word)], regs[c(word)]);
                     let yes = if (x | y) & 3 == 0 { x == y } else { with_machine!(self.same(Value(x), Value(y))) };
                     regs[a(word)] = Value::bool(yes).0;
                     pc += 1;
                 }
-                Op::Not => {
+                byte::Not => {
                     regs[a(word)] = Value::bool(!Value(regs[b(word)]).is_true()).0;
                     pc += 1;
                 }
-                Op::IsNil => {
+                byte::IsNil => {
                     regs[a(word)] = Value::bool(Value(regs[b(word)]).is_nil()).0;
                     pc += 1;
                 }
-                Op::Cons => {
+                byte::Cons => {
                     let (first, rest) = (Value(regs[b(word)]), Value(regs[c(word)]));
                     if !rest.is_list() {
                         stop!(self.mismatch("list", rest));
@@ -408,7 +407,7 @@ impl Machine<'_> {
                     }
                     pc += 1;
                 }
-                Op::Car => {
+                byte::Car => {
                     let v = Value(regs[b(word)]);
                     if !v.is_pair() {
                         stop!(self.no_pair("car", v));
@@ -416,7 +415,7 @@ impl Machine<'_> {
                     regs[a(word)] = self.heap.first(v).0;
                     pc += 1;
                 }
-                Op::Cdr => {
+                byte::Cdr => {
                     let v = Value(regs[b(word)]);
                     if !v.is_pair() {
                         stop!(self.no_pair("cdr", v));
@@ -424,23 +423,23 @@ impl Machine<'_> {
                     regs[a(word)] = self.heap.rest(v).0;
                     pc += 1;
                 }
-                Op::Get => {
+                byte::Get => {
                     let (map, key) = (Value(regs[b(word)]), Value(regs[c(word)]));
                     let v = with_machine!(builtins::map::lookup(self, map, key, Value::NIL));
                     regs[a(word)] = v.0;
                     pc += 1;
                 }
-                Op::CallKnown => enter_known!(word, false),
-                Op::TailKnown => enter_known!(word, true),
-                Op::Call => {
+                byte::CallKnown => enter_known!(word, false),
+                byte::TailKnown => enter_known!(word, true),
+                byte::Call => {
                     tick!();
                     call_value!(a(word), b(word), false);
                 }
-                Op::TailCall => {
+                byte::TailCall => {
                     tick!();
                     call_value!(a(word), b(word), true);
                 }
-                Op::Apply | Op::TailApply => {
+                byte::Apply | byte::TailApply => {
                     tick!();
                     let at = base + a(word);
                     let n = match self.spread(at + 2, b(word)) {
@@ -448,9 +447,9 @@ impl Machine<'_> {
                         Err(stop) => stop!(stop),
                     };
                     fuel -= n as i64 / 8;
-                    call_value!(a(word), n, op == Op::TailApply);
+                    call_value!(a(word), n, word as u8 == byte::TailApply);
                 }
-                Op::Builtin => {
+                byte::Builtin => {
                     tick!();
                     let run = builtins::TABLE[code[pc + 1] as usize].run;
                     self.fuel = fuel;
@@ -470,14 +469,14 @@ impl Machine<'_> {
                         Err(stop) => stop!(stop),
                     }
                 }
-                Op::Host => {
+                byte::Host => {
                     tick!();
                     let call = HostCall { import: code[pc + 1], args: b(word), at: base + a(word), result: base + c(word) };
                     leave!(pc + 2);
                     self.state = State::Calling(call);
                     return Step::Call;
                 }
-                Op::Return => {
+                byte::Return => {
                     let v = regs[a(word)];
                     let back = self.stack[base - 1];
                     if base == 2 {
@@ -491,7 +490,7 @@ impl Machine<'_> {
                     base -= (back & 0xffff_ffff) as usize;
                     regs = window(self.stack, base);
                 }
-                Op::Try => {
+                byte::Try => {
                     // Two words: the handler outside this one and the depth, then where to go and the frame.
                     regs[a(word)] = (self.handler as u64) << 32 | u64::from(self.depth);
                     let to = pc.wrapping_add_signed(code[pc + 1] as i32 as isize);
@@ -499,11 +498,11 @@ impl Machine<'_> {
                     self.handler = base + a(word);
                     pc += 2;
                 }
-                Op::EndTry => {
+                byte::EndTry => {
                     self.handler = (regs[a(word)] >> 32) as usize;
                     pc += 1;
                 }
-                Op::Raise => {
+                byte::Raise => {
                     let kind = Tag::from_code(a(word)).unwrap_or(Tag::NotImplemented);
                     let message = Value(p.constants[code[pc + 1] as usize]);
                     let mut text = Message::default();
@@ -516,6 +515,7 @@ impl Machine<'_> {
                         stop => stop,
                     });
                 }
+                _ => unreachable!("the image was verified"),
             }
         }
     }
