@@ -126,6 +126,39 @@ fn a_failing_run_is_recorded_and_harms_nobody() {
 }
 
 #[test]
+fn a_vigy_that_never_ends_does_not_keep_a_daemon_from_ending() {
+    let home = Home::new();
+    let mut daemon = home.serve(&[]);
+    let tail = home.tail(&[]);
+    home.does(&["register", &home.file("forever.tlisp", "(define (f) (f)) (f)"), "--name", "forever", "--every", "100"]);
+    assert_eq!(tail.next_of("run")["result"], "failed");
+    home.does(&["register", &home.hello(), "--name", "hello", "--every", "100"]);
+    std::iter::repeat_with(|| tail.next_of("run")).find(|run| run["result"] == "ok").unwrap();
+    signal(&daemon.child, Signal::INT);
+    assert!(daemon.child.wait().unwrap().success());
+}
+
+#[test]
+fn what_a_program_prints_is_a_part_of_its_run() {
+    let home = Home::new();
+    let out = home.does(&["run", &home.file("prints.tlisp", "(println \"a\" 1) (display \"b\")"), "--once", "--json"]);
+    let run: Value = serde_json::from_str(&out).expect("nothing but JSON");
+    let printed: Vec<_> = run["logs"].as_array().unwrap().iter().map(|line| line["message"].as_str().unwrap()).collect();
+    assert_eq!(printed, ["a 1", "b"]);
+}
+
+#[test]
+fn commands_wait_for_each_other() {
+    let home = Home::new();
+    home.does(&["register", &home.file("counter.tlisp", "(vigy-incr \"n\")"), "--name", "counter"]);
+    let children: Vec<_> = (0..8).map(|_| home.command(&["tick", "counter"]).stdout(Stdio::null()).spawn().unwrap()).collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    assert_eq!(home.json(&["inspect", "counter"])["state"]["kv"]["n"], 8);
+}
+
+#[test]
 fn a_file_that_is_no_store_is_left_alone() {
     let home = Home::new();
     home.file("vigy.redb", "dear diary");
@@ -196,6 +229,7 @@ fn actions_are_carried_out_and_their_outcomes_come_back() {
     assert_eq!((&got[0]["vigy"], &got[0]["kind"], &got[0]["payload"]), (&json!("acts"), &json!("push"), &json!({"n": 1})));
     assert_eq!(got[0]["key"], format!("{}-0", run["id"].as_str().unwrap()));
 
+    assert!(home.does(&["runs", "acts"]).contains("exit code 3: no pulls"));
     home.does(&["tick", "acts"]);
     let seen = home.json(&["inspect", "acts"])["state"]["kv"]["seen"].clone();
     assert_eq!((&seen[0]["result"], &seen[1]["result"]), (&json!("ok"), &json!("failed")));

@@ -11,7 +11,7 @@ use vigy::{Platform, ResultStatus, Run, RuntimeHandle, TickInterval, Vigy, VigyI
 const FILES: u64 = 1000;
 
 /// Files under the idle ticks. `VIGY_IDLE_FILES` says otherwise: every tick hashes all of them, twice.
-const IDLE_FILES: u64 = 100;
+const IDLE_FILES: u64 = 1000;
 
 /// Idle ticks, as many as retention keeps runs.
 const IDLE_TICKS: usize = 1000;

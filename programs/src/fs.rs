@@ -5,6 +5,7 @@
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -20,6 +21,9 @@ pub const MAX_READ_BYTES: u64 = 1 << 20;
 
 /// The most files and directories that one `fs/list` or `fs/hash` goes through: 100,000.
 pub const MAX_ENTRIES: usize = 100_000;
+
+/// How long one question may take: 30 seconds.
+pub const ASK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The operations, all of them reads.
 pub(crate) const OPERATIONS: &[HostFn] = &[
@@ -59,9 +63,9 @@ impl From<Refused> for AskError {
     }
 }
 
-/// Answers one operation. Blocks.
-pub(crate) fn answer(operation: &str, path: &str, grants: &[PathBuf]) -> Result<Data, Refused> {
-    let place = Place::find(path, grants)?;
+/// Answers one operation. Blocks, until `deadline` unless the file system itself hangs.
+pub(crate) fn answer(operation: &str, path: &str, grants: &[PathBuf], deadline: Instant) -> Result<Data, Refused> {
+    let place = Place::find(path, grants, deadline)?;
     match operation {
         "fs/list" => place.list(),
         "fs/hash" => place.hash(),
@@ -77,10 +81,11 @@ struct Place {
     below: PathBuf,
     /// As people know it.
     shown: PathBuf,
+    deadline: Instant,
 }
 
 impl Place {
-    fn find(path: &str, grants: &[PathBuf]) -> Result<Self, Refused> {
+    fn find(path: &str, grants: &[PathBuf], deadline: Instant) -> Result<Self, Refused> {
         let failed = |error: &io::Error| io_error(Path::new(path), error);
         let cwd = std::env::current_dir().map_err(|e| failed(&e))?;
         let shown = absolute(&cwd, Path::new(path));
@@ -94,7 +99,7 @@ impl Place {
         let root = if is_file { grant.parent().unwrap_or(&grant) } else { &grant };
         let below = shown.strip_prefix(root).unwrap_or(&shown).to_owned();
         let root = Dir::open_ambient_dir(root, ambient_authority()).map_err(|e| io_error(root, &e))?;
-        Ok(Self { root, below, shown })
+        Ok(Self { root, below, shown, deadline })
     }
 
     fn list(&self) -> Result<Data, Refused> {
@@ -120,13 +125,13 @@ impl Place {
     fn hash(&self) -> Result<Data, Refused> {
         if !self.is_dir()? {
             let (file, _) = self.file()?;
-            return hash(file).map(Data::from).map_err(|e| self.failed(&e));
+            return hash(file, self.deadline).map(Data::from).map_err(|e| self.failed(&e));
         }
         let mut hashes = Vec::new();
         self.walk(|path, file_type, _, dir| {
             if file_type.is_file() {
                 let name = Path::new(path).file_name().unwrap_or_default();
-                hashes.push((path.to_owned(), hash(open_file(dir, Path::new(name))?.0)?));
+                hashes.push((path.to_owned(), hash(open_file(dir, Path::new(name))?.0, self.deadline)?));
             }
             Ok(())
         })?;
@@ -176,10 +181,16 @@ impl Place {
     /// Visits everything beneath, in no order, with its path from here and the directory it lies in.
     fn walk(&self, mut visit: impl FnMut(&str, FileType, u64, &Dir) -> io::Result<()>) -> Result<(), Refused> {
         let here = if self.below.as_os_str().is_empty() { self.root.try_clone() } else { self.root.open_dir(&self.below) };
-        let mut waiting = vec![(here.map_err(|e| self.failed(&e))?, String::new())];
+        let here = here.map_err(|e| self.failed(&e))?;
+        // Directories wait by name: one that is open for each of them could be more than a process may have.
+        let mut waiting = vec![String::new()];
         let mut seen = 0;
-        while let Some((dir, prefix)) = waiting.pop() {
+        while let Some(prefix) = waiting.pop() {
             let shown = || self.shown.join(&prefix);
+            let dir = match if prefix.is_empty() { here.try_clone() } else { here.open_dir(&prefix) } {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                opened => opened.map_err(|e| io_error(&shown(), &e))?,
+            };
             for entry in dir.entries().map_err(|e| io_error(&shown(), &e))? {
                 seen += 1;
                 if seen > MAX_ENTRIES {
@@ -189,7 +200,7 @@ impl Place {
                         format_args!("{path} holds more than {MAX_ENTRIES} files: ask for a part of it"),
                     ));
                 }
-                let entry = entry.map_err(|e| io_error(&shown(), &e))?;
+                let entry = in_time(self.deadline).and(entry).map_err(|e| io_error(&shown(), &e))?;
                 let name = entry.file_name();
                 let Some(name) = name.to_str() else {
                     let path = shown().join(&name);
@@ -201,7 +212,7 @@ impl Place {
                     let file_type = metadata.file_type();
                     visit(&path, file_type, metadata.len(), &dir)?;
                     if file_type.is_dir() {
-                        waiting.push((entry.open_dir()?, path.clone()));
+                        waiting.push(path.clone());
                     }
                     Ok::<(), io::Error>(())
                 };
@@ -231,10 +242,20 @@ fn open_file(dir: &Dir, path: &Path) -> io::Result<(File, u64)> {
     Ok((file, metadata.len()))
 }
 
-fn hash(file: File) -> io::Result<String> {
+fn hash(mut file: File, deadline: Instant) -> io::Result<String> {
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(file)?;
-    Ok(hasher.finalize().to_hex().to_string())
+    let mut chunk = [0; 16 << 10];
+    loop {
+        in_time(deadline)?;
+        match file.read(&mut chunk)? {
+            0 => return Ok(hasher.finalize().to_hex().to_string()),
+            read => hasher.update(&chunk[..read]),
+        };
+    }
+}
+
+fn in_time(deadline: Instant) -> io::Result<()> {
+    if Instant::now() < deadline { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
 }
 
 fn io_error(path: &Path, error: &io::Error) -> Refused {
@@ -244,6 +265,9 @@ fn io_error(path: &Path, error: &io::Error) -> Refused {
         io::ErrorKind::PermissionDenied => {
             let hint = "it leads out of what is granted, or the system refuses";
             Refused::new("denied", format_args!("{shown} cannot be read: {hint}; grant where it lies with `--allow fs:PATH:r`"))
+        }
+        io::ErrorKind::TimedOut => {
+            Refused::new("timeout", format_args!("{shown} takes longer than {ASK_TIMEOUT:?} to read: ask for a part of it"))
         }
         _ => Refused::new("io", format_args!("{shown} cannot be read: {error}")),
     }
@@ -269,9 +293,13 @@ mod tests {
         (dir, granted)
     }
 
+    fn soon() -> Instant {
+        Instant::now() + ASK_TIMEOUT
+    }
+
     #[track_caller]
     fn ask(operation: &str, granted: &Path, path: &str) -> Result<Data, Refused> {
-        answer(operation, granted.join(path).to_str().unwrap(), &[granted.to_owned()])
+        answer(operation, granted.join(path).to_str().unwrap(), &[granted.to_owned()], soon())
     }
 
     #[track_caller]
@@ -332,13 +360,13 @@ mod tests {
     fn a_grant_may_be_one_file_and_the_longest_wins() {
         let (_dir, granted) = tree();
         let file = granted.join("a");
-        assert!(answer("fs/read", file.to_str().unwrap(), std::slice::from_ref(&file)).is_ok());
-        assert!(answer("fs/read", granted.join("b/c/d").to_str().unwrap(), std::slice::from_ref(&file)).is_err());
+        assert!(answer("fs/read", file.to_str().unwrap(), std::slice::from_ref(&file), soon()).is_ok());
+        assert!(answer("fs/read", granted.join("b/c/d").to_str().unwrap(), std::slice::from_ref(&file), soon()).is_err());
         // `out` is readable through the wider grant, not through the narrower one that it belongs to.
         let wide = granted.parent().unwrap().to_owned();
         let out = granted.join("out");
-        assert!(answer("fs/read", out.to_str().unwrap(), std::slice::from_ref(&wide)).is_ok());
-        assert!(answer("fs/read", out.to_str().unwrap(), &[wide, granted]).is_err());
+        assert!(answer("fs/read", out.to_str().unwrap(), std::slice::from_ref(&wide), soon()).is_ok());
+        assert!(answer("fs/read", out.to_str().unwrap(), &[wide, granted], soon()).is_err());
     }
 
     #[test]
@@ -351,5 +379,23 @@ mod tests {
         assert!(ask("fs/hash", &granted, "large").is_ok());
         rustix::fs::mkfifoat(rustix::fs::CWD, granted.join("pipe"), 0o600.into()).unwrap();
         refused("fs/read", &granted, "pipe", "io", "no regular file");
+    }
+
+    #[test]
+    fn a_directory_may_have_more_subdirectories_than_a_process_has_files() {
+        let (_dir, granted) = tree();
+        for number in 0..2000 {
+            fs::create_dir(granted.join(format!("b/{number}"))).unwrap();
+        }
+        assert_eq!(ask("fs/list", &granted, "").unwrap().list().unwrap().len(), 2006);
+    }
+
+    #[test]
+    fn a_question_ends_in_time() {
+        let (_dir, granted) = tree();
+        for (operation, path) in [("fs/hash", "a"), ("fs/hash", ""), ("fs/list", "")] {
+            let late = answer(operation, granted.join(path).to_str().unwrap(), std::slice::from_ref(&granted), Instant::now()).unwrap_err();
+            assert_eq!(late.tag, "timeout");
+        }
     }
 }

@@ -12,6 +12,6 @@ pub mod json;
 mod platform;
 
 pub use capability::{Capability, InvalidCapability};
-pub use fs::{MAX_ENTRIES, MAX_READ_BYTES};
+pub use fs::{ASK_TIMEOUT, MAX_ENTRIES, MAX_READ_BYTES};
 pub use handler::{Handler, InvalidHandler, MAX_STDERR_BYTES, TIMEOUT};
 pub use platform::Platform;

@@ -1,15 +1,19 @@
 //! The platform as one host of vigies.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use adapter_tokio::HostEffects;
 use async_trait::async_trait;
 use vigy_core::{Ask, AskError, Outcome, ReconcileAction, Vigy};
 use vigy_lisp::{Data, HostFn};
 
-use crate::fs::Refused;
+use crate::fs::{ASK_TIMEOUT, Refused};
 use crate::handler::Action;
 use crate::{Capability, Handler, TIMEOUT, fs, json};
+
+/// What a question gets to notice by itself that its time is over.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Answers what programs ask, within their capabilities, and has their actions carried out by their handlers.
 #[derive(Clone, Debug)]
@@ -52,12 +56,17 @@ impl HostEffects for Platform {
         let paths: Vec<PathBuf> = granted.into_iter().map(|Capability::ReadFiles(path)| path).collect();
 
         let (path, operation) = (path.clone(), operation.to_owned());
+        let deadline = Instant::now() + ASK_TIMEOUT;
         let read = move || {
-            let answer = fs::answer(&operation, &path, &paths)?;
+            let answer = fs::answer(&operation, &path, &paths, deadline)?;
             postcard::to_allocvec(&answer).map_err(|error| Refused::new("io", format_args!("{operation}: {error}")))
         };
-        let stopped = |error| Refused::new("io", format_args!("reading stopped: {error}"));
-        Ok(tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(stopped(error)))?)
+        // It ends in time by itself, unless the file system hangs; then its thread is given up.
+        match tokio::time::timeout(ASK_TIMEOUT + GRACE, tokio::task::spawn_blocking(read)).await {
+            Ok(Ok(answer)) => Ok(answer?),
+            Ok(Err(error)) => Err(AskError::new("io", format_args!("reading stopped: {error}"))),
+            Err(_) => Err(AskError::new("timeout", format_args!("the file system does not answer"))),
+        }
     }
 
     async fn act(&self, vigy: &Vigy, action: ReconcileAction<'_>) -> Outcome {

@@ -19,10 +19,11 @@ const VALUE_CHARS: usize = 200;
 
 /// Text that does nothing to a terminal.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(char::is_control) {
+    let acts = |c: char| c.is_control() && c != '\t';
+    if !text.chars().any(acts) {
         return Cow::Borrowed(text);
     }
-    text.chars().map(|c| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() }).collect()
+    text.chars().map(|c| if acts(c) { c.escape_debug().to_string() } else { c.to_string() }).collect()
 }
 
 fn value(value: &Value) -> String {
@@ -216,6 +217,34 @@ mod tests {
     #[test]
     fn nothing_reaches_a_terminal_as_a_command() {
         assert_eq!(clean("plain ü"), "plain ü");
-        assert_eq!(clean("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
+        assert_eq!(clean("a\u{1b}[2Jb\n\t"), "a\\u{1b}[2Jb\\n\t");
+    }
+
+    fn printed(print: impl Fn(&mut Vec<u8>) -> io::Result<()>) -> String {
+        let mut bytes = Vec::new();
+        print(&mut bytes).unwrap();
+        anstream::adapter::strip_str(&String::from_utf8(bytes).unwrap()).to_string()
+    }
+
+    #[test]
+    fn a_run_shows_what_it_said_and_what_came_of_it() {
+        let run: VigyRun = serde_json::from_value(serde_json::json!({
+            "id": "00-7", "vigy_id": "aa", "started_at": "2026-01-01T00:00:00Z", "ended_at": null, "result": "failed",
+            "error": "division-by-zero", "tick": 7, "fuel": 12, "program": null,
+            "actions": [
+                {"kind": "push", "payload": {"n": 1}, "result": "failed", "message": "exit code 3"},
+                {"kind": "noop", "payload": null, "result": null, "message": null},
+            ],
+            "logs": [{"level": "warn", "message": "careful\u{7}"}],
+            "events": [{"kind": "Told", "message": "you"}],
+        }))
+        .unwrap();
+        let expected = "tick 7  2026-01-01T00:00:00Z  failed  fuel 12\n  warn     careful\\u{7}\n  event    Told you\n  \
+            push     failed  {\"n\":1}  exit code 3\n  noop     in flight\n  error    division-by-zero\n";
+        assert_eq!(printed(|out| super::run(out, &run)), expected);
+        let line = "2026-01-01T00:00:00Z name tick 7 failed  push failed  noop in flight  careful\\u{7}  division-by-zero\n";
+        assert_eq!(printed(|out| event(out, &Event::Run(run.clone()), "name")), line);
+        let logged_line = "2026-01-01T00:00:00Z tick 7 warn  careful\\u{7}\n";
+        assert_eq!(printed(|out| Logged::of(&run).try_for_each(|line| logged(out, &line))), logged_line);
     }
 }

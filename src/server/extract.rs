@@ -18,7 +18,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         match Json::from_request(request, state).await {
             Ok(Json(body)) => Ok(Self(body)),
             Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                Err(Error::new(ErrorKind::TooLarge, "the body is too large: 1 MiB is taken"))
+                Err(Error::new(ErrorKind::TooLarge, "the body is too large: 1 MiB is taken over TCP, 8 MiB over the socket"))
             }
             Err(rejection) => Err(Error::invalid(rejection.body_text())),
         }

@@ -15,10 +15,7 @@ impl Arity {
     /// Exactly `n`.
     #[must_use]
     pub const fn exactly(n: u8) -> Self {
-        Self {
-            min: n,
-            max: Some(n),
-        }
+        Self { min: n, max: Some(n) }
     }
 
     /// `n` or more.
@@ -30,10 +27,7 @@ impl Arity {
     /// From `min` to `max`, both included.
     #[must_use]
     pub const fn between(min: u8, max: u8) -> Self {
-        Self {
-            min,
-            max: Some(max),
-        }
+        Self { min, max: Some(max) }
     }
 
     /// Whether `n` arguments are right.
@@ -60,4 +54,15 @@ pub(crate) fn write(out: &mut dyn fmt::Write, min: usize, max: Option<usize>) ->
         Some(max) => write!(out, "{min} to {max} arguments"),
         None => write!(out, "at least {min} argument{}", plural(min)),
     }
+}
+
+/// A function that the host offers to programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostFn {
+    /// Its name in programs.
+    pub name: &'static str,
+    /// How many arguments it takes.
+    pub arity: Arity,
+    /// One line for people.
+    pub doc: &'static str,
 }

@@ -21,12 +21,6 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self {
-            fuel: 10_000_000,
-            heap_bytes: 4 << 20,
-            depth: 10_000,
-            stack_words: 1 << 17,
-            output_bytes: 64 << 10,
-        }
+        Self { fuel: 10_000_000, heap_bytes: 4 << 20, depth: 10_000, stack_words: 1 << 17, output_bytes: 64 << 10 }
     }
 }

@@ -19,6 +19,12 @@ macro_rules! ops {
         #[repr(u8)]
         pub(crate) enum Op { $($(#[$doc])* $name,)* }
 
+        /// The same as bytes, for the machine: matching on them needs no table but the jump's own.
+        #[allow(non_upper_case_globals, reason = "named like what they are the bytes of")]
+        pub(crate) mod byte {
+            $(pub(crate) const $name: u8 = super::Op::$name as u8;)*
+        }
+
         const OPS: &[Op] = &[$(Op::$name,)*];
         const LENGTHS: &[u8] = &[$($len,)*];
     };
@@ -172,11 +178,7 @@ pub(crate) const fn sabc(word: u32) -> i32 {
 pub(crate) fn length(code: &[u32], at: usize) -> Option<usize> {
     let op = Op::decode(*code.get(at)?)?;
     // A closure says with its second word how many captures follow.
-    let len = if op == Op::Closure {
-        2 + *code.get(at + 1)? as usize
-    } else {
-        usize::from(LENGTHS[op as usize])
-    };
+    let len = if op == Op::Closure { 2 + *code.get(at + 1)? as usize } else { usize::from(LENGTHS[op as usize]) };
     (len <= code.len() - at).then_some(len)
 }
 
@@ -201,36 +203,18 @@ pub(crate) fn target(code: &[u32], at: usize) -> Option<i64> {
 }
 
 /// Whether every operand of the instruction is in range. Jumps are checked apart.
-pub(crate) fn operands_fit(
-    p: &Program<'_>,
-    code: &[u32],
-    at: usize,
-    op: Op,
-    registers: u8,
-    captures: u16,
-) -> bool {
+pub(crate) fn operands_fit(p: &Program<'_>, code: &[u32], at: usize, op: Op, registers: u8, captures: u16) -> bool {
     let word = code[at];
     let (ra, rb, rc) = (a(word), b(word), c(word));
     let n = usize::from(registers);
     let (fa, fb, fc) = (ra < n, rb < n, rc < n);
     match op {
-        Op::Move
-        | Op::Not
-        | Op::IsNil
-        | Op::Car
-        | Op::Cdr
-        | Op::CellGet
-        | Op::CellSet
-        | Op::AddInt => fa && fb,
+        Op::Move | Op::Not | Op::IsNil | Op::Car | Op::Cdr | Op::CellGet | Op::CellSet | Op::AddInt => fa && fb,
         Op::NotLess | Op::NotAtMost | Op::NotEqual => fa && fb,
         Op::Const => fa && bx(word) < p.constants.len(),
         Op::Int | Op::Own | Op::Cell | Op::Return | Op::EndTry => fa,
         Op::JumpFalse | Op::JumpTrue | Op::JumpNil | Op::JumpSome => fa,
-        Op::NotLessInt
-        | Op::NotAtMostInt
-        | Op::NotMoreInt
-        | Op::NotAtLeastInt
-        | Op::NotEqualInt => fa,
+        Op::NotLessInt | Op::NotAtMostInt | Op::NotMoreInt | Op::NotAtLeastInt | Op::NotEqualInt => fa,
         Op::Imm => fa && rb < 5,
         Op::Global | Op::SetGlobal | Op::Define => fa && bx(word) < p.globals.len(),
         Op::Capture => fa && rb < usize::from(captures),
@@ -246,12 +230,8 @@ pub(crate) fn operands_fit(
                 })
         }
         Op::Jump | Op::Loop => true,
-        Op::Add | Op::Sub | Op::Mul | Op::Less | Op::AtMost | Op::Equal | Op::Cons | Op::Get => {
-            fa && fb && fc
-        }
-        Op::Call | Op::TailCall | Op::Apply | Op::TailApply => {
-            ra + 2 + rb <= n && (rb > 0 || matches!(op, Op::Call | Op::TailCall))
-        }
+        Op::Add | Op::Sub | Op::Mul | Op::Less | Op::AtMost | Op::Equal | Op::Cons | Op::Get => fa && fb && fc,
+        Op::Call | Op::TailCall | Op::Apply | Op::TailApply => ra + 2 + rb <= n && (rb > 0 || matches!(op, Op::Call | Op::TailCall)),
         Op::CallKnown | Op::TailKnown => {
             let f = code[at + 1];
             ra + 2 + rb <= n && (f as usize) < p.function_count() && {
@@ -262,9 +242,6 @@ pub(crate) fn operands_fit(
         Op::Builtin => ra + rb <= n && fc && crate::builtins::accepts(code[at + 1], rb),
         Op::Host => ra + rb <= n && fc && (code[at + 1] as usize) < p.imports.len() / 2,
         Op::Try => ra + 1 < n,
-        Op::Raise => {
-            (code[at + 1] as usize) < p.constants.len()
-                && crate::machine::Tag::from_code(ra).is_some()
-        }
+        Op::Raise => (code[at + 1] as usize) < p.constants.len() && crate::machine::Tag::from_code(ra).is_some(),
     }
 }

@@ -93,10 +93,7 @@ struct Sink<'b> {
 impl Sink<'_> {
     fn put(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
         let end = self.len + bytes.len();
-        self.bytes
-            .get_mut(self.len..end)
-            .ok_or(EncodeError::TooLarge)?
-            .copy_from_slice(bytes);
+        self.bytes.get_mut(self.len..end).ok_or(EncodeError::TooLarge)?.copy_from_slice(bytes);
         self.len = end;
         Ok(())
     }
@@ -149,9 +146,7 @@ impl<'b> Source<'b> {
     /// A number of things of which each takes at least `least` bytes.
     fn length(&mut self, least: usize) -> Result<usize, DecodeError> {
         let n = usize::try_from(self.varint()?).map_err(|_| DecodeError::Short)?;
-        if n.checked_mul(least)
-            .is_none_or(|bytes| bytes > self.bytes.len())
-        {
+        if n.checked_mul(least).is_none_or(|bytes| bytes > self.bytes.len()) {
             return Err(DecodeError::Short);
         }
         Ok(n)
@@ -178,10 +173,7 @@ impl Machine<'_> {
     /// [`EncodeError`]: the buffer is too small, the value nested too deeply, or not data.
     pub fn encode(&self, v: Value, into: &mut [u8]) -> Result<usize, EncodeError> {
         let heap = &self.heap;
-        let mut sink = Sink {
-            bytes: into,
-            len: 0,
-        };
+        let mut sink = Sink { bytes: into, len: 0 };
         let mut stack: heapless::Vec<(Value, usize), MAX_NESTING> = heapless::Vec::new();
         let mut current = v;
         loop {
@@ -265,13 +257,7 @@ impl Machine<'_> {
                     0 => Value::NIL,
                     left => {
                         let into = self.heap.buffer(left)?;
-                        stack
-                            .push(Open {
-                                into,
-                                left,
-                                key: None,
-                            })
-                            .map_err(|_| DecodeError::TooDeep)?;
+                        stack.push(Open { into, left, key: None }).map_err(|_| DecodeError::TooDeep)?;
                         continue;
                     }
                 },
@@ -279,13 +265,7 @@ impl Machine<'_> {
                     let left = source.length(2)?;
                     let into = self.heap.map(left)?;
                     if left > 0 {
-                        stack
-                            .push(Open {
-                                into,
-                                left: 2 * left,
-                                key: None,
-                            })
-                            .map_err(|_| DecodeError::TooDeep)?;
+                        stack.push(Open { into, left: 2 * left, key: None }).map_err(|_| DecodeError::TooDeep)?;
                         continue;
                     }
                     into
@@ -294,11 +274,7 @@ impl Machine<'_> {
             };
             loop {
                 let Some(open) = stack.last_mut() else {
-                    return if source.bytes.is_empty() {
-                        Ok(done)
-                    } else {
-                        Err(DecodeError::Trailing)
-                    };
+                    return if source.bytes.is_empty() { Ok(done) } else { Err(DecodeError::Trailing) };
                 };
                 if open.into.is(tag::BUFFER) {
                     self.heap.buffer_push(open.into, done);
@@ -308,14 +284,11 @@ impl Machine<'_> {
                         Some(key) => {
                             // Keys are data, so hashing them is bounded by the bytes.
                             let mut fuel = i64::MAX;
-                            open.into = self
-                                .heap
-                                .map_put(open.into, key, done, &mut fuel)
-                                .map_err(|e| match e {
-                                    MapError::Exhausted => DecodeError::Exhausted,
-                                    MapError::Unhashable(_) => DecodeError::Malformed,
-                                    MapError::Work(_) => DecodeError::TooDeep,
-                                })?;
+                            open.into = self.heap.map_put(open.into, key, done, &mut fuel).map_err(|e| match e {
+                                MapError::Exhausted => DecodeError::Exhausted,
+                                MapError::Unhashable(_) => DecodeError::Malformed,
+                                MapError::Work(_) => DecodeError::TooDeep,
+                            })?;
                         }
                     }
                 }
@@ -325,11 +298,7 @@ impl Machine<'_> {
                 }
                 let open = *open;
                 stack.pop();
-                done = if open.into.is(tag::BUFFER) {
-                    self.heap.buffer_seal(open.into, Value::NIL)
-                } else {
-                    open.into
-                };
+                done = if open.into.is(tag::BUFFER) { self.heap.buffer_seal(open.into, Value::NIL) } else { open.into };
             }
         }
     }

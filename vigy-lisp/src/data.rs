@@ -45,12 +45,7 @@ impl Data {
     /// A map with keyword keys.
     #[must_use]
     pub fn map<'k>(entries: impl IntoIterator<Item = (&'k str, Self)>) -> Self {
-        Self::Map(
-            entries
-                .into_iter()
-                .map(|(k, v)| (Self::keyword(k), v))
-                .collect(),
-        )
+        Self::Map(entries.into_iter().map(|(k, v)| (Self::keyword(k), v)).collect())
     }
 
     /// What a map has under `key`: `:name` means the keyword, `name` the string.
@@ -79,11 +74,7 @@ impl Data {
     /// The int.
     #[must_use]
     pub fn int(&self) -> Option<i64> {
-        if let Self::Int(i) = self {
-            Some(*i)
-        } else {
-            None
-        }
+        if let Self::Int(i) = self { Some(*i) } else { None }
     }
 
     /// The number as a double.
@@ -109,8 +100,7 @@ impl Data {
     /// Whether a condition takes it for true: everything but nil, false and the empty list is.
     #[must_use]
     pub fn is_true(&self) -> bool {
-        !matches!(self, Self::Nil | Self::Bool(false))
-            && !matches!(self, Self::List(items) if items.is_empty())
+        !matches!(self, Self::Nil | Self::Bool(false)) && !matches!(self, Self::List(items) if items.is_empty())
     }
 }
 
@@ -141,10 +131,6 @@ impl From<String> for Data {
 }
 impl From<Vec<Self>> for Data {
     fn from(items: Vec<Self>) -> Self {
-        if items.is_empty() {
-            Self::Nil
-        } else {
-            Self::List(items)
-        }
+        if items.is_empty() { Self::Nil } else { Self::List(items) }
     }
 }

@@ -52,9 +52,7 @@ pub(crate) fn compare_numbers(heap: &Heap<'_>, a: Value, b: Value) -> Option<cor
     match (heap.as_int(a), heap.as_int(b)) {
         (Some(x), Some(y)) => Some(x.cmp(&y)),
         (Some(x), None) => compare_int_float(x, heap.as_float(b)?),
-        (None, Some(y)) => {
-            compare_int_float(y, heap.as_float(a)?).map(core::cmp::Ordering::reverse)
-        }
+        (None, Some(y)) => compare_int_float(y, heap.as_float(a)?).map(core::cmp::Ordering::reverse),
         (None, None) => heap.as_float(a)?.partial_cmp(&heap.as_float(b)?),
     }
 }
@@ -73,13 +71,7 @@ pub(crate) fn same_key(heap: &Heap<'_>, a: Value, b: Value, fuel: &mut i64) -> R
 }
 
 /// Whether two values are equal. Maps compare without regard to order; functions, promises and channels by identity.
-pub(crate) fn equal(
-    heap: &Heap<'_>,
-    a: Value,
-    b: Value,
-    numbers: Numbers,
-    fuel: &mut i64,
-) -> Result<bool, Work> {
+pub(crate) fn equal(heap: &Heap<'_>, a: Value, b: Value, numbers: Numbers, fuel: &mut i64) -> Result<bool, Work> {
     equal_at(heap, a, b, numbers, fuel, 0)
 }
 
@@ -90,13 +82,9 @@ fn equal_leaf(heap: &Heap<'_>, a: Value, b: Value, numbers: Numbers) -> Option<b
         return Some(match numbers {
             Numbers::Value => compare_numbers(heap, a, b) == Some(core::cmp::Ordering::Equal),
             Numbers::Kind => {
-                heap.as_int(a).is_some() == heap.as_int(b).is_some()
-                    && compare_numbers(heap, a, b) == Some(core::cmp::Ordering::Equal)
+                heap.as_int(a).is_some() == heap.as_int(b).is_some() && compare_numbers(heap, a, b) == Some(core::cmp::Ordering::Equal)
             }
-            Numbers::Bits => {
-                heap.as_int(a) == heap.as_int(b)
-                    && heap.as_float(a).map(f64::to_bits) == heap.as_float(b).map(f64::to_bits)
-            }
+            Numbers::Bits => heap.as_int(a) == heap.as_int(b) && heap.as_float(a).map(f64::to_bits) == heap.as_float(b).map(f64::to_bits),
         });
     }
     if a.tag() != b.tag() {
@@ -112,14 +100,7 @@ fn equal_leaf(heap: &Heap<'_>, a: Value, b: Value, numbers: Numbers) -> Option<b
     }
 }
 
-fn equal_at(
-    heap: &Heap<'_>,
-    a: Value,
-    b: Value,
-    numbers: Numbers,
-    fuel: &mut i64,
-    level: u8,
-) -> Result<bool, Work> {
+fn equal_at(heap: &Heap<'_>, a: Value, b: Value, numbers: Numbers, fuel: &mut i64, level: u8) -> Result<bool, Work> {
     if let Some(answer) = equal_leaf(heap, a, b, numbers) {
         *fuel -= (a.is(tag::STRING) as i64) * (heap.bytes(a).len() as i64 / 64);
         return Ok(answer);
@@ -151,10 +132,7 @@ fn equal_at(
             }
             tag::ERROR if pair.next < 3 => {
                 pair.next += 1;
-                Some((
-                    heap.field(pair.a, pair.next - 1),
-                    heap.field(pair.b, pair.next - 1),
-                ))
+                Some((heap.field(pair.a, pair.next - 1), heap.field(pair.b, pair.next - 1)))
             }
             _ => None,
         };
@@ -171,24 +149,14 @@ fn equal_at(
                     if !pair.a.is_nil() {
                         stack.push(pair).map_err(|_| Work::TooDeep)?;
                     }
-                    pair = Pair {
-                        a: x,
-                        b: y,
-                        next: 0,
-                    };
+                    pair = Pair { a: x, b: y, next: 0 };
                 }
             },
         }
     }
 }
 
-fn map_lookup(
-    heap: &Heap<'_>,
-    map: Value,
-    key: Value,
-    fuel: &mut i64,
-    level: u8,
-) -> Result<Option<Value>, Work> {
+fn map_lookup(heap: &Heap<'_>, map: Value, key: Value, fuel: &mut i64, level: u8) -> Result<Option<Value>, Work> {
     if !matches!(key.tag(), tag::LIST | tag::MAP) {
         return heap.map_get(map, key, fuel).map_err(|e| match e {
             MapError::Work(w) => w,
@@ -230,10 +198,7 @@ pub(crate) fn hash_key(heap: &Heap<'_>, key: Value, fuel: &mut i64) -> Result<u3
     }
     if key.is(tag::LIST) {
         for item in heap.items(key) {
-            hash = mix(
-                hash,
-                u64::from(hash_leaf(heap, item).ok_or(MapError::Unhashable(item))?),
-            );
+            hash = mix(hash, u64::from(hash_leaf(heap, item).ok_or(MapError::Unhashable(item))?));
         }
     }
     // Everything inside must be hashable too.

@@ -78,13 +78,7 @@ pub(crate) struct Heap<'m> {
 
 impl<'m> Heap<'m> {
     pub(crate) fn new(frozen: &'m [u64], names: Names<'m>, words: &'m mut [u64]) -> Self {
-        let mut heap = Self {
-            frozen,
-            names,
-            words,
-            top: 0,
-            peak: 0,
-        };
+        let mut heap = Self { frozen, names, words, top: 0, peak: 0 };
         heap.rewind();
         heap
     }
@@ -112,11 +106,7 @@ impl<'m> Heap<'m> {
 
     #[inline]
     pub(crate) fn word(&self, index: u32) -> u64 {
-        if index & FROZEN != 0 {
-            self.frozen[(index & !FROZEN) as usize]
-        } else {
-            self.words[index as usize]
-        }
+        if index & FROZEN != 0 { self.frozen[(index & !FROZEN) as usize] } else { self.words[index as usize] }
     }
 
     #[inline]
@@ -126,11 +116,7 @@ impl<'m> Heap<'m> {
 
     #[inline]
     pub(crate) fn slice(&self, index: u32, len: usize) -> &[u64] {
-        if index & FROZEN != 0 {
-            &self.frozen[(index & !FROZEN) as usize..][..len]
-        } else {
-            &self.words[index as usize..][..len]
-        }
+        if index & FROZEN != 0 { &self.frozen[(index & !FROZEN) as usize..][..len] } else { &self.words[index as usize..][..len] }
     }
 
     #[inline]
@@ -162,10 +148,7 @@ impl<'m> Heap<'m> {
     pub(crate) fn float(&mut self, f: f64) -> Result<Value, Exhausted> {
         match Value::small_float(f) {
             Some(v) => Ok(v),
-            None => self.boxed(
-                tag::FLOAT,
-                if f.is_nan() { crate::value::NAN } else { f }.to_bits(),
-            ),
+            None => self.boxed(tag::FLOAT, if f.is_nan() { crate::value::NAN } else { f }.to_bits()),
         }
     }
 
@@ -211,8 +194,7 @@ impl<'m> Heap<'m> {
     /// The bytes must be UTF-8: they come from a `str` or from whole strings.
     pub(crate) fn string_bytes(&mut self, bytes: &[u8]) -> Result<Value, Exhausted> {
         let at = self.string_space(bytes.len())?;
-        self.string_bytes_mut(at, bytes.len())
-            .copy_from_slice(bytes);
+        self.string_bytes_mut(at, bytes.len()).copy_from_slice(bytes);
         Ok(self.string_seal(at, bytes.len()))
     }
 
@@ -243,12 +225,7 @@ impl<'m> Heap<'m> {
     /// Starts a string of unknown length in the free words behind everything else. Nothing may be allocated before it is sealed.
     pub(crate) fn writer(&mut self) -> Result<Writer<'_, 'm>, Exhausted> {
         let at = self.alloc(1)?;
-        Ok(Writer {
-            heap: self,
-            at,
-            len: 0,
-            full: false,
-        })
+        Ok(Writer { heap: self, at, len: 0, full: false })
     }
 
     pub(crate) fn bytes(&self, v: Value) -> &[u8] {
@@ -291,8 +268,7 @@ impl<'m> Heap<'m> {
         let bucket = hash as usize % BUCKETS;
         let mut at = self.words[bucket] as u32;
         while at != 0 {
-            if self.words[at as usize + 1] as u32 == hash && self.name_bytes(at) == name.as_bytes()
-            {
+            if self.words[at as usize + 1] as u32 == hash && self.name_bytes(at) == name.as_bytes() {
                 return Ok(Value::make(tag, at, 0));
             }
             at = self.words[at as usize + 2] as u32;
@@ -305,8 +281,7 @@ impl<'m> Heap<'m> {
         self.words[at as usize] = header(tag::NAME, 0, name.len());
         self.words[at as usize + 1] = u64::from(hash);
         self.words[at as usize + 2] = self.words[bucket];
-        let bytes: &mut [u8] =
-            bytemuck::cast_slice_mut(&mut self.words[at as usize + 3..][..words]);
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut self.words[at as usize + 3..][..words]);
         bytes[..name.len()].copy_from_slice(name.as_bytes());
         self.words[bucket] = u64::from(at);
         Ok(Value::make(tag, at, 0))
@@ -359,19 +334,10 @@ impl<'m> Heap<'m> {
     /// The function of a closure or captureless function.
     #[inline]
     pub(crate) fn function_of(&self, v: Value) -> u32 {
-        if v.is(tag::CLOSURE) {
-            size_of_header(self.word(v.index_of())) as u32
-        } else {
-            v.index_of()
-        }
+        if v.is(tag::CLOSURE) { size_of_header(self.word(v.index_of())) as u32 } else { v.index_of() }
     }
 
-    pub(crate) fn error(
-        &mut self,
-        tag: Value,
-        message: Value,
-        data: Value,
-    ) -> Result<Value, Exhausted> {
+    pub(crate) fn error(&mut self, tag: Value, message: Value, data: Value) -> Result<Value, Exhausted> {
         let at = self.alloc(4)? as usize;
         self.words[at] = header(tag::ERROR, 0, 0);
         self.words[at + 1] = tag.0;
@@ -397,11 +363,7 @@ impl<'m> Heap<'m> {
 
     pub(crate) fn channel(&mut self, capacity: Option<u32>) -> Result<Value, Exhausted> {
         let at = self.alloc(4)? as usize;
-        self.words[at] = header(
-            tag::CHANNEL,
-            0,
-            capacity.map_or(u32::MAX as usize, |c| c as usize),
-        );
+        self.words[at] = header(tag::CHANNEL, 0, capacity.map_or(u32::MAX as usize, |c| c as usize));
         self.words[at + 1] = Value::NIL.0;
         self.words[at + 2] = Value::NIL.0;
         self.words[at + 3] = Value::index(0).0;
@@ -431,8 +393,7 @@ impl Writer<'_, '_> {
     pub(crate) fn push_bytes(&mut self, bytes: &[u8]) {
         let start = self.at as usize + 1;
         let room = (self.heap.words.len() - start) * 8;
-        if self.full || bytes.len() > room - self.len || self.len + bytes.len() > u32::MAX as usize
-        {
+        if self.full || bytes.len() > room - self.len || self.len + bytes.len() > u32::MAX as usize {
             self.full = true;
             return;
         }
@@ -475,10 +436,6 @@ impl Writer<'_, '_> {
 impl core::fmt::Write for Writer<'_, '_> {
     fn write_str(&mut self, s: &str) -> core::fmt::Result {
         self.push_bytes(s.as_bytes());
-        if self.full {
-            Err(core::fmt::Error)
-        } else {
-            Ok(())
-        }
+        if self.full { Err(core::fmt::Error) } else { Ok(()) }
     }
 }

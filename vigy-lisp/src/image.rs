@@ -64,16 +64,9 @@ impl fmt::Display for ImageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAnImage => f.write_str("not a compiled program"),
-            Self::Version { found } => write!(
-                f,
-                "a compiled program of format {found}; this machine runs format {VERSION}"
-            ),
-            Self::Length => {
-                f.write_str("the compiled program is cut off or has bytes behind its end")
-            }
-            Self::Checksum => {
-                f.write_str("the compiled program is damaged: its checksum does not agree")
-            }
+            Self::Version { found } => write!(f, "a compiled program of format {found}; this machine runs format {VERSION}"),
+            Self::Length => f.write_str("the compiled program is cut off or has bytes behind its end"),
+            Self::Checksum => f.write_str("the compiled program is damaged: its checksum does not agree"),
             Self::Damaged(what) => write!(f, "the compiled program is damaged: {what}"),
         }
     }
@@ -121,9 +114,7 @@ impl<'i> Names<'i> {
 
     /// The hash table over `names`: at most half full, so that every search ends.
     #[cfg(feature = "compiler")]
-    pub(crate) fn table_for<'a>(
-        names: impl ExactSizeIterator<Item = &'a str>,
-    ) -> alloc::vec::Vec<u32> {
+    pub(crate) fn table_for<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> alloc::vec::Vec<u32> {
         let size = (2 * names.len() + 2).next_power_of_two();
         let mut table = alloc::vec![0u32; size];
         for (id, name) in names.enumerate() {
@@ -161,12 +152,7 @@ impl Function {
         [
             self.entry,
             self.end,
-            u32::from_le_bytes([
-                self.required,
-                self.optional,
-                self.rest as u8,
-                self.registers,
-            ]),
+            u32::from_le_bytes([self.required, self.optional, self.rest as u8, self.registers]),
             u32::from(self.captures) | (self.native as u32) << 16,
             self.name,
             self.params.0,
@@ -211,12 +197,7 @@ pub struct Program<'i> {
 
 impl fmt::Debug for Program<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Program({} words, {} functions)",
-            self.words.len(),
-            self.function_count()
-        )
+        write!(f, "Program({} words, {} functions)", self.words.len(), self.function_count())
     }
 }
 
@@ -248,17 +229,20 @@ impl<'i> Program<'i> {
         if words[2] != checksum(&words[HEADER..]) {
             return Err(ImageError::Checksum);
         }
+        let program = Self::sections(words)?;
+        crate::verify::verify(&program)?;
+        Ok(program)
+    }
+
+    /// The sections of an image, unchecked but for where they lie. O(1).
+    fn sections(words: &'i [u64]) -> Result<Self, ImageError> {
         let section = |s: Section| -> Result<&'i [u64], ImageError> {
             let entry = words[HEADER + s as usize];
             let (at, len) = ((entry >> 32) as usize, entry as u32 as usize);
-            words
-                .get(at..)
-                .and_then(|w| w.get(..len))
-                .ok_or(ImageError::Damaged("a section lies outside the image"))
+            words.get(at..).and_then(|w| w.get(..len)).ok_or(ImageError::Damaged("a section lies outside the image"))
         };
-        let u32s =
-            |s: Section| -> Result<&'i [u32], ImageError> { Ok(bytemuck::cast_slice(section(s)?)) };
-        let program = Self {
+        let u32s = |s: Section| -> Result<&'i [u32], ImageError> { Ok(bytemuck::cast_slice(section(s)?)) };
+        Ok(Self {
             words,
             code: u32s(Section::Code)?,
             functions: u32s(Section::Functions)?,
@@ -274,28 +258,19 @@ impl<'i> Program<'i> {
             global_names: u32s(Section::GlobalNames)?,
             spans: u32s(Section::Spans)?,
             params: u32s(Section::Params)?,
-        };
-        crate::verify::verify(&program)?;
-        Ok(program)
+        })
     }
 
     /// Names of the host functions that the program may call, in the order of [`crate::HostCall::import`].
     pub fn imports(&self) -> impl Iterator<Item = &'i str> + use<'i> {
         let names = self.names;
-        self.imports
-            .chunks_exact(2)
-            .filter(|row| row[0] != u32::MAX)
-            .map(move |row| names.text(row[0]))
+        self.imports.chunks_exact(2).filter(|row| row[0] != u32::MAX).map(move |row| names.text(row[0]))
     }
 
     /// Words of memory that a [`crate::Machine`] needs to run this program within `budget`.
     #[must_use]
     pub fn words_needed(&self, budget: &Budget) -> usize {
-        self.globals.len()
-            + budget.stack_words as usize
-            + WINDOW
-            + Heap::smallest()
-            + budget.heap_bytes as usize / 8
+        self.globals.len() + budget.stack_words as usize + WINDOW + Heap::smallest() + budget.heap_bytes as usize / 8
     }
 
     /// The checksum stored in the image: tells programs apart on devices, proves nothing. See `Image::hash` for a name.
@@ -335,24 +310,15 @@ impl<'i> Program<'i> {
         if row[3] == 0 {
             return None;
         }
-        Some(Span {
-            start: row[1],
-            end: row[2],
-            line: row[3] >> 12,
-            column: row[3] & 0xfff,
-        })
+        Some(Span { start: row[1], end: row[2], line: row[3] >> 12, column: row[3] & 0xfff })
     }
 
     pub(crate) fn global_name(&self, g: usize) -> &'i str {
-        self.global_names
-            .get(g)
-            .map_or("?", |n| self.names.text(*n))
+        self.global_names.get(g).map_or("?", |n| self.names.text(*n))
     }
 
     pub(crate) fn import_name(&self, i: u32) -> &'i str {
-        self.imports
-            .get(2 * i as usize)
-            .map_or("?", |n| self.names.text(*n))
+        self.imports.get(2 * i as usize).map_or("?", |n| self.names.text(*n))
     }
 }
 
@@ -398,10 +364,7 @@ impl Image {
         if !bytes.len().is_multiple_of(8) {
             return Err(ImageError::Length);
         }
-        let words = bytes
-            .chunks_exact(8)
-            .map(bytemuck::pod_read_unaligned)
-            .collect();
+        let words = bytes.chunks_exact(8).map(bytemuck::pod_read_unaligned).collect();
         Self::from_words(words)
     }
 
@@ -411,13 +374,13 @@ impl Image {
         bytemuck::cast_slice(&self.words)
     }
 
-    /// The program, ready to run. Costs a verification of the image.
+    /// The program, ready to run. O(1).
     ///
     /// # Panics
     /// Never: the image was verified when it was made, and nothing changes it.
     #[must_use]
     pub fn program(&self) -> Program<'_> {
-        Program::load(&self.words).expect("an image is verified when it is made")
+        Program::sections(&self.words).expect("an image is verified when it is made")
     }
 
     /// The name of the image: BLAKE3 of its bytes.

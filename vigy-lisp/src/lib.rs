@@ -26,6 +26,7 @@ mod image;
 mod list;
 mod machine;
 mod map;
+mod number;
 mod print;
 #[cfg(feature = "compiler")]
 mod reader;
@@ -34,11 +35,11 @@ mod value;
 mod verify;
 mod view;
 
-pub use arity::Arity;
+pub use arity::{Arity, HostFn};
 pub use budget::Budget;
 pub use codec::{DecodeError, EncodeError, MAX_NESTING};
 #[cfg(feature = "compiler")]
-pub use compile::{CompileError, CompileOptions, ErrorKind, HostFn, Loader, compile};
+pub use compile::{CompileError, CompileOptions, ErrorKind, Loader, compile};
 #[cfg(feature = "compiler")]
 pub use data::Data;
 pub use heap::Exhausted;

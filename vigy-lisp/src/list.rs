@@ -35,11 +35,7 @@ impl Heap<'_> {
     /// Elements of a list; 0 for everything else.
     #[inline]
     pub(crate) fn length(&self, v: Value) -> usize {
-        if v.is(tag::LIST) {
-            size_of_header(self.word(v.index_of())) - v.offset() as usize
-        } else {
-            0
-        }
+        if v.is(tag::LIST) { size_of_header(self.word(v.index_of())) - v.offset() as usize } else { 0 }
     }
 
     /// The first element. `v` must be a pair.
@@ -53,11 +49,7 @@ impl Heap<'_> {
     pub(crate) fn rest(&self, v: Value) -> Value {
         let at = v.index_of();
         let next = v.offset() + 1;
-        if (next as usize) < count_of(self.word(at)) {
-            Value::make(tag::LIST, at, next)
-        } else {
-            self.value_at(at + 1)
-        }
+        if (next as usize) < count_of(self.word(at)) { Value::make(tag::LIST, at, next) } else { self.value_at(at + 1) }
     }
 
     /// The rest of the run that `v` is in, and what follows the run.
@@ -73,11 +65,7 @@ impl Heap<'_> {
     /// The shape a list is marked with; 0 for what is not marked.
     #[cfg(feature = "compiler")]
     pub(crate) fn shape(&self, v: Value) -> u64 {
-        if v.is(tag::LIST) && v.offset() == 0 {
-            self.word(v.index_of()) >> crate::heap::SHAPE_SHIFT & 3
-        } else {
-            0
-        }
+        if v.is(tag::LIST) && v.offset() == 0 { self.word(v.index_of()) >> crate::heap::SHAPE_SHIFT & 3 } else { 0 }
     }
 
     /// Marks a list that nobody else has seen yet.

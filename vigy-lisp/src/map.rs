@@ -73,13 +73,7 @@ impl Heap<'_> {
         (self.value_at(at + 1), self.value_at(at + 2))
     }
 
-    fn map_find(
-        &self,
-        map: Value,
-        key: Value,
-        hash: u32,
-        fuel: &mut i64,
-    ) -> Result<Option<usize>, Work> {
+    fn map_find(&self, map: Value, key: Value, hash: u32, fuel: &mut i64) -> Result<Option<usize>, Work> {
         let n = self.map_count(map);
         let table = self.field(map, 0).index_of();
         let capacity = size_of_header(self.word(table));
@@ -97,8 +91,7 @@ impl Heap<'_> {
             return Ok(None);
         }
         let mask = 2 * capacity - 1;
-        let index: &[u32] =
-            bytemuck::cast_slice(self.slice(table + 1 + 3 * capacity as u32, capacity));
+        let index: &[u32] = bytemuck::cast_slice(self.slice(table + 1 + 3 * capacity as u32, capacity));
         let mut slot = hash as usize & mask;
         loop {
             let entry = index[slot] as usize;
@@ -109,11 +102,7 @@ impl Heap<'_> {
             if i < n {
                 let at = table + 1 + 3 * i as u32;
                 let e = self.slice(at, 2);
-                if e[1] == key.0
-                    || (key.is_object()
-                        && e[0] == u64::from(hash)
-                        && same_key(self, Value(e[1]), key, fuel)?)
-                {
+                if e[1] == key.0 || (key.is_object() && e[0] == u64::from(hash) && same_key(self, Value(e[1]), key, fuel)?) {
                     return Ok(Some(i));
                 }
             }
@@ -122,16 +111,9 @@ impl Heap<'_> {
         }
     }
 
-    pub(crate) fn map_get(
-        &self,
-        map: Value,
-        key: Value,
-        fuel: &mut i64,
-    ) -> Result<Option<Value>, MapError> {
+    pub(crate) fn map_get(&self, map: Value, key: Value, fuel: &mut i64) -> Result<Option<Value>, MapError> {
         let hash = hash_key(self, key, fuel)?;
-        Ok(self
-            .map_find(map, key, hash, fuel)?
-            .map(|i| self.map_entry(map, i).1))
+        Ok(self.map_find(map, key, hash, fuel)?.map(|i| self.map_entry(map, i).1))
     }
 
     fn table_append(&mut self, table: u32, hash: u32, key: Value, value: Value) {
@@ -145,8 +127,7 @@ impl Heap<'_> {
         self.words[start] = header(tag::TABLE, used + 1, capacity);
         if capacity > SMALL {
             let mask = 2 * capacity - 1;
-            let index: &mut [u32] =
-                bytemuck::cast_slice_mut(&mut self.words[start + 1 + 3 * capacity..][..capacity]);
+            let index: &mut [u32] = bytemuck::cast_slice_mut(&mut self.words[start + 1 + 3 * capacity..][..capacity]);
             let mut slot = hash as usize & mask;
             while index[slot] != 0 {
                 slot = (slot + 1) & mask;
@@ -156,35 +137,19 @@ impl Heap<'_> {
     }
 
     /// A new table with the first `n` entries of `map`, without entry `skip`.
-    fn table_copy(
-        &mut self,
-        map: Value,
-        n: usize,
-        capacity: usize,
-        skip: usize,
-    ) -> Result<u32, Exhausted> {
+    fn table_copy(&mut self, map: Value, n: usize, capacity: usize, skip: usize) -> Result<u32, Exhausted> {
         let table = self.table(capacity)?;
         let from = self.field(map, 0).index_of();
         for i in (0..n).filter(|i| *i != skip) {
             let e = from + 1 + 3 * i as u32;
-            let (hash, key, value) = (
-                self.word(e) as u32,
-                self.value_at(e + 1),
-                self.value_at(e + 2),
-            );
+            let (hash, key, value) = (self.word(e) as u32, self.value_at(e + 1), self.value_at(e + 2));
             self.table_append(table, hash, key, value);
         }
         Ok(table)
     }
 
     /// `map` with `key` → `value`.
-    pub(crate) fn map_set(
-        &mut self,
-        map: Value,
-        key: Value,
-        value: Value,
-        fuel: &mut i64,
-    ) -> Result<Value, MapError> {
+    pub(crate) fn map_set(&mut self, map: Value, key: Value, value: Value, fuel: &mut i64) -> Result<Value, MapError> {
         let hash = hash_key(self, key, fuel)?;
         let n = self.map_count(map);
         let table = self.field(map, 0).index_of();
@@ -210,13 +175,7 @@ impl Heap<'_> {
     }
 
     /// Sets a key of a map that nobody else has seen yet: replaces in place, grows without leaving a version behind.
-    pub(crate) fn map_put(
-        &mut self,
-        map: Value,
-        key: Value,
-        value: Value,
-        fuel: &mut i64,
-    ) -> Result<Value, MapError> {
+    pub(crate) fn map_put(&mut self, map: Value, key: Value, value: Value, fuel: &mut i64) -> Result<Value, MapError> {
         let hash = hash_key(self, key, fuel)?;
         if let Some(i) = self.map_find(map, key, hash, fuel)? {
             let table = self.field(map, 0).index_of();
@@ -234,12 +193,7 @@ impl Heap<'_> {
     }
 
     /// `map` without `key`; the same map when it is not there.
-    pub(crate) fn map_remove(
-        &mut self,
-        map: Value,
-        key: Value,
-        fuel: &mut i64,
-    ) -> Result<Value, MapError> {
+    pub(crate) fn map_remove(&mut self, map: Value, key: Value, fuel: &mut i64) -> Result<Value, MapError> {
         let hash = hash_key(self, key, fuel)?;
         let Some(i) = self.map_find(map, key, hash, fuel)? else {
             return Ok(map);

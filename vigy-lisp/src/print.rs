@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Write};
 
-use crate::heap::Heap;
+use crate::heap::{Heap, Writer};
 use crate::image::{Names, Program};
 use crate::value::{FROZEN, Value, tag};
 
@@ -46,13 +46,73 @@ struct Open {
     close: &'static str,
 }
 
-pub(crate) fn write(
-    heap: &Heap<'_>,
-    program: &Program<'_>,
-    v: Value,
-    style: Style,
-    out: &mut dyn Write,
-) -> fmt::Result {
+/// Where text goes, and where the values are that it tells of: both may be in the same heap.
+pub(crate) trait Sink: Write {
+    fn heap(&self) -> &Heap<'_>;
+}
+
+/// Text that goes somewhere else.
+struct Outside<'h, 'o> {
+    heap: &'h Heap<'h>,
+    out: &'o mut dyn Write,
+}
+
+impl Write for Outside<'_, '_> {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        self.out.write_str(s)
+    }
+}
+
+impl Sink for Outside<'_, '_> {
+    fn heap(&self) -> &Heap<'_> {
+        self.heap
+    }
+}
+
+impl Sink for Writer<'_, '_> {
+    fn heap(&self) -> &Heap<'_> {
+        Writer::heap(self)
+    }
+}
+
+/// Writes a value to somewhere outside the heap.
+pub(crate) fn write(heap: &Heap<'_>, program: &Program<'_>, v: Value, style: Style, out: &mut dyn Write) -> fmt::Result {
+    write_to(&mut Outside { heap, out }, program, v, style)
+}
+
+/// The text of a string or name, as it is or quoted. It is copied through a buffer, because it may go where it comes from.
+fn write_text(out: &mut dyn Sink, v: Value, quoted: bool) -> fmt::Result {
+    let len = out.heap().bytes(v).len();
+    let mut at = 0;
+    let mut buffer = [0u8; 128];
+    if quoted {
+        out.write_char('"')?;
+    }
+    while at < len {
+        let mut n = buffer.len().min(len - at);
+        // A stretch ends where a character does.
+        while at + n < len && out.heap().bytes(v)[at + n] & 0xc0 == 0x80 {
+            n -= 1;
+        }
+        buffer[..n].copy_from_slice(&out.heap().bytes(v)[at..at + n]);
+        at += n;
+        let text = core::str::from_utf8(&buffer[..n]).unwrap_or_default();
+        if quoted {
+            for c in text.chars() {
+                match c {
+                    '\'' | ' '..='!' | '#'..='&' | '('..='[' | ']'..='~' => out.write_char(c)?,
+                    _ => write!(out, "{}", c.escape_debug())?,
+                }
+            }
+        } else {
+            out.write_str(text)?;
+        }
+    }
+    if quoted { out.write_char('"') } else { Ok(()) }
+}
+
+/// Writes a value.
+pub(crate) fn write_to(out: &mut dyn Sink, program: &Program<'_>, v: Value, style: Style) -> fmt::Result {
     let mut stack: heapless::Vec<Open, PRINT_DEPTH> = heapless::Vec::new();
     let mut current = Some(v);
     loop {
@@ -60,50 +120,35 @@ pub(crate) fn write(
             let open = match v.tag() {
                 tag::LIST => {
                     out.write_char('(')?;
-                    Some(Open {
-                        v,
-                        next: 0,
-                        close: ")",
-                    })
+                    Some(Open { v, next: 0, close: ")" })
                 }
                 tag::MAP => {
                     out.write_char('{')?;
-                    Some(Open {
-                        v,
-                        next: 0,
-                        close: "}",
-                    })
+                    Some(Open { v, next: 0, close: "}" })
                 }
                 tag::ERROR => {
-                    write!(
-                        out,
-                        "#<error :{} {:?}",
-                        heap.text(heap.field(v, 0)),
-                        heap.text(heap.field(v, 1))
-                    )?;
-                    let data = heap.field(v, 2);
+                    let (tag, message, data) = {
+                        let heap = out.heap();
+                        (heap.field(v, 0), heap.field(v, 1), heap.field(v, 2))
+                    };
+                    out.write_str("#<error :")?;
+                    write_text(out, tag, false)?;
+                    out.write_char(' ')?;
+                    write_text(out, message, true)?;
                     if data.is_pair() {
                         out.write_str(" {")?;
-                        Some(Open {
-                            v: data,
-                            next: 0,
-                            close: "}>",
-                        })
+                        Some(Open { v: data, next: 0, close: "}>" })
                     } else {
                         out.write_char('>')?;
                         None
                     }
                 }
-                tag::PROMISE if heap.count(v) == 1 => {
+                tag::PROMISE if out.heap().count(v) == 1 => {
                     out.write_str("#<promise ")?;
-                    Some(Open {
-                        v,
-                        next: 0,
-                        close: ">",
-                    })
+                    Some(Open { v, next: 0, close: ">" })
                 }
                 _ => {
-                    write_leaf(heap, program, v, style, out)?;
+                    write_leaf(program, v, style, out)?;
                     None
                 }
             };
@@ -117,6 +162,7 @@ pub(crate) fn write(
         let Some(open) = stack.last_mut() else {
             return Ok(());
         };
+        let heap = out.heap();
         let part = match open.v.tag() {
             tag::LIST => {
                 let first = heap.first(open.v);
@@ -133,11 +179,7 @@ pub(crate) fn write(
         match part {
             Some(part) => {
                 if open.next > 0 {
-                    out.write_str(if open.v.is(tag::MAP) && open.next % 2 == 0 {
-                        ", "
-                    } else {
-                        " "
-                    })?;
+                    out.write_str(if open.v.is(tag::MAP) && open.next % 2 == 0 { ", " } else { " " })?;
                 }
                 open.next += 1;
                 current = Some(part);
@@ -150,23 +192,14 @@ pub(crate) fn write(
     }
 }
 
-/// Doubles as the shortest digits that read back, without an exponent.
-pub(crate) fn write_float(f: f64, out: &mut dyn Write) -> fmt::Result {
-    write!(out, "{f}")
-}
-
-fn write_leaf(
-    heap: &Heap<'_>,
-    program: &Program<'_>,
-    v: Value,
-    style: Style,
-    out: &mut dyn Write,
-) -> fmt::Result {
-    if let Some(i) = heap.as_int(v) {
+fn write_leaf(program: &Program<'_>, v: Value, style: Style, out: &mut dyn Sink) -> fmt::Result {
+    let (int, float) = (out.heap().as_int(v), out.heap().as_float(v));
+    if let Some(i) = int {
         return write!(out, "{i}");
     }
-    if let Some(f) = heap.as_float(v) {
-        return write_float(f, out);
+    if let Some(f) = float {
+        // The shortest digits that read back, without an exponent.
+        return write!(out, "{f}");
     }
     match v.tag() {
         tag::CONST => out.write_str(match v {
@@ -174,15 +207,15 @@ fn write_leaf(
             Value::FALSE => "#f",
             _ => "()",
         }),
-        tag::SYMBOL => out.write_str(heap.text(v)),
+        tag::SYMBOL => write_text(out, v, false),
         tag::KEYWORD => {
             out.write_char(':')?;
-            out.write_str(heap.text(v))
+            write_text(out, v, false)
         }
-        tag::STRING if style == Style::Raw => out.write_str(heap.text(v)),
-        tag::STRING => write!(out, "{:?}", heap.text(v)),
+
+        tag::STRING => write_text(out, v, style == Style::Readable),
         tag::CLOSURE | tag::FUNCTION => {
-            let f = program.function(heap.function_of(v));
+            let f = program.function(out.heap().function_of(v));
             if f.native {
                 out.write_str("#<native ")?;
                 out.write_str(name(&program.names, f.name))?;
@@ -212,11 +245,7 @@ fn write_leaf(
 }
 
 fn name<'i>(names: &Names<'i>, id: u32) -> &'i str {
-    if id == u32::MAX {
-        "lambda"
-    } else {
-        names.text(id & !FROZEN)
-    }
+    if id == u32::MAX { "lambda" } else { names.text(id & !FROZEN) }
 }
 
 /// The name of a function in messages.
@@ -225,10 +254,7 @@ pub(crate) fn write_callee(heap: &Heap<'_>, program: &Program<'_>, v: Value, out
     let _ = match v.tag() {
         tag::BUILTIN => out.write_str(crate::builtins::name(v.index_of())),
         tag::HOST => out.write_str(program.import_name(v.index_of())),
-        tag::CLOSURE | tag::FUNCTION => out.write_str(name(
-            &program.names,
-            program.function(heap.function_of(v)).name,
-        )),
+        tag::CLOSURE | tag::FUNCTION => out.write_str(name(&program.names, program.function(heap.function_of(v)).name)),
         _ => out.write_str(type_name(v)),
     };
 }

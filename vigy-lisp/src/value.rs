@@ -77,11 +77,7 @@ impl Value {
     /// The int `i`, when it needs no memory: 62 bits.
     #[must_use]
     pub const fn small_int(i: i64) -> Option<Self> {
-        if i >= MIN_SMALL && i <= MAX_SMALL {
-            Some(Self((i as u64) << 2))
-        } else {
-            None
-        }
+        if i >= MIN_SMALL && i <= MAX_SMALL { Some(Self((i as u64) << 2)) } else { None }
     }
 
     /// A small constant. The caller knows that it fits into 62 bits: indices and lengths do.
@@ -98,11 +94,7 @@ impl Value {
 
     #[inline]
     pub(crate) const fn as_small_int(self) -> Option<i64> {
-        if self.0 & 3 == 0 {
-            Some((self.0 as i64) >> 2)
-        } else {
-            None
-        }
+        if self.0 & 3 == 0 { Some((self.0 as i64) >> 2) } else { None }
     }
 
     #[inline]
@@ -173,10 +165,7 @@ impl Value {
     }
 
     pub(crate) const fn is_callable(self) -> bool {
-        matches!(
-            self.tag(),
-            tag::CLOSURE | tag::FUNCTION | tag::BUILTIN | tag::HOST
-        )
+        matches!(self.tag(), tag::CLOSURE | tag::FUNCTION | tag::BUILTIN | tag::HOST)
     }
 
     /// Whether the value refers to words of a heap or an image.

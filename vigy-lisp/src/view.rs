@@ -46,15 +46,8 @@ impl<'h> View<'h> {
             tag::STRING => Self::Str(heap.text(v)),
             tag::SYMBOL => Self::Symbol(heap.text(v)),
             tag::KEYWORD => Self::Keyword(heap.text(v)),
-            tag::LIST => Self::List(Items {
-                items: heap.items(v),
-                left: heap.length(v),
-            }),
-            tag::MAP => Self::Map(Entries {
-                heap,
-                map: v,
-                next: 0,
-            }),
+            tag::LIST => Self::List(Items { items: heap.items(v), left: heap.length(v) }),
+            tag::MAP => Self::Map(Entries { heap, map: v, next: 0 }),
             _ => Self::Other(crate::print::type_name(v)),
         }
     }

@@ -7,20 +7,11 @@ use common::{check, fails, refused};
 #[test]
 fn definitions_and_calls() {
     check("(define (f x) (* x x)) (f 4)", "16");
-    check(
-        "(define (fib n) (if (< n 2) n (+ (fib (- n 1)) (fib (- n 2))))) (fib 20)",
-        "6765",
-    );
+    check("(define (fib n) (if (< n 2) n (+ (fib (- n 1)) (fib (- n 2))))) (fib 20)", "6765");
     check("(defn add [a b] (+ a b)) (add 1 2)", "3");
     check("((lambda (a &rest xs) (list a xs)) 1 2 3)", "(1 (2 3))");
-    check(
-        "(define (make-adder n) (lambda (x) (+ x n))) ((make-adder 3) 4)",
-        "7",
-    );
-    check(
-        "(define (counter) (let ((n 0)) (lambda () (set! n (+ n 1)) n))) (define c (counter)) (c) (c)",
-        "2",
-    );
+    check("(define (make-adder n) (lambda (x) (+ x n))) ((make-adder 3) 4)", "7");
+    check("(define (counter) (let ((n 0)) (lambda () (set! n (+ n 1)) n))) (define c (counter)) (c) (c)", "2");
 }
 
 #[test]
@@ -35,24 +26,12 @@ fn conditions() {
 fn bindings_in_both_styles() {
     check("(let ((x 1) (y 2)) (+ x y))", "3");
     check("(let [x 1 y (+ x 1)] (* x y))", "2");
-    check(
-        "(let [[a b & more] (list 1 2 3 4)] (list a b more))",
-        "(1 2 (3 4))",
-    );
+    check("(let [[a b & more] (list 1 2 3 4)] (list a b more))", "(1 2 (3 4))");
     check("(let [{:keys [a b]} {:a 1 :b 2}] (+ a b))", "3");
-    check(
-        "(let loop ((i 0) (acc 0)) (if (= i 10) acc (loop (+ i 1) (+ acc i))))",
-        "45",
-    );
-    check(
-        "(loop [i 0 acc ()] (if (= i 3) acc (recur (+ i 1) (cons i acc))))",
-        "(2 1 0)",
-    );
+    check("(let loop ((i 0) (acc 0)) (if (= i 10) acc (loop (+ i 1) (+ acc i))))", "45");
+    check("(loop [i 0 acc ()] (if (= i 3) acc (recur (+ i 1) (cons i acc))))", "(2 1 0)");
     check("(for [x (range 5) :when (odd? x)] (* x x))", "(1 9)");
-    check(
-        "(let ((s 0)) (doseq [x (list 1 2 3)] (set! s (+ s x))) s)",
-        "6",
-    );
+    check("(let ((s 0)) (doseq [x (list 1 2 3)] (set! s (+ s x))) s)", "6");
 }
 
 #[test]
@@ -73,10 +52,7 @@ fn maps() {
     check("(get {:a 1 :b 2} :b)", "2");
     check("(:a {:a 1})", "1");
     check("(assoc {:a 1} :b 2)", "{:a 1, :b 2}");
-    check(
-        "(count (reduce (fn [m i] (assoc m i i)) {} (range 1000)))",
-        "1000",
-    );
+    check("(count (reduce (fn [m i] (assoc m i i)) {} (range 1000)))", "1000");
     check("(get-in {:a {:b 42}} [:a :b])", "42");
     check("(dissoc {:a 1 :b 2} :a)", "{:b 2}");
 }
@@ -86,51 +62,27 @@ fn errors_are_values() {
     check("(try (car ()) (catch (e) (error-tag e)))", ":native-fn");
     check("(try (throw 7) (catch (e) (+ e 1)))", "8");
     fails("(throw :x)", "user");
-    check(
-        "(let ((x ())) (try (try (throw 1) (finally (set! x :ran))) (catch (e) (list e x))))",
-        "(1 :ran)",
-    );
+    check("(let ((x ())) (try (try (throw 1) (finally (set! x :ran))) (catch (e) (list e x))))", "(1 :ran)");
 }
 
 #[test]
 fn macros_are_functions_of_data() {
-    check(
-        "(defmacro unless2 (c x) `(if ,c () ,x)) (unless2 #f 5)",
-        "5",
-    );
-    check(
-        "(define (helper x) (list '* x x)) (defmacro sq (x) (helper x)) (sq 6)",
-        "36",
-    );
-    check(
-        "(defmacro let1 [n v & body] `(let [,n ,v] ,@body)) (let1 x 3 (* x x))",
-        "9",
-    );
+    check("(defmacro unless2 (c x) `(if ,c () ,x)) (unless2 #f 5)", "5");
+    check("(define (helper x) (list '* x x)) (defmacro sq (x) (helper x)) (sq 6)", "36");
+    check("(defmacro let1 [n v & body] `(let [,n ,v] ,@body)) (let1 x 3 (* x x))", "9");
 }
 
 #[test]
 fn mistakes_are_found_before_anything_runs() {
     refused("(foo 1)", "1:2: unbound symbol `foo`");
-    refused(
-        "(lenght '(1))",
-        "1:2: unbound symbol `lenght`; did you mean `length`?",
-    );
-    refused(
-        "(define (f x) x)\n(f 1 2)",
-        "2:1: `f` expected 1 argument, got 2",
-    );
-    refused(
-        "(car",
-        "1:1: the text ends before the `)` that belongs to this",
-    );
+    refused("(lenght '(1))", "1:2: unbound symbol `lenght`; did you mean `length`?");
+    refused("(define (f x) x)\n(f 1 2)", "2:1: `f` expected 1 argument, got 2");
+    refused("(car", "1:1: the text ends before the `)` that belongs to this");
 }
 
 #[test]
 fn budgets_end_runs() {
     fails("(loop [] (recur))", "out-of-fuel");
     fails("(define (f n) (+ 1 (f n))) (f 1)", "depth-exceeded");
-    fails(
-        "(define (grow xs) (grow (append xs xs))) (grow (list 1 2 3))",
-        "out-of-heap",
-    );
+    fails("(define (grow xs) (grow (append xs xs))) (grow (list 1 2 3))", "out-of-heap");
 }

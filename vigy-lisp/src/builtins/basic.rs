@@ -5,12 +5,7 @@ use crate::equal::{self, Numbers};
 use crate::machine::{Machine, Stop, Tag};
 use crate::value::{Value, tag};
 
-pub(super) fn equal_values(
-    m: &mut Machine<'_>,
-    x: Value,
-    y: Value,
-    numbers: Numbers,
-) -> Result<bool, Stop> {
+pub(super) fn equal_values(m: &mut Machine<'_>, x: Value, y: Value, numbers: Numbers) -> Result<bool, Stop> {
     let mut fuel = m.fuel;
     let answer = equal::equal(&m.heap, x, y, numbers, &mut fuel);
     m.fuel = fuel;
@@ -40,11 +35,7 @@ pub(super) fn not_equal(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 pub(super) fn identical(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let (x, y) = (m.at(at), m.at(at + 1));
     let atom = |v: Value| matches!(v.tag(), 0 | 2 | tag::INT | tag::FLOAT | tag::STRING);
-    if atom(x) && atom(y) {
-        Ok(Value::bool(equal_values(m, x, y, Numbers::Kind)?))
-    } else {
-        Ok(Value::bool(x == y))
-    }
+    if atom(x) && atom(y) { Ok(Value::bool(equal_values(m, x, y, Numbers::Kind)?)) } else { Ok(Value::bool(x == y)) }
 }
 
 pub(super) fn not(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
@@ -102,11 +93,7 @@ pub(super) fn throw(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 /// `(%rethrow e raised?)`: passes on what a handler caught, as what it was.
 pub(super) fn rethrow(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let v = m.at(at);
-    Err(if m.at(at + 1) == Value::TRUE {
-        Stop::Raised(v)
-    } else {
-        Stop::Thrown(v)
-    })
+    Err(if m.at(at + 1) == Value::TRUE { Stop::Raised(v) } else { Stop::Thrown(v) })
 }
 
 /// `(%fail "tag" "message")`: an error of the language, raised by the prelude.
@@ -123,19 +110,12 @@ pub(super) fn mismatch(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let got = crate::print::type_name(got);
     let mut text = crate::machine::Message::default();
     let _ = core::fmt::Write::write_str(&mut text, m.heap.text(expected));
-    Err(m.error(
-        Tag::TypeMismatch,
-        format_args!("type mismatch: expected {text}, got {got}"),
-    ))
+    Err(m.error(Tag::TypeMismatch, format_args!("type mismatch: expected {text}, got {got}")))
 }
 
 fn plist(m: &mut Machine<'_>, at: usize) -> Answer {
     let v = m.at(at);
-    if v.is_list() {
-        Ok(v)
-    } else {
-        Err(m.mismatch("list", v))
-    }
+    if v.is_list() { Ok(v) } else { Err(m.mismatch("list", v)) }
 }
 
 /// `(error tag message)`, `(error tag message plist)`: an error value; nothing is raised.
@@ -146,33 +126,21 @@ pub(super) fn error(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     }
     let kind = m.heap.intern_value(tag::KEYWORD, v)?;
     let message = super::string::text(m, at + 1)?;
-    let data = if n == 3 {
-        plist(m, at + 2)?
-    } else {
-        Value::NIL
-    };
+    let data = if n == 3 { plist(m, at + 2)? } else { Value::NIL };
     Ok(m.heap.error(kind, message, data)?)
 }
 
 /// `(ex-info message)`, `(ex-info message plist)`
 pub(super) fn ex_info(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let message = super::string::text(m, at)?;
-    let data = if n == 2 {
-        plist(m, at + 1)?
-    } else {
-        Value::NIL
-    };
+    let data = if n == 2 { plist(m, at + 1)? } else { Value::NIL };
     let kind = m.heap.intern(tag::KEYWORD, "ex-info")?;
     Ok(m.heap.error(kind, message, data)?)
 }
 
 fn error_field(m: &mut Machine<'_>, at: usize, field: u32) -> Answer {
     let v = m.at(at);
-    if v.is(tag::ERROR) {
-        Ok(m.heap.field(v, field))
-    } else {
-        Err(m.mismatch("error", v))
-    }
+    if v.is(tag::ERROR) { Ok(m.heap.field(v, field)) } else { Err(m.mismatch("error", v)) }
 }
 pub(super) fn error_tag(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     error_field(m, at, 0)
@@ -241,11 +209,7 @@ pub(super) fn delay(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 /// `(%promised p)`: the value of a forced promise, the thunk of another.
 pub(super) fn promised(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let v = m.at(at);
-    if v.is(tag::PROMISE) {
-        Ok(m.heap.field(v, 0))
-    } else {
-        Err(m.mismatch("promise", v))
-    }
+    if v.is(tag::PROMISE) { Ok(m.heap.field(v, 0)) } else { Err(m.mismatch("promise", v)) }
 }
 /// `(%fulfil p v)`: unless it was forced meanwhile.
 pub(super) fn fulfil(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {

@@ -9,20 +9,12 @@ const UNBOUNDED: usize = u32::MAX as usize;
 
 fn channel_arg(m: &mut Machine<'_>, at: usize) -> Result<Value, Stop> {
     let v = m.at(at);
-    if v.is(tag::CHANNEL) {
-        Ok(v)
-    } else {
-        Err(m.mismatch("channel", v))
-    }
+    if v.is(tag::CHANNEL) { Ok(v) } else { Err(m.mismatch("channel", v)) }
 }
 
 fn fiber_arg(m: &mut Machine<'_>, at: usize) -> Result<Value, Stop> {
     let v = m.at(at);
-    if v.is(tag::FIBER) {
-        Ok(v)
-    } else {
-        Err(m.mismatch("fiber", v))
-    }
+    if v.is(tag::FIBER) { Ok(v) } else { Err(m.mismatch("fiber", v)) }
 }
 
 fn length(m: &Machine<'_>, c: Value) -> usize {
@@ -37,10 +29,7 @@ pub(super) fn make(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let capacity = super::number::int(m, v)?;
     match u32::try_from(capacity) {
         Ok(c) if c != u32::MAX => Ok(m.heap.channel(Some(c))?),
-        _ => Err(m.error(
-            Tag::NativeFn,
-            format_args!("in native `chan`: a capacity of {capacity}"),
-        )),
+        _ => Err(m.error(Tag::NativeFn, format_args!("in native `chan`: a capacity of {capacity}"))),
     }
 }
 
@@ -105,11 +94,7 @@ pub(super) fn receive(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let c = channel_arg(m, at)?;
     let n = length(m, c);
     if n == 0 {
-        let name = if m.heap.count(c) == 1 {
-            "closed"
-        } else {
-            "empty"
-        };
+        let name = if m.heap.count(c) == 1 { "closed" } else { "empty" };
         return Ok(m.heap.intern(tag::KEYWORD, name)?);
     }
     turn(m, c)?;
@@ -173,20 +158,12 @@ pub(super) fn status(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 
 pub(super) fn result(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let f = fiber_arg(m, at)?;
-    Ok(if m.heap.count(f) == DONE {
-        m.heap.field(f, 0)
-    } else {
-        Value::NIL
-    })
+    Ok(if m.heap.count(f) == DONE { m.heap.field(f, 0) } else { Value::NIL })
 }
 
 pub(super) fn error(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let f = fiber_arg(m, at)?;
-    Ok(if m.heap.count(f) == ERRORED {
-        m.heap.field(f, 0)
-    } else {
-        Value::NIL
-    })
+    Ok(if m.heap.count(f) == ERRORED { m.heap.field(f, 0) } else { Value::NIL })
 }
 
 /// `(%go-begin f)`: the thunk to run; nil when the fiber is over.
@@ -197,10 +174,7 @@ pub(super) fn begin(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
             m.heap.set_count(f, RUNNING);
             Ok(m.heap.field(f, 0))
         }
-        RUNNING => Err(m.error(
-            Tag::NativeFn,
-            format_args!("in native `go-run`: the fiber is already running"),
-        )),
+        RUNNING => Err(m.error(Tag::NativeFn, format_args!("in native `go-run`: the fiber is already running"))),
         _ => Ok(Value::NIL),
     }
 }
@@ -218,7 +192,6 @@ pub(super) fn end(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     };
     // nil: it ended well; false: it threw; true: the language raised.
     m.heap.set_field(f, 0, v);
-    m.heap
-        .set_count(f, if raised.is_nil() { DONE } else { ERRORED });
+    m.heap.set_count(f, if raised.is_nil() { DONE } else { ERRORED });
     Ok(v)
 }

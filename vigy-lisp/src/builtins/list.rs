@@ -7,11 +7,7 @@ use crate::value::{Value, tag};
 /// Argument `at` as a list.
 pub(super) fn list_arg(m: &mut Machine<'_>, at: usize) -> Result<Value, Stop> {
     let v = m.at(at);
-    if v.is_list() {
-        Ok(v)
-    } else {
-        Err(m.mismatch("list", v))
-    }
+    if v.is_list() { Ok(v) } else { Err(m.mismatch("list", v)) }
 }
 
 pub(super) fn list(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
@@ -37,10 +33,7 @@ fn pair(m: &mut Machine<'_>, at: usize, name: &str) -> Result<Value, Stop> {
     if v.is_pair() {
         Ok(v)
     } else if v.is_nil() {
-        Err(m.error(
-            Tag::NativeFn,
-            format_args!("in native `{name}`: {name} of the empty list"),
-        ))
+        Err(m.error(Tag::NativeFn, format_args!("in native `{name}`: {name} of the empty list")))
     } else {
         Err(m.mismatch("pair", v))
     }
@@ -73,10 +66,7 @@ fn element(m: &mut Machine<'_>, at: usize, i: usize, name: &str) -> Answer {
     let v = list_arg(m, at)?;
     let v = m.heap.drop_first(v, i);
     if v.is_nil() {
-        return Err(m.error(
-            Tag::NativeFn,
-            format_args!("in native `{name}`: the list is too short"),
-        ));
+        return Err(m.error(Tag::NativeFn, format_args!("in native `{name}`: the list is too short")));
     }
     Ok(m.heap.first(v))
 }
@@ -114,9 +104,7 @@ pub(super) fn count(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 /// `(empty? x)`: whether it is nil or a map without entries. A string is not empty, whatever its length.
 pub(super) fn is_empty(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let v = m.at(at);
-    Ok(Value::bool(
-        v.is_nil() || (v.is(tag::MAP) && m.heap.map_count(v) == 0),
-    ))
+    Ok(Value::bool(v.is_nil() || (v.is(tag::MAP) && m.heap.map_count(v) == 0)))
 }
 
 pub(super) fn not_empty(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
@@ -253,16 +241,9 @@ pub(super) fn range(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
         _ => (arg(0), arg(1), arg(2)),
     };
     if step == 0 {
-        return Err(m.error(
-            Tag::NativeFn,
-            format_args!("in native `range`: a step of zero"),
-        ));
+        return Err(m.error(Tag::NativeFn, format_args!("in native `range`: a step of zero")));
     }
-    let span = if step > 0 {
-        i128::from(end) - i128::from(start)
-    } else {
-        i128::from(start) - i128::from(end)
-    };
+    let span = if step > 0 { i128::from(end) - i128::from(start) } else { i128::from(start) - i128::from(end) };
     let by = i128::from(step).abs();
     let len = if span <= 0 { 0 } else { (span + by - 1) / by };
     let len = usize::try_from(len).map_err(|_| Stop::OutOfHeap)?;
@@ -292,10 +273,7 @@ fn range_of_floats(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
         _ => (xs[0], xs[1], xs[2]),
     };
     if step == 0.0 || step.is_nan() {
-        return Err(m.error(
-            Tag::NativeFn,
-            format_args!("in native `range`: a step of zero"),
-        ));
+        return Err(m.error(Tag::NativeFn, format_args!("in native `range`: a step of zero")));
     }
     let mut list = Value::NIL;
     let mut x = start;
@@ -304,10 +282,7 @@ fn range_of_floats(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
         let v = m.heap.float(x)?;
         list = m.heap.cons(v, list)?;
         if x + step == x {
-            return Err(m.error(
-                Tag::NativeFn,
-                format_args!("in native `range`: a step too small to matter"),
-            ));
+            return Err(m.error(Tag::NativeFn, format_args!("in native `range`: a step too small to matter")));
         }
         x += step;
     }
@@ -337,11 +312,7 @@ pub(super) fn push(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 }
 pub(super) fn seal(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let buffer = m.at(at);
-    Ok(if buffer.is(tag::BUFFER) {
-        m.heap.buffer_seal(buffer, Value::NIL)
-    } else {
-        Value::NIL
-    })
+    Ok(if buffer.is(tag::BUFFER) { m.heap.buffer_seal(buffer, Value::NIL) } else { Value::NIL })
 }
 
 /// `(seq x)`: lists and maps as lists, strings as lists of one-character strings, nil when empty.

@@ -6,11 +6,7 @@ use crate::value::{Value, tag};
 
 pub(super) fn map_arg(m: &mut Machine<'_>, at: usize) -> Result<Value, Stop> {
     let v = m.at(at);
-    if v.is(tag::MAP) {
-        Ok(v)
-    } else {
-        Err(m.mismatch("map", v))
-    }
+    if v.is(tag::MAP) { Ok(v) } else { Err(m.mismatch("map", v)) }
 }
 
 /// What `map` has under `key`; `default` when it has nothing or is no map.
@@ -21,9 +17,7 @@ pub(crate) fn lookup(m: &mut Machine<'_>, map: Value, key: Value, default: Value
     let mut fuel = m.fuel;
     let found = m.heap.map_get(map, key, &mut fuel);
     m.fuel = fuel;
-    found
-        .map(|v| v.unwrap_or(default))
-        .map_err(|e| map_error(m, e))
+    found.map(|v| v.unwrap_or(default)).map_err(|e| map_error(m, e))
 }
 
 fn set(m: &mut Machine<'_>, map: Value, key: Value, value: Value) -> Answer {
@@ -43,10 +37,7 @@ pub(super) fn put(m: &mut Machine<'_>, map: Value, key: Value, value: Value) -> 
 
 pub(super) fn hash_map(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     if !n.is_multiple_of(2) {
-        return Err(m.error(
-            Tag::NativeFn,
-            format_args!("in native `hash-map`: a key without a value"),
-        ));
+        return Err(m.error(Tag::NativeFn, format_args!("in native `hash-map`: a key without a value")));
     }
     m.charge(n / 8)?;
     let mut map = m.heap.map(n / 2)?;
@@ -68,18 +59,12 @@ pub(super) fn is_empty(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 pub(super) fn has(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let map = map_arg(m, at)?;
     let key = m.at(at + 1);
-    Ok(Value::bool(
-        lookup(m, map, key, Value::UNBOUND)? != Value::UNBOUND,
-    ))
+    Ok(Value::bool(lookup(m, map, key, Value::UNBOUND)? != Value::UNBOUND))
 }
 
 /// `(contains? m k)`: false for nil, too.
 pub(super) fn contains(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
-    if m.at(at).is_nil() {
-        Ok(Value::FALSE)
-    } else {
-        has(m, at, n)
-    }
+    if m.at(at).is_nil() { Ok(Value::FALSE) } else { has(m, at, n) }
 }
 
 /// `(hash-map-get m k)`, `(hash-map-get-or m k default)`: strict about the map.
@@ -123,16 +108,9 @@ pub(super) fn set_strict(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 /// `(assoc m k v …)`: nil is the empty map.
 pub(super) fn assoc(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     if n.is_multiple_of(2) {
-        return Err(m.error(
-            Tag::NativeFn,
-            format_args!("in native `assoc`: a key without a value"),
-        ));
+        return Err(m.error(Tag::NativeFn, format_args!("in native `assoc`: a key without a value")));
     }
-    let mut map = if m.at(at).is_nil() {
-        m.heap.map(n / 2)?
-    } else {
-        map_arg(m, at)?
-    };
+    let mut map = if m.at(at).is_nil() { m.heap.map(n / 2)? } else { map_arg(m, at)? };
     for i in (1..n).step_by(2) {
         let (k, v) = (m.at(at + i), m.at(at + i + 1));
         map = set(m, map, k, v)?;
@@ -154,18 +132,10 @@ pub(super) fn remove(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
 
 /// `(dissoc m k …)`: nil stays nil.
 pub(super) fn dissoc(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
-    if m.at(at).is_nil() {
-        Ok(Value::NIL)
-    } else {
-        remove(m, at, n)
-    }
+    if m.at(at).is_nil() { Ok(Value::NIL) } else { remove(m, at, n) }
 }
 
-fn each(
-    m: &mut Machine<'_>,
-    map: Value,
-    part: fn(&mut Machine<'_>, Value, Value) -> Answer,
-) -> Answer {
+fn each(m: &mut Machine<'_>, map: Value, part: fn(&mut Machine<'_>, Value, Value) -> Answer) -> Answer {
     let n = m.heap.map_count(map);
     m.charge(n / 8)?;
     let buffer = m.heap.buffer(n)?;
@@ -187,25 +157,15 @@ pub(super) fn values(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 }
 pub(super) fn entries(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let map = map_arg(m, at)?;
-    each(m, map, |m, k, v| {
-        Ok(m.heap.list(&[k.0, v.0], Value::NIL)?)
-    })
+    each(m, map, |m, k, v| Ok(m.heap.list(&[k.0, v.0], Value::NIL)?))
 }
 
 /// `(keys m)` and `(vals m)`: nil has none.
 pub(super) fn keys_lenient(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
-    if m.at(at).is_nil() {
-        Ok(Value::NIL)
-    } else {
-        keys(m, at, n)
-    }
+    if m.at(at).is_nil() { Ok(Value::NIL) } else { keys(m, at, n) }
 }
 pub(super) fn values_lenient(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
-    if m.at(at).is_nil() {
-        Ok(Value::NIL)
-    } else {
-        values(m, at, n)
-    }
+    if m.at(at).is_nil() { Ok(Value::NIL) } else { values(m, at, n) }
 }
 
 fn merged(m: &mut Machine<'_>, at: usize, n: usize, lenient: bool) -> Answer {
@@ -220,11 +180,7 @@ fn merged(m: &mut Machine<'_>, at: usize, n: usize, lenient: bool) -> Answer {
     let mut result = m.heap.map(room)?;
     for i in 0..n {
         let map = m.at(at + i);
-        for j in 0..if map.is_nil() {
-            0
-        } else {
-            m.heap.map_count(map)
-        } {
+        for j in 0..if map.is_nil() { 0 } else { m.heap.map_count(map) } {
             let (k, v) = m.heap.map_entry(map, j);
             result = put(m, result, k, v)?;
         }
@@ -279,15 +235,9 @@ pub(super) fn into_map(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let mut list = super::list::list_arg(m, at)?;
     let n = m.heap.length(list);
     m.charge(n / 4)?;
-    let pairs = list.is_pair()
-        && m.heap
-            .items(list)
-            .all(|i| i.is_pair() && m.heap.length(i) == 2);
+    let pairs = list.is_pair() && m.heap.items(list).all(|i| i.is_pair() && m.heap.length(i) == 2);
     if !pairs && !n.is_multiple_of(2) {
-        return Err(m.error(
-            Tag::NativeFn,
-            format_args!("in native `into-hash-map`: a key without a value"),
-        ));
+        return Err(m.error(Tag::NativeFn, format_args!("in native `into-hash-map`: a key without a value")));
     }
     let mut result = m.heap.map(if pairs { n } else { n / 2 })?;
     while list.is_pair() {

@@ -5,9 +5,12 @@
 
 mod basic;
 mod channel;
+mod encode;
+mod json;
 mod list;
 pub(crate) mod map;
 pub(crate) mod number;
+mod read;
 mod string;
 mod types;
 
@@ -29,18 +32,8 @@ pub(crate) struct Row {
 
 const ANY: u16 = u16::MAX;
 
-const fn row(
-    name: &'static str,
-    min: u16,
-    max: u16,
-    run: fn(&mut Machine<'_>, usize, usize) -> Answer,
-) -> Row {
-    Row {
-        name,
-        min,
-        max,
-        run,
-    }
+const fn row(name: &'static str, min: u16, max: u16, run: fn(&mut Machine<'_>, usize, usize) -> Answer) -> Row {
+    Row { name, min, max, run }
 }
 
 /// All builtins. The position of a row is its number in images: rows are only ever added at the end.
@@ -278,6 +271,28 @@ pub(crate) static TABLE: &[Row] = &[
     row("%shape", 2, 2, list::shape),
     row("%go-begin", 1, 1, channel::begin),
     row("%go-end", 3, 3, channel::end),
+    row("read-string", 1, 1, read::read_string),
+    row("read-all", 1, 1, read::read_all),
+    row("json-parse", 1, 1, json::json_parse),
+    row("json-stringify", 1, 1, json::json_stringify),
+    row("json/parse", 1, 1, json::parse_maps),
+    row("json/write", 1, 1, json::write_maps),
+    row("json/array", 1, 1, json::array),
+    row("base64-encode", 1, 1, encode::base64_encode),
+    row("base64-decode", 1, 1, encode::base64_decode),
+    row("base64url-encode", 1, 1, encode::base64url_encode),
+    row("base64url-decode", 1, 1, encode::base64url_decode),
+    row("hex-encode", 1, 1, encode::hex_encode),
+    row("hex-decode", 1, 1, encode::hex_decode),
+    row("url-encode", 1, 1, encode::url_encode),
+    row("url-decode", 1, 1, encode::url_decode),
+    row("sha256", 1, 1, encode::sha256),
+    row("sha512", 1, 1, encode::sha512),
+    row("path-join", 1, ANY, encode::path_join),
+    row("path-basename", 1, 1, encode::path_basename),
+    row("path-dirname", 1, 1, encode::path_dirname),
+    row("path-extension", 1, 1, encode::path_extension),
+    row("slugify", 2, 2, encode::slugify),
 ];
 
 pub(crate) fn exists(id: u32) -> bool {
@@ -286,9 +301,7 @@ pub(crate) fn exists(id: u32) -> bool {
 
 /// Whether builtin `id` exists and takes `n` arguments.
 pub(crate) fn accepts(id: u32, n: usize) -> bool {
-    TABLE
-        .get(id as usize)
-        .is_some_and(|row| n >= row.min as usize && (row.max == ANY || n <= row.max as usize))
+    TABLE.get(id as usize).is_some_and(|row| n >= row.min as usize && (row.max == ANY || n <= row.max as usize))
 }
 
 pub(crate) fn name(id: u32) -> &'static str {
@@ -297,19 +310,13 @@ pub(crate) fn name(id: u32) -> &'static str {
 
 pub(crate) fn arity(id: u32) -> (usize, Option<usize>) {
     let row = &TABLE[id as usize];
-    (
-        row.min as usize,
-        (row.max != ANY).then_some(row.max as usize),
-    )
+    (row.min as usize, (row.max != ANY).then_some(row.max as usize))
 }
 
 /// The number of the builtin of that name.
 #[cfg(feature = "compiler")]
 pub(crate) fn find(name: &str) -> Option<u32> {
-    TABLE
-        .iter()
-        .position(|row| row.name == name)
-        .map(|i| i as u32)
+    TABLE.iter().position(|row| row.name == name).map(|i| i as u32)
 }
 
 /// What a comparison that could not be finished means to the program.
@@ -317,10 +324,7 @@ pub(crate) fn find(name: &str) -> Option<u32> {
 pub(crate) fn work(m: &mut Machine<'_>, w: Work) -> Stop {
     match w {
         Work::OutOfFuel => Stop::OutOfFuel,
-        Work::TooDeep => m.error(
-            Tag::DepthExceeded,
-            format_args!("a value is nested too deeply to compare"),
-        ),
+        Work::TooDeep => m.error(Tag::DepthExceeded, format_args!("a value is nested too deeply to compare")),
     }
 }
 
@@ -331,10 +335,7 @@ pub(crate) fn map_error(m: &mut Machine<'_>, e: MapError) -> Stop {
         MapError::Work(w) => work(m, w),
         MapError::Unhashable(v) => {
             let got = crate::print::type_name(v);
-            m.error(
-                Tag::NativeFn,
-                format_args!("a {got} cannot be a key of a map"),
-            )
+            m.error(Tag::NativeFn, format_args!("a {got} cannot be a key of a map"))
         }
     }
 }

@@ -60,10 +60,7 @@ pub(crate) fn int(m: &mut Machine<'_>, v: Value) -> Result<i64, Stop> {
 }
 
 fn overflow(m: &mut Machine<'_>, name: &str) -> Stop {
-    m.error(
-        Tag::IntegerOverflow,
-        format_args!("integer overflow in `{name}`"),
-    )
+    m.error(Tag::IntegerOverflow, format_args!("integer overflow in `{name}`"))
 }
 
 fn zero_divisor(m: &mut Machine<'_>) -> Stop {
@@ -172,9 +169,7 @@ pub(super) fn modulo(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     if y == 0 {
         return Err(zero_divisor(m));
     }
-    let r = x
-        .checked_rem_euclid(y)
-        .ok_or_else(|| overflow(m, "modulo"))?;
+    let r = x.checked_rem_euclid(y).ok_or_else(|| overflow(m, "modulo"))?;
     Ok(m.heap.int(r)?)
 }
 
@@ -238,14 +233,7 @@ fn extreme(m: &mut Machine<'_>, at: usize, n: usize, want: Ordering) -> Answer {
         }
     }
     let best = best.unwrap_or(Num::Float(crate::value::NAN));
-    put(
-        m,
-        if float {
-            Num::Float(best.float())
-        } else {
-            best
-        },
-    )
+    put(m, if float { Num::Float(best.float()) } else { best })
 }
 
 pub(super) fn min(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
@@ -276,9 +264,7 @@ pub(super) fn expt(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let x = num(m, x)?;
     let y = num(m, y)?;
     let r = match (x, y) {
-        (Num::Int(x), Num::Int(y)) if y >= 0 => {
-            Num::Int(power(x, y as u64).ok_or_else(|| overflow(m, "expt"))?)
-        }
+        (Num::Int(x), Num::Int(y)) if y >= 0 => Num::Int(power(x, y as u64).ok_or_else(|| overflow(m, "expt"))?),
         _ => Num::Float(libm::pow(x.float(), y.float())),
     };
     put(m, r)
@@ -330,10 +316,7 @@ fn unit(m: &mut Machine<'_>, at: usize, name: &str, f: fn(f64) -> f64) -> Answer
     let v = m.at(at);
     let x = num(m, v)?.float();
     if !(-1.0..=1.0).contains(&x) && !x.is_nan() {
-        return Err(m.error(
-            Tag::NativeFn,
-            format_args!("in native `{name}`: argument outside -1 to 1"),
-        ));
+        return Err(m.error(Tag::NativeFn, format_args!("in native `{name}`: argument outside -1 to 1")));
     }
     Ok(m.heap.float(f(x))?)
 }
@@ -369,11 +352,7 @@ pub(super) fn exp(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     real(m, at, libm::exp)
 }
 pub(super) fn log(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
-    if n == 1 {
-        real(m, at, libm::log)
-    } else {
-        real2(m, at, |x, base| libm::log(x) / libm::log(base))
-    }
+    if n == 1 { real(m, at, libm::log) } else { real2(m, at, |x, base| libm::log(x) / libm::log(base)) }
 }
 
 pub(super) fn gcd(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
@@ -426,11 +405,7 @@ pub(super) fn wrapping_mul(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
 pub(super) fn wrapping_sub(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let v = m.at(at);
     let first = int(m, v)?;
-    if n == 1 {
-        Ok(m.heap.int(first.wrapping_neg())?)
-    } else {
-        wrap(m, at + 1, n - 1, first, i64::wrapping_sub)
-    }
+    if n == 1 { Ok(m.heap.int(first.wrapping_neg())?) } else { wrap(m, at + 1, n - 1, first, i64::wrapping_sub) }
 }
 pub(super) fn bit_and(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     wrap(m, at, n, -1, |a, b| a & b)
@@ -452,10 +427,7 @@ fn shift(m: &mut Machine<'_>, at: usize, name: &str, f: fn(i64, u32) -> i64) -> 
     let x = int(m, x)?;
     let by = int(m, by)?;
     if !(0..64).contains(&by) {
-        return Err(m.error(
-            Tag::NativeFn,
-            format_args!("in native `{name}`: a shift by {by}, not by 0 to 63"),
-        ));
+        return Err(m.error(Tag::NativeFn, format_args!("in native `{name}`: a shift by {by}, not by 0 to 63")));
     }
     Ok(m.heap.int(f(x, by as u32))?)
 }
@@ -503,12 +475,9 @@ pub(super) fn compare(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
         Ordering::Equal
     } else {
         let (a, b) = (crate::print::type_name(x), crate::print::type_name(y));
-        return Err(m.error(
-            Tag::TypeMismatch,
-            format_args!(
-                "type mismatch: expected two numbers, strings, symbols or keywords, got {a} and {b}"
-            ),
-        ));
+        return Err(
+            m.error(Tag::TypeMismatch, format_args!("type mismatch: expected two numbers, strings, symbols or keywords, got {a} and {b}"))
+        );
     };
     Ok(Value(((order as i64) << 2) as u64))
 }

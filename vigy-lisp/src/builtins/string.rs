@@ -1,7 +1,5 @@
 //! Strings. Lengths and positions count Unicode scalar values.
 
-use core::fmt::Write;
-
 use super::Answer;
 use crate::heap::Writer;
 use crate::machine::{Machine, Stop, Tag};
@@ -11,11 +9,7 @@ use crate::value::{Value, tag};
 /// Argument `at` as a string.
 pub(super) fn text(m: &mut Machine<'_>, at: usize) -> Result<Value, Stop> {
     let v = m.at(at);
-    if v.is(tag::STRING) {
-        Ok(v)
-    } else {
-        Err(m.mismatch("string", v))
-    }
+    if v.is(tag::STRING) { Ok(v) } else { Err(m.mismatch("string", v)) }
 }
 
 /// Argument `at` as a string, for functions of the script library, whose failures are tagged `native-fn`.
@@ -25,20 +19,14 @@ fn script_text(m: &mut Machine<'_>, at: usize, name: &str) -> Result<Value, Stop
         return Ok(v);
     }
     let got = print::type_name(v);
-    Err(m.error(
-        Tag::NativeFn,
-        format_args!("in native `{name}`: expected string, got {got}"),
-    ))
+    Err(m.error(Tag::NativeFn, format_args!("in native `{name}`: expected string, got {got}")))
 }
 
 fn script_int(m: &mut Machine<'_>, at: usize, name: &str) -> Result<i64, Stop> {
     let v = m.at(at);
     m.heap.as_int(v).ok_or_else(|| {
         let got = print::type_name(v);
-        m.error(
-            Tag::NativeFn,
-            format_args!("in native `{name}`: expected integer, got {got}"),
-        )
+        m.error(Tag::NativeFn, format_args!("in native `{name}`: expected integer, got {got}"))
     })
 }
 
@@ -52,62 +40,13 @@ pub(super) fn build(m: &mut Machine<'_>, write: impl FnOnce(&mut Writer<'_, '_>)
     Ok(v)
 }
 
-/// Writes a value's text into a writer: through a small buffer, because the writer lives in the same heap.
 fn push_value(w: &mut Writer<'_, '_>, program: &crate::Program<'_>, v: Value, style: Style) {
-    if v.is(tag::STRING) && style == Style::Raw {
-        w.push_text(v);
-        return;
-    }
-    // The printer is run again and again, each time for the next stretch of its text.
-    let mut done = 0;
-    loop {
-        let mut stretch = Stretch {
-            skip: done,
-            bytes: [0; 512],
-            len: 0,
-        };
-        let finished = print::write(w.heap(), program, v, style, &mut stretch).is_ok();
-        w.push_bytes(&stretch.bytes[..stretch.len]);
-        done += stretch.len;
-        if finished || stretch.len == 0 {
-            return;
-        }
-    }
-}
-
-/// Takes the bytes of a text from `skip` on, until it is full.
-struct Stretch {
-    skip: usize,
-    bytes: [u8; 512],
-    len: usize,
-}
-
-impl Write for Stretch {
-    fn write_str(&mut self, s: &str) -> core::fmt::Result {
-        let mut bytes = s.as_bytes();
-        let skipped = self.skip.min(bytes.len());
-        self.skip -= skipped;
-        bytes = &bytes[skipped..];
-        let n = bytes.len().min(self.bytes.len() - self.len);
-        self.bytes[self.len..self.len + n].copy_from_slice(&bytes[..n]);
-        self.len += n;
-        if n < bytes.len() {
-            Err(core::fmt::Error)
-        } else {
-            Ok(())
-        }
-    }
+    // A writer that is full says so when it is sealed.
+    let _ = print::write_to(w, program, v, style);
 }
 
 /// The texts of `n` arguments with `between` between them and `end` behind.
-fn joined(
-    m: &mut Machine<'_>,
-    at: usize,
-    n: usize,
-    style: Style,
-    between: &str,
-    end: &str,
-) -> Answer {
+fn joined(m: &mut Machine<'_>, at: usize, n: usize, style: Style, between: &str, end: &str) -> Answer {
     let program = m.program();
     let mut args = [Value::NIL; 16];
     if n <= args.len() {
@@ -153,11 +92,7 @@ pub(super) fn str(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
 
 /// `(string x)`: a string as it is, everything else as `pr-str` writes it.
 pub(super) fn string(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
-    if m.at(at).is(tag::STRING) {
-        Ok(m.at(at))
-    } else {
-        pr_str(m, at, n)
-    }
+    if m.at(at).is(tag::STRING) { Ok(m.at(at)) } else { pr_str(m, at, n) }
 }
 
 pub(super) fn pr_str(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
@@ -214,9 +149,7 @@ fn copy_bytes(m: &mut Machine<'_>, v: Value, new: u32, len: usize, to: usize) ->
         // Whole words: the copy may write zeros behind its end, within the new string's words.
         let from = v.index_of() as usize + 1;
         let words = n.div_ceil(8);
-        m.heap
-            .words
-            .copy_within(from..from + words, new as usize + 1 + to / 8);
+        m.heap.words.copy_within(from..from + words, new as usize + 1 + to / 8);
         return to + n;
     }
     let mut buffer = [0u8; 256];
@@ -224,15 +157,14 @@ fn copy_bytes(m: &mut Machine<'_>, v: Value, new: u32, len: usize, to: usize) ->
     while done < n {
         let step = buffer.len().min(n - done);
         buffer[..step].copy_from_slice(&m.heap.bytes(v)[done..done + step]);
-        m.heap.string_bytes_mut(new, len)[to + done..to + done + step]
-            .copy_from_slice(&buffer[..step]);
+        m.heap.string_bytes_mut(new, len)[to + done..to + done + step].copy_from_slice(&buffer[..step]);
         done += step;
     }
     to + n
 }
 
 /// Part of a string, by bytes that are character boundaries.
-fn part(m: &mut Machine<'_>, v: Value, from: usize, to: usize) -> Answer {
+pub(super) fn part(m: &mut Machine<'_>, v: Value, from: usize, to: usize) -> Answer {
     if from == 0 && to == m.heap.bytes(v).len() {
         return Ok(v);
     }
@@ -256,10 +188,7 @@ fn byte_of(m: &Machine<'_>, v: Value, i: usize) -> Option<usize> {
         return (i <= m.heap.bytes(v).len()).then_some(i);
     }
     let text = m.heap.text(v);
-    text.char_indices()
-        .map(|(at, _)| at)
-        .chain([text.len()])
-        .nth(i)
+    text.char_indices().map(|(at, _)| at).chain([text.len()]).nth(i)
 }
 
 /// `(subs s from)`, `(subs s from to)`
@@ -277,10 +206,7 @@ pub(super) fn subs(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     };
     match (start, end) {
         (Some(start), Some(end)) if start <= end => part(m, v, start, end),
-        _ => Err(m.error(
-            Tag::OutOfRange,
-            format_args!("in native `subs`: outside the string"),
-        )),
+        _ => Err(m.error(Tag::OutOfRange, format_args!("in native `subs`: outside the string"))),
     }
 }
 
@@ -288,15 +214,10 @@ pub(super) fn string_ref(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let v = text(m, at)?;
     let i = m.at(at + 1);
     let i = super::number::int(m, i)?;
-    let bounds = usize::try_from(i)
-        .ok()
-        .and_then(|i| Some((byte_of(m, v, i)?, byte_of(m, v, i + 1)?)));
+    let bounds = usize::try_from(i).ok().and_then(|i| Some((byte_of(m, v, i)?, byte_of(m, v, i + 1)?)));
     match bounds {
         Some((from, to)) => part(m, v, from, to),
-        None => Err(m.error(
-            Tag::OutOfRange,
-            format_args!("in native `string-ref`: outside the string"),
-        )),
+        None => Err(m.error(Tag::OutOfRange, format_args!("in native `string-ref`: outside the string"))),
     }
 }
 
@@ -325,9 +246,7 @@ fn two(m: &mut Machine<'_>, at: usize, name: &str) -> Result<(Value, Value), Sto
 
 pub(super) fn contains(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let (a, b) = two(m, at, "string-contains?")?;
-    Ok(Value::bool(
-        find(m.heap.bytes(a), m.heap.bytes(b), 0).is_some(),
-    ))
+    Ok(Value::bool(find(m.heap.bytes(a), m.heap.bytes(b), 0).is_some()))
 }
 pub(super) fn starts_with(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let (a, b) = two(m, at, "string-starts-with?")?;
@@ -357,20 +276,13 @@ pub(super) fn replace(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     build(m, |w| {
         let mut at = 0;
         while at <= len {
-            let found = if step == 0 {
-                Some(at)
-            } else {
-                find(w.heap().bytes(s), w.heap().bytes(from), at)
-            };
+            let found = if step == 0 { Some(at) } else { find(w.heap().bytes(s), w.heap().bytes(from), at) };
             let Some(next) = found else { break };
             push_part(w, s, at, next);
             w.push_text(to);
             at = next + step;
             if step == 0 {
-                let width = w.heap().text(s)[at..]
-                    .chars()
-                    .next()
-                    .map_or(1, char::len_utf8);
+                let width = w.heap().text(s)[at..].chars().next().map_or(1, char::len_utf8);
                 push_part(w, s, at, (at + width).min(len));
                 at += width;
             }
@@ -429,10 +341,7 @@ fn chars_of(m: &mut Machine<'_>, s: Value, tail: Value) -> Answer {
     let buffer = m.heap.buffer(count)?;
     let mut at = 0;
     for _ in 0..count {
-        let width = m.heap.text(s)[at..]
-            .chars()
-            .next()
-            .map_or(1, char::len_utf8);
+        let width = m.heap.text(s)[at..].chars().next().map_or(1, char::len_utf8);
         let item = part(m, s, at, at + width)?;
         m.heap.buffer_push(buffer, item);
         at += width;
@@ -474,10 +383,7 @@ pub(super) fn join(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let mut list = m.at(at + 1);
     if !list.is_list() {
         let got = print::type_name(list);
-        return Err(m.error(
-            Tag::NativeFn,
-            format_args!("in native `string-join`: expected list, got {got}"),
-        ));
+        return Err(m.error(Tag::NativeFn, format_args!("in native `string-join`: expected list, got {got}")));
     }
     let n = m.heap.length(list);
     m.charge(n / 4)?;
@@ -499,13 +405,7 @@ pub(super) fn format(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let pattern = script_text(m, at, "string-format")?;
     let holes = m.heap.text(pattern).matches("{}").count();
     if holes > n - 1 {
-        return Err(m.error(
-            Tag::NativeFn,
-            format_args!(
-                "in native `string-format`: {holes} placeholders, {} arguments",
-                n - 1
-            ),
-        ));
+        return Err(m.error(Tag::NativeFn, format_args!("in native `string-format`: {holes} placeholders, {} arguments", n - 1)));
     }
     let program = m.program();
     let (args, heap) = m.args_and_heap(at + 1, n - 1);
@@ -560,10 +460,7 @@ pub(super) fn trim(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 pub(super) fn repeat(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let s = script_text(m, at, "string-repeat")?;
     let n = script_int(m, at + 1, "string-repeat")?.max(0);
-    let len = usize::try_from(n)
-        .ok()
-        .and_then(|n| n.checked_mul(m.heap.bytes(s).len()))
-        .ok_or(Stop::OutOfHeap)?;
+    let len = usize::try_from(n).ok().and_then(|n| n.checked_mul(m.heap.bytes(s).len())).ok_or(Stop::OutOfHeap)?;
     m.charge(len / 64)?;
     let new = m.heap.string_space(len)?;
     let mut to = 0;
@@ -595,28 +492,17 @@ pub(super) fn to_number(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     }
     match text.parse::<f64>() {
         Ok(f) if f.is_finite() => Ok(m.heap.float(f)?),
-        _ => Err(m.error(
-            Tag::NativeFn,
-            format_args!("in native `string->number`: not a number"),
-        )),
+        _ => Err(m.error(Tag::NativeFn, format_args!("in native `string->number`: not a number"))),
     }
 }
 
 pub(super) fn symbol_to_string(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let v = m.at(at);
-    if v.is(tag::SYMBOL) {
-        name_text(m, v)
-    } else {
-        Err(m.mismatch("symbol", v))
-    }
+    if v.is(tag::SYMBOL) { name_text(m, v) } else { Err(m.mismatch("symbol", v)) }
 }
 pub(super) fn keyword_to_string(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let v = m.at(at);
-    if v.is(tag::KEYWORD) {
-        name_text(m, v)
-    } else {
-        Err(m.mismatch("keyword", v))
-    }
+    if v.is(tag::KEYWORD) { name_text(m, v) } else { Err(m.mismatch("keyword", v)) }
 }
 /// `(name x)`: the text of a string, symbol or keyword.
 pub(super) fn name(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {

@@ -129,11 +129,7 @@ fn refuse(m: &mut Machine<'_>, kind: Tag, spec: Value, v: Value) -> Stop {
 
 pub(super) fn the(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let (spec, v) = (m.at(at), m.at(at + 1));
-    if matches(m, v, spec, 0)? {
-        Ok(v)
-    } else {
-        Err(refuse(m, Tag::TypeMismatch, spec, v))
-    }
+    if matches(m, v, spec, 0)? { Ok(v) } else { Err(refuse(m, Tag::TypeMismatch, spec, v)) }
 }
 
 /// `(cast type value)`: ints to doubles and to narrower ints, in range; nothing else changes.
@@ -141,11 +137,7 @@ pub(super) fn cast(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let (spec, v) = (m.at(at), m.at(at + 1));
     if spec.is(tag::KEYWORD) {
         let name = m.heap.text(spec);
-        let float = m
-            .heap
-            .as_int(v)
-            .map(|i| i as f64)
-            .or_else(|| m.heap.as_float(v));
+        let float = m.heap.as_int(v).map(|i| i as f64).or_else(|| m.heap.as_float(v));
         if let Some(f) = float {
             match name {
                 "float" | "f64" => return Ok(m.heap.float(f)?),
@@ -153,16 +145,11 @@ pub(super) fn cast(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
                 _ => {}
             }
         }
-        if let (Some(i), Some((_, min, max))) =
-            (m.heap.as_int(v), INTS.iter().find(|row| row.0 == name))
+        if let (Some(i), Some((_, min, max))) = (m.heap.as_int(v), INTS.iter().find(|row| row.0 == name))
             && (i < *min || i > *max)
         {
             return Err(refuse(m, Tag::OutOfRange, spec, v));
         }
     }
-    if matches(m, v, spec, 0)? {
-        Ok(v)
-    } else {
-        Err(refuse(m, Tag::TypeMismatch, spec, v))
-    }
+    if matches(m, v, spec, 0)? { Ok(v) } else { Err(refuse(m, Tag::TypeMismatch, spec, v)) }
 }

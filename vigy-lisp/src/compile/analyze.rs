@@ -41,11 +41,7 @@ pub(super) enum Task {
 }
 
 pub(super) fn bad(span: Span, form: &str, reason: &str) -> CompileError {
-    CompileError::new(
-        Tag::BadSpecialForm,
-        span,
-        format_args!("bad `{form}`: {reason}"),
-    )
+    CompileError::new(Tag::BadSpecialForm, span, format_args!("bad `{form}`: {reason}"))
 }
 
 impl Compiler<'_> {
@@ -57,10 +53,7 @@ impl Compiler<'_> {
         while let Some(task) = self.tasks.pop() {
             self.step(task)?;
         }
-        let node = self
-            .out
-            .pop()
-            .unwrap_or_else(|| self.tree.add(Ir::Word(Value::NIL), Span::default()));
+        let node = self.out.pop().unwrap_or_else(|| self.tree.add(Ir::Word(Value::NIL), Span::default()));
         self.out.truncate(base);
         Ok(node)
     }
@@ -102,10 +95,7 @@ impl Compiler<'_> {
                 let args = self.tree.nodes(&nodes[1..]);
                 self.push(Ir::Call(nodes[0], args), span);
             }
-            Task::Open(name, var) => self.scope.push(Binding {
-                name,
-                named: Named::Var(var),
-            }),
+            Task::Open(name, var) => self.scope.push(Binding { name, named: Named::Var(var) }),
             Task::Let(vars, scope, span) => {
                 let body = self.pop();
                 let inits = self.pop_list(vars.len());
@@ -118,11 +108,7 @@ impl Compiler<'_> {
                 // Initial values, then the body: the variables were visible to both.
                 let body = self.pop();
                 let inits = self.pop_list(n);
-                let mut nodes: Vec<Node> = vars
-                    .iter()
-                    .zip(inits)
-                    .map(|(v, init)| self.tree.add(Ir::SetVar(*v, init), span))
-                    .collect();
+                let mut nodes: Vec<Node> = vars.iter().zip(inits).map(|(v, init)| self.tree.add(Ir::SetVar(*v, init), span)).collect();
                 nodes.push(body);
                 let nodes = self.tree.nodes(&nodes);
                 let body = self.tree.add(Ir::Seq(nodes), span);
@@ -144,10 +130,7 @@ impl Compiler<'_> {
                 let id = target.id;
                 self.targets.push(target);
                 if let Some(name) = name {
-                    self.scope.push(Binding {
-                        name,
-                        named: Named::Loop(id),
-                    });
+                    self.scope.push(Binding { name, named: Named::Loop(id) });
                 }
             }
             Task::Recur(id, n, span) => {
@@ -221,8 +204,7 @@ impl Compiler<'_> {
     /// Pushes tasks for forms in order; only the last is in tail position.
     fn push_all(&mut self, forms: &[Id], tail: bool) {
         for (i, form) in forms.iter().enumerate().rev() {
-            self.tasks
-                .push(Task::Expr(*form, tail && i + 1 == forms.len()));
+            self.tasks.push(Task::Expr(*form, tail && i + 1 == forms.len()));
         }
     }
 
@@ -231,22 +213,12 @@ impl Compiler<'_> {
         let span = self.arena.span(id);
         match self.arena.get(id) {
             Datum::Symbol(s) => self.name(s, span),
-            Datum::List {
-                len: 0,
-                shape: Shape::Paren | Shape::Bracket,
-                ..
-            } => {
+            Datum::List { len: 0, shape: Shape::Paren | Shape::Bracket, .. } => {
                 self.push(Ir::Word(Value::NIL), span);
                 Ok(())
             }
-            Datum::List {
-                shape: Shape::Bracket,
-                ..
-            } => self.call_named("%list", id, 0, span),
-            Datum::List {
-                shape: Shape::Brace,
-                ..
-            } => self.call_named("%hash-map", id, 0, span),
+            Datum::List { shape: Shape::Bracket, .. } => self.call_named("%list", id, 0, span),
+            Datum::List { shape: Shape::Brace, .. } => self.call_named("%hash-map", id, 0, span),
             Datum::List { .. } => self.form(id, tail, span),
             Datum::Bool(b) => {
                 self.push(Ir::Word(Value::bool(b)), span);
@@ -293,11 +265,7 @@ impl Compiler<'_> {
 
     /// The variable or loop of that name, when there is one in scope.
     pub(super) fn lookup(&self, name: Sym) -> Option<Named> {
-        self.scope
-            .iter()
-            .rev()
-            .find(|b| b.name == name)
-            .map(|b| b.named)
+        self.scope.iter().rev().find(|b| b.name == name).map(|b| b.named)
     }
 
     fn current_function(&self) -> u32 {
@@ -341,9 +309,7 @@ impl Compiler<'_> {
         let args = &items[1..];
         let Some(head) = self.arena.as_symbol(items[0]) else {
             // ((lambda (x) …) v) is a let.
-            if self.arena.head(items[0]) == Some("lambda")
-                && self.direct_lambda(items[0], args, tail, span)?
-            {
+            if self.arena.head(items[0]) == Some("lambda") && self.direct_lambda(items[0], args, tail, span)? {
                 return Ok(());
             }
             self.call(&items, span);
@@ -376,22 +342,14 @@ impl Compiler<'_> {
                     return Err(bad(span, "quote", "one datum is expected"));
                 }
                 match self.arena.get(args[0]) {
-                    Datum::List {
-                        len: 0,
-                        shape: Shape::Paren | Shape::Bracket,
-                        ..
-                    } => self.push(Ir::Word(Value::NIL), span),
+                    Datum::List { len: 0, shape: Shape::Paren | Shape::Bracket, .. } => self.push(Ir::Word(Value::NIL), span),
                     Datum::Bool(b) => self.push(Ir::Word(Value::bool(b)), span),
                     _ => self.push(Ir::Datum(args[0]), span),
                 }
             }
             "if" => {
                 if args.len() != 2 && args.len() != 3 {
-                    return Err(bad(
-                        span,
-                        "if",
-                        "a test, a branch and perhaps another one are expected",
-                    ));
+                    return Err(bad(span, "if", "a test, a branch and perhaps another one are expected"));
                 }
                 self.tasks.push(Task::If(span));
                 match args.get(2) {
@@ -412,11 +370,7 @@ impl Compiler<'_> {
                 if args.is_empty() {
                     self.push(Ir::Word(Value::bool(name == "and")), span);
                 } else {
-                    self.tasks.push(if name == "and" {
-                        Task::And(args.len(), span)
-                    } else {
-                        Task::Or(args.len(), span)
-                    });
+                    self.tasks.push(if name == "and" { Task::And(args.len(), span) } else { Task::Or(args.len(), span) });
                     self.push_all(args, tail);
                 }
             }
@@ -425,21 +379,13 @@ impl Compiler<'_> {
             "loop" if !self.shadowed(head) => self.loop_form(None, args, tail, span)?,
             "recur" if !self.shadowed(head) => {
                 let Some(target) = self.targets.last().copied() else {
-                    return Err(bad(
-                        span,
-                        "recur",
-                        "there is no loop or function to go back to",
-                    ));
+                    return Err(bad(span, "recur", "there is no loop or function to go back to"));
                 };
                 if !tail {
                     return Err(bad(span, "recur", "it is not in tail position"));
                 }
                 if target.vars != args.len() {
-                    return Err(bad(
-                        span,
-                        "recur",
-                        &alloc::format!("{} values are expected", target.vars),
-                    ));
+                    return Err(bad(span, "recur", &alloc::format!("{} values are expected", target.vars)));
                 }
                 self.tasks.push(Task::Recur(target.id, args.len(), span));
                 self.push_all(args, false);
@@ -451,13 +397,9 @@ impl Compiler<'_> {
                 let names = self.arena.items(args[1]).to_vec();
                 let (e, raised) = (self.variable(), self.variable());
                 let scope = self.scope.len();
-                let (e_name, raised_name) = (
-                    self.symbol_of(names[0], "try")?,
-                    self.symbol_of(names[1], "try")?,
-                );
+                let (e_name, raised_name) = (self.symbol_of(names[0], "try")?, self.symbol_of(names[1], "try")?);
                 self.tasks.push(Task::Try(e, raised, scope, span));
-                self.tasks
-                    .push(Task::Body(alloc::vec![args[2]], false, span));
+                self.tasks.push(Task::Body(alloc::vec![args[2]], false, span));
                 self.tasks.push(Task::Open(e_name, e));
                 self.tasks.push(Task::Open(raised_name, raised));
                 self.tasks.push(Task::Expr(args[0], false));
@@ -471,15 +413,9 @@ impl Compiler<'_> {
                 self.tasks.push(Task::Expr(args[0], false));
             }
             "unquote" | "unquote-splice" => {
-                return Err(bad(
-                    span,
-                    &name,
-                    "it means something only inside a quasiquote",
-                ));
+                return Err(bad(span, &name, "it means something only inside a quasiquote"));
             }
-            "defmacro" | "defcheck" | "defpoint-template" | "require" | "provide"
-                if self.namespace == USER =>
-            {
+            "defmacro" | "defcheck" | "defpoint-template" | "require" | "provide" if self.namespace == USER => {
                 return Err(bad(span, &name, "it is accepted only at top level"));
             }
             _ => self.call(&items, span),
@@ -488,9 +424,7 @@ impl Compiler<'_> {
     }
 
     pub(super) fn symbol_of(&self, id: Id, form: &str) -> Result<Sym> {
-        self.arena
-            .as_symbol(id)
-            .ok_or_else(|| bad(self.arena.span(id), form, "a name is expected here"))
+        self.arena.as_symbol(id).ok_or_else(|| bad(self.arena.span(id), form, "a name is expected here"))
     }
 
     pub(super) fn variable(&mut self) -> u32 {
@@ -515,9 +449,7 @@ impl Compiler<'_> {
                     return Err(CompileError::new(
                         Tag::SetSealed,
                         span,
-                        format_args!(
-                            "`set!` of `{text}`: a macro may not change the program's variables"
-                        ),
+                        format_args!("`set!` of `{text}`: a macro may not change the program's variables"),
                     ));
                 }
                 let g = self.global(name, span);
@@ -551,11 +483,7 @@ impl Compiler<'_> {
             return Err(bad(span, "define", "a body is expected"));
         }
         let params = self.arena.items(*target)[1..].to_vec();
-        let shape = if self.arena.is_bracket(*target) {
-            Shape::Bracket
-        } else {
-            Shape::Paren
-        };
+        let shape = if self.arena.is_bracket(*target) { Shape::Bracket } else { Shape::Paren };
         let params = self.arena.list(&params, shape, span);
         let lambda = self.arena.symbol("%lambda", span);
         let mut items = alloc::vec![lambda, params];
@@ -567,11 +495,7 @@ impl Compiler<'_> {
         let (name, value) = self.definition(args, span)?;
         if let Some(frame) = self.frames.last() {
             let known = frame.vars.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
-            let param = frame
-                .params
-                .iter()
-                .find(|(n, _)| *n == name)
-                .map(|(_, v)| *v);
+            let param = frame.params.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
             let v = match known.or(param) {
                 Some(v) => v,
                 None => self.declare(name),
@@ -615,18 +539,10 @@ impl Compiler<'_> {
         if let Some(frame) = self.frames.last_mut() {
             frame.vars.push((name, v));
             let at = frame.scope.min(self.scope.len());
-            self.scope.insert(
-                at,
-                Binding {
-                    name,
-                    named: Named::Var(v),
-                },
-            );
+            self.scope.insert(at, Binding { name, named: Named::Var(v) });
             for task in &mut self.tasks {
-                if let Task::Let(_, scope, _)
-                | Task::Loop(_, _, scope, _)
-                | Task::Try(_, _, scope, _)
-                | Task::LetrecSet(_, _, scope, _) = task
+                if let Task::Let(_, scope, _) | Task::Loop(_, _, scope, _) | Task::Try(_, _, scope, _) | Task::LetrecSet(_, _, scope, _) =
+                    task
                     && *scope > at
                 {
                     *scope += 1;
@@ -643,11 +559,7 @@ impl Compiler<'_> {
 
     fn body(&mut self, forms: Vec<Id>, tail: bool, span: Span) -> Result<()> {
         let scope = self.scope.len();
-        self.frames.push(Frame {
-            vars: Vec::new(),
-            params: core::mem::take(&mut self.pending_params),
-            scope,
-        });
+        self.frames.push(Frame { vars: Vec::new(), params: core::mem::take(&mut self.pending_params), scope });
         self.tasks.push(Task::EndBody(forms.len(), scope, span));
         let mut expanded = Vec::with_capacity(forms.len());
         for form in forms {
@@ -658,17 +570,9 @@ impl Compiler<'_> {
             if self.arena.head(*form) == Some("define")
                 && let Some(target) = self.arena.items(*form).get(1).copied()
             {
-                let name = self.arena.as_symbol(target).or_else(|| {
-                    self.arena
-                        .items(target)
-                        .first()
-                        .and_then(|n| self.arena.as_symbol(*n))
-                });
+                let name = self.arena.as_symbol(target).or_else(|| self.arena.items(target).first().and_then(|n| self.arena.as_symbol(*n)));
                 if let Some(name) = name
-                    && self
-                        .frames
-                        .last()
-                        .is_some_and(|f| f.vars.iter().chain(&f.params).all(|(n, _)| *n != name))
+                    && self.frames.last().is_some_and(|f| f.vars.iter().chain(&f.params).all(|(n, _)| *n != name))
                 {
                     self.declare(name);
                 }
@@ -685,12 +589,7 @@ impl Compiler<'_> {
             return Ok(false);
         }
         let params = self.arena.items(items[1]).to_vec();
-        let plain = params.len() == args.len()
-            && params.iter().all(|p| {
-                self.arena
-                    .symbol_text(*p)
-                    .is_some_and(|s| !s.starts_with('&'))
-            });
+        let plain = params.len() == args.len() && params.iter().all(|p| self.arena.symbol_text(*p).is_some_and(|s| !s.starts_with('&')));
         if !plain {
             return Ok(false);
         }
@@ -699,21 +598,14 @@ impl Compiler<'_> {
         Ok(true)
     }
 
-    fn parallel_let(
-        &mut self,
-        pairs: &[(Id, Id)],
-        body: Vec<Id>,
-        tail: bool,
-        span: Span,
-    ) -> Result<()> {
+    fn parallel_let(&mut self, pairs: &[(Id, Id)], body: Vec<Id>, tail: bool, span: Span) -> Result<()> {
         let mut vars = Vec::new();
         let mut names = Vec::new();
         for (name, _) in pairs {
             names.push(self.symbol_of(*name, "let")?);
             vars.push(self.variable());
         }
-        self.tasks
-            .push(Task::Let(vars.clone(), self.scope.len(), span));
+        self.tasks.push(Task::Let(vars.clone(), self.scope.len(), span));
         self.tasks.push(Task::Body(body, tail, span));
         for (name, var) in names.iter().zip(&vars).rev() {
             self.tasks.push(Task::Open(*name, *var));
@@ -735,11 +627,7 @@ impl Compiler<'_> {
             .iter()
             .map(|pair| match self.arena.items(*pair) {
                 [name, value] if self.arena.as_symbol(*name).is_some() => Ok((*name, *value)),
-                _ => Err(bad(
-                    self.arena.span(*pair),
-                    form,
-                    "a binding is a name and a value",
-                )),
+                _ => Err(bad(self.arena.span(*pair), form, "a binding is a name and a value")),
             })
             .collect()
     }
@@ -760,8 +648,7 @@ impl Compiler<'_> {
             "let" => self.parallel_let(&pairs, body, tail, span),
             "let*" => {
                 let vars: Vec<u32> = pairs.iter().map(|_| self.variable()).collect();
-                self.tasks
-                    .push(Task::Let(vars.clone(), self.scope.len(), span));
+                self.tasks.push(Task::Let(vars.clone(), self.scope.len(), span));
                 self.tasks.push(Task::Body(body, tail, span));
                 for ((name, value), var) in pairs.iter().zip(&vars).rev() {
                     let name = self.symbol_of(*name, form)?;
@@ -777,14 +664,10 @@ impl Compiler<'_> {
                     let name = self.symbol_of(*name, form)?;
                     let v = self.variable();
                     self.tree.vars[v as usize].assigned = true;
-                    self.scope.push(Binding {
-                        name,
-                        named: Named::Var(v),
-                    });
+                    self.scope.push(Binding { name, named: Named::Var(v) });
                     vars.push(v);
                 }
-                self.tasks
-                    .push(Task::LetrecSet(vars, pairs.len(), scope, span));
+                self.tasks.push(Task::LetrecSet(vars, pairs.len(), scope, span));
                 self.tasks.push(Task::Body(body, tail, span));
                 for (_, value) in pairs.iter().rev() {
                     self.tasks.push(Task::Expr(*value, false));
@@ -803,21 +686,12 @@ impl Compiler<'_> {
         if args.len() < 2 {
             return Err(bad(span, form, "a body is expected"));
         }
-        let flat = self.arena.is_bracket(*bindings)
-            || (name.is_none()
-                && self
-                    .arena
-                    .items(*bindings)
-                    .iter()
-                    .any(|b| !self.arena.is_list(*b)));
+        let flat =
+            self.arena.is_bracket(*bindings) || (name.is_none() && self.arena.items(*bindings).iter().any(|b| !self.arena.is_list(*b)));
         let pairs = if flat {
             let items = self.arena.items(*bindings);
             if !items.len().is_multiple_of(2) {
-                return Err(bad(
-                    self.arena.span(*bindings),
-                    form,
-                    "a name without a value",
-                ));
+                return Err(bad(self.arena.span(*bindings), form, "a name without a value"));
             }
             items.chunks_exact(2).map(|c| (c[0], c[1])).collect()
         } else {
@@ -852,12 +726,8 @@ impl Compiler<'_> {
         };
         let scope = self.scope.len();
         let vars: Vec<u32> = pairs.iter().map(|_| self.variable()).collect();
-        let target = Target {
-            id: self.fresh_target(),
-            vars: vars.len(),
-        };
-        self.tasks
-            .push(Task::Loop(target.id, vars.clone(), scope, span));
+        let target = Target { id: self.fresh_target(), vars: vars.len() };
+        self.tasks.push(Task::Loop(target.id, vars.clone(), scope, span));
         self.tasks.push(Task::Body(body, true, span));
         for (name, var) in names.iter().zip(&vars).rev() {
             self.tasks.push(Task::Open(*name, *var));
@@ -874,14 +744,7 @@ impl Compiler<'_> {
     }
 
     /// A named `let` whose name is used as a value: `((letrec ((name (lambda …))) name) …)`.
-    fn recursive_let(
-        &mut self,
-        name: Sym,
-        pairs: &[(Id, Id)],
-        body: Vec<Id>,
-        tail: bool,
-        span: Span,
-    ) -> Result<()> {
+    fn recursive_let(&mut self, name: Sym, pairs: &[(Id, Id)], body: Vec<Id>, tail: bool, span: Span) -> Result<()> {
         let name_id = self.arena.add(Datum::Symbol(name), span);
         let params: Vec<Id> = pairs.iter().map(|p| p.0).collect();
         let params = self.arena.list(&params, Shape::Paren, span);
@@ -891,9 +754,7 @@ impl Compiler<'_> {
         let binding = self.arena.list(&[name_id, lambda], Shape::Paren, span);
         let bindings = self.arena.list(&[binding], Shape::Paren, span);
         let letrec = self.arena.symbol("letrec", span);
-        let letrec = self
-            .arena
-            .list(&[letrec, bindings, name_id], Shape::Paren, span);
+        let letrec = self.arena.list(&[letrec, bindings, name_id], Shape::Paren, span);
         let mut call = alloc::vec![letrec];
         call.extend(pairs.iter().map(|p| p.1));
         let call = self.arena.list(&call, Shape::Paren, span);
@@ -915,10 +776,7 @@ impl Compiler<'_> {
                 Datum::Symbol(s) if s == name => return false,
                 Datum::List { len, .. } if len > 0 => {
                     let items = self.arena.items(id);
-                    let shadowed = self
-                        .arena
-                        .as_symbol(items[0])
-                        .is_some_and(|s| self.shadowed(s));
+                    let shadowed = self.arena.as_symbol(items[0]).is_some_and(|s| self.shadowed(s));
                     match self.arena.head(id) {
                         Some(_) if tail && self.arena.as_symbol(items[0]) == Some(name) => {
                             push(&mut work, &items[1..], false);
@@ -934,9 +792,7 @@ impl Compiler<'_> {
                             push(&mut work, &items[1..], true);
                         }
                         Some("and" | "or") if tail => push(&mut work, &items[1..], true),
-                        Some("let" | "let*")
-                            if tail && items.len() > 2 && self.arena.is_list(items[1]) =>
-                        {
+                        Some("let" | "let*") if tail && items.len() > 2 && self.arena.is_list(items[1]) => {
                             work.push((items[1], false));
                             push(&mut work, &items[2..], true);
                         }
@@ -983,11 +839,7 @@ impl Compiler<'_> {
             match self.arena.symbol_text(param) {
                 Some("&rest" | "&") => {
                     if i + 2 != list.len() {
-                        return Err(bad(
-                            self.arena.span(param),
-                            form,
-                            "one name is expected after `&rest`, the last",
-                        ));
+                        return Err(bad(self.arena.span(param), form, "one name is expected after `&rest`, the last"));
                     }
                     rest = true;
                     i += 1;
@@ -1000,20 +852,11 @@ impl Compiler<'_> {
                         // (name default)
                         let parts = self.arena.items(param).to_vec();
                         if parts.is_empty() || parts.len() > 2 {
-                            return Err(bad(
-                                self.arena.span(param),
-                                form,
-                                "an optional parameter is a name and a default",
-                            ));
+                            return Err(bad(self.arena.span(param), form, "an optional parameter is a name and a default"));
                         }
                         names.push(self.symbol_of(parts[0], form)?);
                         defaults.push(parts[0]);
-                        defaults.push(
-                            parts
-                                .get(1)
-                                .copied()
-                                .unwrap_or_else(|| self.arena.list(&[], Shape::Paren, span)),
-                        );
+                        defaults.push(parts.get(1).copied().unwrap_or_else(|| self.arena.list(&[], Shape::Paren, span)));
                     } else {
                         let name = self.param(param, &mut body, span, form)?;
                         names.push(name);
@@ -1037,20 +880,12 @@ impl Compiler<'_> {
             let absent = self.arena.symbol("%absent?", span);
             let test = self.arena.list(&[absent, pair[0]], Shape::Paren, span);
             let iff = self.arena.symbol("if", span);
-            let value = self
-                .arena
-                .list(&[iff, test, pair[1], pair[0]], Shape::Paren, span);
+            let value = self.arena.list(&[iff, test, pair[1], pair[0]], Shape::Paren, span);
             let set = self.arena.symbol("set!", span);
-            body.insert(
-                0,
-                self.arena.list(&[set, pair[0], value], Shape::Paren, span),
-            );
+            body.insert(0, self.arena.list(&[set, pair[0], value], Shape::Paren, span));
         }
         let f = self.tree.funcs.len() as u32;
-        let target = Target {
-            id: self.fresh_target(),
-            vars: names.len(),
-        };
+        let target = Target { id: self.fresh_target(), vars: names.len() };
         self.tree.funcs.push(super::ir::Func {
             name,
             params: Vec::new(),
@@ -1069,10 +904,7 @@ impl Compiler<'_> {
         for name in names {
             let v = self.tree.var(f);
             self.tree.funcs[f as usize].params.push((name, v));
-            self.scope.push(Binding {
-                name,
-                named: Named::Var(v),
-            });
+            self.scope.push(Binding { name, named: Named::Var(v) });
         }
         self.pending_params = self.tree.funcs[f as usize].params.clone();
         self.body(body, true, span)

@@ -101,19 +101,11 @@ impl Constants {
         Some(match datum {
             Datum::Bool(b) => Value::bool(b),
             Datum::Int(i) => Value::small_int(i).unwrap_or_else(|| self.boxed(tag::INT, i as u64)),
-            Datum::Float(f) => {
-                Value::small_float(f).unwrap_or_else(|| self.boxed(tag::FLOAT, f.to_bits()))
-            }
+            Datum::Float(f) => Value::small_float(f).unwrap_or_else(|| self.boxed(tag::FLOAT, f.to_bits())),
             Datum::Str(s) => self.string(arena.names.get(s)),
             Datum::Symbol(s) => Value::make(tag::SYMBOL, self.name(arena.names.get(s)) | FROZEN, 0),
-            Datum::Keyword(s) => {
-                Value::make(tag::KEYWORD, self.name(arena.names.get(s)) | FROZEN, 0)
-            }
-            Datum::List {
-                len: 0,
-                shape: Shape::Paren | Shape::Bracket,
-                ..
-            } => Value::NIL,
+            Datum::Keyword(s) => Value::make(tag::KEYWORD, self.name(arena.names.get(s)) | FROZEN, 0),
+            Datum::List { len: 0, shape: Shape::Paren | Shape::Bracket, .. } => Value::NIL,
             Datum::List { .. } => return None,
         })
     }
@@ -144,15 +136,8 @@ impl Constants {
             } else if parts.is_empty() {
                 Value::NIL
             } else {
-                let shape = if brace {
-                    2
-                } else {
-                    u64::from(arena.is_bracket(id))
-                };
-                let mut words = alloc::vec![
-                    header(tag::LIST, parts.len(), parts.len()) | shape << SHAPE_SHIFT,
-                    Value::NIL.0
-                ];
+                let shape = if brace { 2 } else { u64::from(arena.is_bracket(id)) };
+                let mut words = alloc::vec![header(tag::LIST, parts.len(), parts.len()) | shape << SHAPE_SHIFT, Value::NIL.0];
                 words.extend(parts.iter().map(|v| v.0));
                 self.freeze(tag::LIST, &words)
             };
@@ -167,19 +152,14 @@ impl Constants {
         let mut entries: Vec<(u32, Value, Value)> = Vec::new();
         let mut no_words = [0; Heap::smallest()];
         {
-            let names = Names {
-                index: &[],
-                bytes: &[],
-                table: &[],
-            };
+            let names = Names { index: &[], bytes: &[], table: &[] };
             let heap = Heap::new(&self.frozen, names, &mut no_words);
             let mut fuel = i64::MAX;
             for pair in parts.chunks_exact(2) {
                 // A datum is hashable; one nested too deeply to hash stays a key that nothing finds.
                 let hash = equal::hash_key(&heap, pair[0], &mut fuel).unwrap_or(0);
-                let same = entries.iter_mut().find(|(h, k, _)| {
-                    *h == hash && equal::same_key(&heap, *k, pair[0], &mut fuel).unwrap_or(false)
-                });
+                let same =
+                    entries.iter_mut().find(|(h, k, _)| *h == hash && equal::same_key(&heap, *k, pair[0], &mut fuel).unwrap_or(false));
                 match same {
                     Some(entry) => entry.2 = pair[1],
                     None => entries.push((hash, pair[0], pair[1])),
@@ -216,14 +196,7 @@ impl Constants {
             bytes.extend_from_slice(name.as_bytes());
         }
         bytes.resize(bytes.len().next_multiple_of(8), 0);
-        let words = bytes
-            .chunks_exact(8)
-            .map(bytemuck::pod_read_unaligned)
-            .collect();
-        (
-            index,
-            words,
-            Names::table_for(self.names.iter().map(String::as_str)),
-        )
+        let words = bytes.chunks_exact(8).map(bytemuck::pod_read_unaligned).collect();
+        (index, words, Names::table_for(self.names.iter().map(String::as_str)))
     }
 }

@@ -139,15 +139,11 @@ impl<'c> Emitter<'c> {
             registers: 0,
             captures: func.captures.len() as u16,
             native: func.native,
-            name: func
-                .name
-                .map_or(u32::MAX, |n| self.constants.name(self.arena.names.get(n))),
+            name: func.name.map_or(u32::MAX, |n| self.constants.name(self.arena.names.get(n))),
             params,
         };
         for name in names {
-            let id = self
-                .constants
-                .name(self.arena.names.get(crate::reader::Sym(name)));
+            let id = self.constants.name(self.arena.names.get(crate::reader::Sym(name)));
             self.params.push(id);
         }
         let row = self.functions.len() as u32;
@@ -216,10 +212,7 @@ impl<'c> Emitter<'c> {
 
     fn need(&mut self, registers: usize, span: Span) -> Result<()> {
         if registers > usize::from(MAX_REGISTERS) {
-            return Err(limit(
-                span,
-                "a function needs more than 250 variables and intermediate values at once",
-            ));
+            return Err(limit(span, "a function needs more than 250 variables and intermediate values at once"));
         }
         self.most = self.most.max(registers);
         Ok(())
@@ -247,10 +240,7 @@ impl<'c> Emitter<'c> {
         let too_long = || limit(span, "a function is too large: a jump in it is too long");
         match Op::decode(word) {
             Some(Op::Jump | Op::Loop) => {
-                let offset = i32::try_from(offset)
-                    .ok()
-                    .filter(|o| o.abs() < 1 << 23)
-                    .ok_or_else(too_long)?;
+                let offset = i32::try_from(offset).ok().filter(|o| o.abs() < 1 << 23).ok_or_else(too_long)?;
                 self.code[at] = word & 0xff | (offset as u32) << 8;
             }
             Some(Op::JumpFalse | Op::JumpTrue | Op::JumpNil | Op::JumpSome) => {
@@ -265,10 +255,7 @@ impl<'c> Emitter<'c> {
     fn constant(&mut self, v: Value, span: Span) -> Result<usize> {
         let i = self.constants.value(v);
         if i > 0xffff {
-            return Err(limit(
-                span,
-                "a program has more than 65,536 different constants",
-            ));
+            return Err(limit(span, "a program has more than 65,536 different constants"));
         }
         Ok(i)
     }
@@ -380,10 +367,7 @@ impl<'c> Emitter<'c> {
             return self.load(v, dst, span);
         }
         if row > 0xffff || captures.len() > 255 {
-            return Err(limit(
-                span,
-                "a program has more than 65,536 functions, or one of them captures more than 255 variables",
-            ));
+            return Err(limit(span, "a program has more than 65,536 functions, or one of them captures more than 255 variables"));
         }
         self.op(abx(Op::Closure, dst, row as usize), span);
         self.code.push(captures.len() as u32);
@@ -396,19 +380,11 @@ impl<'c> Emitter<'c> {
 
     fn capture_word(&self, v: u32) -> u32 {
         let var = &self.tree.vars[v as usize];
-        if var.func == self.current {
-            u32::from(var.reg)
-        } else {
-            1 << 8 | self.capture_index(v)
-        }
+        if var.func == self.current { u32::from(var.reg) } else { 1 << 8 | self.capture_index(v) }
     }
 
     fn capture_index(&self, v: u32) -> u32 {
-        self.tree.funcs[self.current as usize]
-            .captures
-            .iter()
-            .position(|c| *c == v)
-            .unwrap_or(0) as u32
+        self.tree.funcs[self.current as usize].captures.iter().position(|c| *c == v).unwrap_or(0) as u32
     }
 
     #[allow(clippy::too_many_lines, reason = "one arm per node")]
@@ -481,11 +457,7 @@ impl<'c> Emitter<'c> {
                 for (i, n) in nodes.iter().enumerate() {
                     tasks.push(Task::Expr(*n, dst, top));
                     if i + 1 < nodes.len() {
-                        tasks.push(Task::JumpIf(
-                            if is_and { Op::JumpFalse } else { Op::JumpTrue },
-                            dst,
-                            end,
-                        ));
+                        tasks.push(Task::JumpIf(if is_and { Op::JumpFalse } else { Op::JumpTrue }, dst, end));
                     }
                 }
                 tasks.push(Task::Label(end));
@@ -504,16 +476,7 @@ impl<'c> Emitter<'c> {
             Ir::Call(head, args) => self.call(head, args, Some(dst), top, span)?,
             Ir::Try(body, e, raised, handler) => {
                 let end = self.label();
-                self.try_(
-                    body,
-                    e,
-                    raised,
-                    dst,
-                    top,
-                    span,
-                    alloc::vec![Task::Expr(handler, dst, top + 2), Task::Label(end),],
-                    Some(end),
-                )?;
+                self.try_(body, e, raised, dst, top, span, alloc::vec![Task::Expr(handler, dst, top + 2), Task::Label(end),], Some(end))?;
             }
             Ir::Raise(tag, message) => self.raise(tag, message, span)?,
         }
@@ -530,9 +493,7 @@ impl<'c> Emitter<'c> {
 
     fn unbound(&mut self, g: u32, span: Span) -> Result<()> {
         let name = self.constants.global_name(g);
-        let text = self
-            .constants
-            .string(&alloc::format!("unbound symbol `{name}`"));
+        let text = self.constants.string(&alloc::format!("unbound symbol `{name}`"));
         let i = self.constant(text, span)?;
         self.op(abc(Op::Raise, Tag::UnboundSymbol as usize, 0, 0), span);
         self.code.push(i as u32);
@@ -606,21 +567,12 @@ impl<'c> Emitter<'c> {
         Ok(top + list.len())
     }
 
-    fn open_loop(
-        &mut self,
-        id: u32,
-        binds: super::ir::Binds,
-        top: usize,
-        span: Span,
-    ) -> Result<usize> {
+    fn open_loop(&mut self, id: u32, binds: super::ir::Binds, top: usize, span: Span) -> Result<usize> {
         let list = self.tree.binds(binds).to_vec();
         let start = self.label();
         let vars: Vec<u32> = list.iter().map(|(v, _)| *v).collect();
         let next = self.bind(binds, top, span)?;
-        let at = self
-            .pending
-            .iter()
-            .position(|t| matches!(t, Task::Op(w, _) if Op::decode(*w) == Some(Op::Cell)));
+        let at = self.pending.iter().position(|t| matches!(t, Task::Op(w, _) if Op::decode(*w) == Some(Op::Cell)));
         let at = at.unwrap_or(self.pending.len());
         self.pending.insert(at, Task::Label(start));
         self.loops.insert(id, (start, vars));
@@ -639,10 +591,7 @@ impl<'c> Emitter<'c> {
                 continue;
             }
             // The last one can go where it belongs at once: nothing reads the old value any more.
-            if i + 1 == nodes.len()
-                && !self.tree.vars[*v as usize].in_cell()
-                && self.writes_last(*node)
-            {
+            if i + 1 == nodes.len() && !self.tree.vars[*v as usize].in_cell() && self.writes_last(*node) {
                 let free = top + moves.len();
                 tasks.push(Task::Expr(*node, target, free.max(target + 2)));
                 continue;
@@ -660,10 +609,7 @@ impl<'c> Emitter<'c> {
 
     /// Whether evaluating the node writes its result only when everything in it has been read.
     fn writes_last(&self, node: Node) -> bool {
-        matches!(
-            self.tree.get(node),
-            Ir::Call(..) | Ir::Var(_) | Ir::Word(_) | Ir::Datum(_) | Ir::Global(_)
-        )
+        matches!(self.tree.get(node), Ir::Call(..) | Ir::Var(_) | Ir::Word(_) | Ir::Datum(_) | Ir::Global(_))
     }
 
     fn effect(&mut self, node: Node, top: usize) -> Result<()> {
@@ -697,35 +643,21 @@ impl<'c> Emitter<'c> {
                 self.schedule(tasks);
             }
             Ir::SetGlobal(g, value) | Ir::Define(g, value) => {
-                let op = if matches!(self.tree.get(node), Ir::Define(..)) {
-                    Op::Define
-                } else {
-                    Op::SetGlobal
-                };
+                let op = if matches!(self.tree.get(node), Ir::Define(..)) { Op::Define } else { Op::SetGlobal };
                 match self.meanings[g as usize] {
-                    Meaning::Slot(slot) => self.schedule(alloc::vec![
-                        Task::Expr(value, top, top + 1),
-                        Task::Op(abx(op, top, slot as usize), span),
-                    ]),
+                    Meaning::Slot(slot) => {
+                        self.schedule(alloc::vec![Task::Expr(value, top, top + 1), Task::Op(abx(op, top, slot as usize), span),]);
+                    }
                     // Defined before anything runs.
                     Meaning::Function(_) | Meaning::Constant(_) => {}
                     _ => {
                         self.tasks.push(Task::Expr(value, top, top + 1));
                         // What is set was never defined: the value is computed, then it is an error.
                         let name = self.constants.global_name(g);
-                        let text = self
-                            .constants
-                            .string(&alloc::format!("unbound symbol `{name}`"));
+                        let text = self.constants.string(&alloc::format!("unbound symbol `{name}`"));
                         let i = self.constant(text, span)?;
                         let at = self.tasks.len() - 1;
-                        self.tasks.insert(
-                            at,
-                            Task::Op2(
-                                abc(Op::Raise, Tag::UnboundSymbol as usize, 0, 0),
-                                i as u32,
-                                span,
-                            ),
-                        );
+                        self.tasks.insert(at, Task::Op2(abc(Op::Raise, Tag::UnboundSymbol as usize, 0, 0), i as u32, span));
                     }
                 }
             }
@@ -741,12 +673,7 @@ impl<'c> Emitter<'c> {
                 ]);
             }
             Ir::Seq(nodes) => {
-                let tasks = self
-                    .tree
-                    .list(nodes)
-                    .iter()
-                    .map(|n| Task::Effect(*n, top))
-                    .collect();
+                let tasks = self.tree.list(nodes).iter().map(|n| Task::Effect(*n, top)).collect();
                 self.schedule(tasks);
             }
             Ir::Let(binds, body) => {
@@ -758,11 +685,7 @@ impl<'c> Emitter<'c> {
                 self.insert_after_binds(alloc::vec![Task::Effect(body, top)]);
             }
             Ir::Recur(id, args) => self.recur(id, args, top, span)?,
-            Ir::Global(g)
-                if !matches!(
-                    self.meanings[g as usize],
-                    Meaning::Slot(_) | Meaning::Unbound
-                ) => {}
+            Ir::Global(g) if !matches!(self.meanings[g as usize], Meaning::Slot(_) | Meaning::Unbound) => {}
             _ => self.expr(node, top, top + 1)?,
         }
         Ok(())
@@ -797,11 +720,7 @@ impl<'c> Emitter<'c> {
                 for (i, n) in nodes.iter().enumerate() {
                     if i + 1 < nodes.len() {
                         tasks.push(Task::Expr(*n, top, top + 1));
-                        tasks.push(Task::JumpIf(
-                            if is_and { Op::JumpFalse } else { Op::JumpTrue },
-                            top,
-                            end,
-                        ));
+                        tasks.push(Task::JumpIf(if is_and { Op::JumpFalse } else { Op::JumpTrue }, top, end));
                     } else {
                         tasks.push(Task::Tail(*n, top));
                     }
@@ -822,16 +741,7 @@ impl<'c> Emitter<'c> {
             Ir::Call(head, args) => self.call(head, args, None, top, span)?,
             Ir::Try(body, e, raised, handler) => {
                 // The result of the body must outlive the two words of the `try`.
-                self.try_(
-                    body,
-                    e,
-                    raised,
-                    top + 2,
-                    top,
-                    span,
-                    alloc::vec![Task::Tail(handler, top + 2)],
-                    None,
-                )?;
+                self.try_(body, e, raised, top + 2, top, span, alloc::vec![Task::Tail(handler, top + 2)], None)?;
             }
             Ir::Raise(tag, message) => self.raise(tag, message, span)?,
             _ => {
@@ -896,11 +806,7 @@ impl<'c> Emitter<'c> {
                         let mut t = top;
                         let mut tasks = Vec::new();
                         let reg = self.operand(*x, &mut t, &mut tasks);
-                        tasks.push(Task::JumpIf(
-                            if sense { Op::JumpNil } else { Op::JumpSome },
-                            reg,
-                            label,
-                        ));
+                        tasks.push(Task::JumpIf(if sense { Op::JumpNil } else { Op::JumpSome }, reg, label));
                         self.schedule(tasks);
                     }
                     (Some(name @ ("<" | ">" | "<=" | ">=" | "=" | "==")), [x, y]) if !sense => {
@@ -918,11 +824,7 @@ impl<'c> Emitter<'c> {
         let mut t = top;
         let mut tasks = Vec::new();
         let reg = self.operand(node, &mut t, &mut tasks);
-        tasks.push(Task::JumpIf(
-            if sense { Op::JumpTrue } else { Op::JumpFalse },
-            reg,
-            label,
-        ));
+        tasks.push(Task::JumpIf(if sense { Op::JumpTrue } else { Op::JumpFalse }, reg, label));
         self.schedule(tasks);
     }
 
@@ -930,10 +832,7 @@ impl<'c> Emitter<'c> {
     fn compare(&mut self, name: &str, x: Node, y: Node, top: usize, label: Label, span: Span) {
         let mut t = top;
         let mut tasks = Vec::new();
-        let small = |i: Option<i64>| {
-            i.and_then(|i| i16::try_from(i).ok())
-                .map(|i| i as u16 as usize)
-        };
+        let small = |i: Option<i64>| i.and_then(|i| i16::try_from(i).ok()).map(|i| i as u16 as usize);
         let int = small(self.small_int(y));
         let word = match int {
             Some(i) => {
@@ -964,14 +863,7 @@ impl<'c> Emitter<'c> {
     }
 
     /// A call; its result goes to `dst`, or is what the function returns.
-    fn call(
-        &mut self,
-        head: Node,
-        args: Nodes,
-        dst: Option<usize>,
-        top: usize,
-        span: Span,
-    ) -> Result<()> {
+    fn call(&mut self, head: Node, args: Nodes, dst: Option<usize>, top: usize, span: Span) -> Result<()> {
         let nodes = self.tree.list(args).to_vec();
         let n = nodes.len();
         // A result that goes right below the free registers can be made where it goes.
@@ -1025,11 +917,7 @@ impl<'c> Emitter<'c> {
                         let max = (!rest).then_some(required + optional);
                         return self.wrong_arity(name, required, max, &nodes, top, span);
                     }
-                    if func.native
-                        && func
-                            .name
-                            .is_some_and(|s| self.arena.names.get(s) == "apply")
-                    {
+                    if func.native && func.name.is_some_and(|s| self.arena.names.get(s) == "apply") {
                         return self.apply(&nodes, dst, top, span);
                     }
                     if func.native && n == 1 {
@@ -1061,11 +949,7 @@ impl<'c> Emitter<'c> {
                         for (i, node) in nodes.iter().enumerate().skip(early) {
                             tasks.push(Task::Expr(*node, top + 2 + i, top + 3 + i));
                         }
-                        let op = if dst.is_none() {
-                            Op::TailKnown
-                        } else {
-                            Op::CallKnown
-                        };
+                        let op = if dst.is_none() { Op::TailKnown } else { Op::CallKnown };
                         tasks.push(Task::Op2(abc(op, top, n, 0), row, span));
                         match dst {
                             Some(dst) if dst != top => {
@@ -1090,15 +974,7 @@ impl<'c> Emitter<'c> {
         Ok(())
     }
 
-    fn finish_call(
-        &mut self,
-        mut tasks: Vec<Task>,
-        op: Op,
-        n: usize,
-        dst: Option<usize>,
-        top: usize,
-        span: Span,
-    ) {
+    fn finish_call(&mut self, mut tasks: Vec<Task>, op: Op, n: usize, dst: Option<usize>, top: usize, span: Span) {
         let op = match (op, dst) {
             (Op::Call, None) => Op::TailCall,
             (Op::Apply, None) => Op::TailApply,
@@ -1122,47 +998,23 @@ impl<'c> Emitter<'c> {
         Ok(())
     }
 
-    fn wrong_arity(
-        &mut self,
-        name: &str,
-        min: usize,
-        max: Option<usize>,
-        nodes: &[Node],
-        top: usize,
-        span: Span,
-    ) -> Result<()> {
+    fn wrong_arity(&mut self, name: &str, min: usize, max: Option<usize>, nodes: &[Node], top: usize, span: Span) -> Result<()> {
         let mut wants = alloc::string::String::new();
         let _ = crate::arity::write(&mut wants, min, max);
         let message = alloc::format!("`{name}` expected {wants}, got {}", nodes.len());
         if !self.force {
-            return Err(CompileError::new(
-                Tag::ArityMismatch,
-                span,
-                format_args!("{message}"),
-            ));
+            return Err(CompileError::new(Tag::ArityMismatch, span, format_args!("{message}")));
         }
         let text = self.constants.string(&message);
         let i = self.constant(text, span)?;
         let mut tasks: Vec<Task> = nodes.iter().map(|n| Task::Effect(*n, top)).collect();
-        tasks.push(Task::Op2(
-            abc(Op::Raise, Tag::ArityMismatch as usize, 0, 0),
-            i as u32,
-            span,
-        ));
+        tasks.push(Task::Op2(abc(Op::Raise, Tag::ArityMismatch as usize, 0, 0), i as u32, span));
         self.schedule(tasks);
         Ok(())
     }
 
     /// Builtins that are instructions.
-    fn inline(
-        &mut self,
-        name: &str,
-        nodes: &[Node],
-        dst: usize,
-        top: usize,
-        tasks: &mut Vec<Task>,
-        span: Span,
-    ) -> bool {
+    fn inline(&mut self, name: &str, nodes: &[Node], dst: usize, top: usize, tasks: &mut Vec<Task>, span: Span) -> bool {
         let mut t = top;
         match (name, nodes) {
             ("+" | "-", [x, y]) => {
@@ -1205,17 +1057,7 @@ impl<'c> Emitter<'c> {
     }
 
     #[allow(clippy::too_many_arguments, reason = "the operands of one instruction")]
-    fn three(
-        &mut self,
-        op: Op,
-        x: Node,
-        y: Node,
-        dst: usize,
-        top: usize,
-        tasks: &mut Vec<Task>,
-        span: Span,
-        swap: bool,
-    ) {
+    fn three(&mut self, op: Op, x: Node, y: Node, dst: usize, top: usize, tasks: &mut Vec<Task>, span: Span, swap: bool) {
         let mut t = top;
         let a = self.operand(x, &mut t, tasks);
         let b = self.operand(y, &mut t, tasks);

@@ -46,19 +46,10 @@ impl CompileError {
             Tag::ArityMismatch => ErrorKind::Arity,
             Tag::BadSpecialForm => ErrorKind::Form,
             Tag::NotImplemented => ErrorKind::Limit,
-            Tag::NotExported
-            | Tag::NotDefined
-            | Tag::ModuleNotFound
-            | Tag::CircularRequire
-            | Tag::ModuleDenied => ErrorKind::Module,
+            Tag::NotExported | Tag::NotDefined | Tag::ModuleNotFound | Tag::CircularRequire | Tag::ModuleDenied => ErrorKind::Module,
             _ => ErrorKind::Macro,
         };
-        Self {
-            kind,
-            message: alloc::fmt::format(message),
-            span,
-            tag,
-        }
+        Self { kind, message: alloc::fmt::format(message), span, tag }
     }
 
     /// The tag of the error that a program would meet at run time.
@@ -69,11 +60,7 @@ impl CompileError {
 
     /// The error as people like it: file, line and column, the line itself, and a caret under the place.
     pub fn render<'a>(&'a self, name: &'a str, source: &'a str) -> impl fmt::Display + 'a {
-        Rendered {
-            error: self,
-            name,
-            source,
-        }
+        Rendered { error: self, name, source }
     }
 }
 
@@ -95,11 +82,7 @@ impl fmt::Display for Rendered<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let span = self.error.span;
         writeln!(f, "{}:{span}: {}", self.name, self.error.message)?;
-        let Some(line) = self
-            .source
-            .lines()
-            .nth(span.line.saturating_sub(1) as usize)
-        else {
+        let Some(line) = self.source.lines().nth(span.line.saturating_sub(1) as usize) else {
             return Ok(());
         };
         let number = span.line;
@@ -110,12 +93,8 @@ impl fmt::Display for Rendered<'_> {
         for c in before {
             f.write_str(if c == '\t' { "\t" } else { " " })?;
         }
-        let wide = self
-            .source
-            .get(span.start as usize..span.end as usize)
-            .map_or(1, |s| {
-                s.lines().next().map_or(1, |l| l.chars().count().max(1))
-            });
+        let wide =
+            self.source.get(span.start as usize..span.end as usize).map_or(1, |s| s.lines().next().map_or(1, |l| l.chars().count().max(1)));
         for _ in 0..wide {
             f.write_str("^")?;
         }
@@ -124,16 +103,9 @@ impl fmt::Display for Rendered<'_> {
 }
 
 /// The candidate that is most like `name`, when one is like it: at most a third of its letters differ.
-pub(super) fn nearest<'a>(
-    name: &str,
-    candidates: impl Iterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let most = (name.chars().count() / 3).clamp(1, 3);
-    candidates
-        .map(|c| (distance(name, c, most), c))
-        .filter(|(d, _)| *d <= most)
-        .min()
-        .map(|(_, c)| c)
+    candidates.map(|c| (distance(name, c, most), c)).filter(|(d, _)| *d <= most).min().map(|(_, c)| c)
 }
 
 /// Letters to insert, delete or change to make one name the other; anything above `most` when there are more.

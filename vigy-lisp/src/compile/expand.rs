@@ -61,11 +61,7 @@ impl Make<'_, '_> {
     }
     /// `(begin form…)`, or the form itself.
     pub(super) fn body(&mut self, forms: &[Id]) -> Id {
-        if let [one] = forms {
-            *one
-        } else {
-            self.form("begin", forms)
-        }
+        if let [one] = forms { *one } else { self.form("begin", forms) }
     }
     pub(super) fn lambda(&mut self, params: &[Id], body: &[Id]) -> Id {
         let params = self.list(params);
@@ -105,12 +101,7 @@ impl<'o> Compiler<'o> {
         if self.arena.is_bracket(id) || self.arena.is_brace(id) {
             return Ok(None);
         }
-        let Some(head) = self
-            .arena
-            .items(id)
-            .first()
-            .and_then(|h| self.arena.as_symbol(*h))
-        else {
+        let Some(head) = self.arena.items(id).first().and_then(|h| self.arena.as_symbol(*h)) else {
             return Ok(None);
         };
         if self.lookup(head).is_some() {
@@ -122,11 +113,7 @@ impl<'o> Compiler<'o> {
         if let Some(made) = self.core_rewrite(id)? {
             return Ok(Some(made));
         }
-        if self.shadowed(head) {
-            Ok(None)
-        } else {
-            self.rewrite(id)
-        }
+        if self.shadowed(head) { Ok(None) } else { self.rewrite(id) }
     }
 
     fn args(&self, id: Id) -> Vec<Id> {
@@ -143,18 +130,7 @@ impl<'o> Compiler<'o> {
         // Most heads are none of these: no text is copied for them.
         if !matches!(
             name,
-            "cond"
-                | "when"
-                | "unless"
-                | "let"
-                | "let*"
-                | "try"
-                | "delay"
-                | "quasiquote"
-                | "%qq"
-                | "eval"
-                | "macroexpand"
-                | "macroexpand-1"
+            "cond" | "when" | "unless" | "let" | "let*" | "try" | "delay" | "quasiquote" | "%qq" | "eval" | "macroexpand" | "macroexpand-1"
         ) {
             return Ok(None);
         }
@@ -182,19 +158,13 @@ impl<'o> Compiler<'o> {
                 };
                 let flat = self.arena.is_bracket(*bindings)
                     || (self.arena.items(*bindings).len() > 1
-                        && self
-                            .arena
-                            .items(*bindings)
-                            .iter()
-                            .step_by(2)
-                            .any(|b| !self.arena.is_list(*b)));
+                        && self.arena.items(*bindings).iter().step_by(2).any(|b| !self.arena.is_list(*b)));
                 let pattern = !flat
-                    && self.arena.items(*bindings).iter().any(|b| {
-                        self.arena
-                            .items(*b)
-                            .first()
-                            .is_some_and(|n| self.arena.is_bracket(*n) || self.arena.is_brace(*n))
-                    });
+                    && self
+                        .arena
+                        .items(*bindings)
+                        .iter()
+                        .any(|b| self.arena.items(*b).first().is_some_and(|n| self.arena.is_bracket(*n) || self.arena.is_brace(*n)));
                 if !flat && !pattern {
                     return Ok(None);
                 }
@@ -246,9 +216,7 @@ impl<'o> Compiler<'o> {
                         return Err(CompileError::new(
                             Tag::NotImplemented,
                             span,
-                            format_args!(
-                                "`eval` of what is not a quoted form needs the compiler at run time"
-                            ),
+                            format_args!("`eval` of what is not a quoted form needs the compiler at run time"),
                         ));
                     }
                 }
@@ -264,17 +232,11 @@ impl<'o> Compiler<'o> {
                         return Err(CompileError::new(
                             Tag::NotImplemented,
                             span,
-                            format_args!(
-                                "`{name}` of what is not a quoted form needs the compiler at run time"
-                            ),
+                            format_args!("`{name}` of what is not a quoted form needs the compiler at run time"),
                         ));
                     }
                 };
-                let made = if name == "macroexpand-1" {
-                    self.expand_shown(form)?.unwrap_or(form)
-                } else {
-                    self.expand_fully(form)?
-                };
+                let made = if name == "macroexpand-1" { self.expand_shown(form)?.unwrap_or(form) } else { self.expand_fully(form)? };
                 self.make(span).quote(made)
             }
         }))
@@ -299,10 +261,7 @@ impl<'o> Compiler<'o> {
         }
         let mut work = alloc::vec![*datum];
         while let Some(id) = work.pop() {
-            if matches!(
-                self.arena.head(id),
-                Some("unquote" | "unquote-splice" | "quasiquote")
-            ) {
+            if matches!(self.arena.head(id), Some("unquote" | "unquote-splice" | "quasiquote")) {
                 return None;
             }
             work.extend_from_slice(self.arena.items(id));
@@ -312,22 +271,13 @@ impl<'o> Compiler<'o> {
 
     /// One step of what the program's macros and the rewritten library forms do, as `macroexpand-1` shows it.
     fn expand_shown(&mut self, id: Id) -> Result<Option<Id>> {
-        let Some(head) = self
-            .arena
-            .items(id)
-            .first()
-            .and_then(|h| self.arena.as_symbol(*h))
-        else {
+        let Some(head) = self.arena.items(id).first().and_then(|h| self.arena.as_symbol(*h)) else {
             return Ok(None);
         };
         if let Some(made) = self.expand_macro(head, id)? {
             return Ok(Some(made));
         }
-        if self.shadowed(head) {
-            Ok(None)
-        } else {
-            self.rewrite(id)
-        }
+        if self.shadowed(head) { Ok(None) } else { self.rewrite(id) }
     }
 
     /// Everything that `expand_shown` does, at every depth.
@@ -347,11 +297,7 @@ impl<'o> Compiler<'o> {
                         steps += 1;
                         if steps > MAX_REWRITES {
                             let span = self.arena.span(id);
-                            return Err(CompileError::new(
-                                Tag::MacroExpansionLimit,
-                                span,
-                                format_args!("rewritten too often"),
-                            ));
+                            return Err(CompileError::new(Tag::MacroExpansionLimit, span, format_args!("rewritten too often")));
                         }
                     }
                     match self.arena.get(id) {
@@ -386,31 +332,19 @@ impl<'o> Compiler<'o> {
         } else {
             let clause = self.arena.items(args[0]).to_vec();
             if clause.is_empty() {
-                return Err(bad(
-                    self.arena.span(args[0]),
-                    "cond",
-                    "a clause is a list of a test and results",
-                ));
+                return Err(bad(self.arena.span(args[0]), "cond", "a clause is a list of a test and results"));
             }
             (clause[0], clause[1..].to_vec(), &args[1..])
         };
         let is_else = self.arena.is_symbol(test, "else");
         let mut m = self.make(span);
-        let body = if body.is_empty() {
-            m.nil()
-        } else {
-            m.body(&body)
-        };
+        let body = if body.is_empty() { m.nil() } else { m.body(&body) };
         if is_else {
             return Ok(body);
         }
         let mut items = alloc::vec![m.sym("cond")];
         items.extend_from_slice(rest);
-        let rest = if rest.is_empty() {
-            m.nil()
-        } else {
-            m.list(&items)
-        };
+        let rest = if rest.is_empty() { m.nil() } else { m.list(&items) };
         Ok(m.form("if", &[test, body, rest]))
     }
 
@@ -433,28 +367,17 @@ impl<'o> Compiler<'o> {
             _ => None,
         };
         if body.is_empty() || (catch.is_none() && finally.is_none()) {
-            return Err(bad(
-                span,
-                "try",
-                "a body and then a `catch` or `finally` clause are expected",
-            ));
+            return Err(bad(span, "try", "a body and then a `catch` or `finally` clause are expected"));
         }
         let mut m = self.make(span);
         let mut form = m.body(&body);
         if let Some(catch) = catch {
-            let names = catch
-                .first()
-                .map_or(&[][..], |n| m.c.arena.items(*n))
-                .to_vec();
+            let names = catch.first().map_or(&[][..], |n| m.c.arena.items(*n)).to_vec();
             let [name] = names[..] else {
                 return Err(bad(span, "catch", "one name in parentheses is expected"));
             };
             if m.c.arena.as_symbol(name).is_none() || catch.len() < 2 {
-                return Err(bad(
-                    span,
-                    "catch",
-                    "one name in parentheses and a body are expected",
-                ));
+                return Err(bad(span, "catch", "one name in parentheses and a body are expected"));
             }
             let raised = m.fresh();
             let names = m.list(&[name, raised]);
@@ -487,24 +410,15 @@ impl<'o> Compiler<'o> {
         let items = self.arena.items(id).to_vec();
         let shape = match self.arena.get(id) {
             Datum::List { shape, .. } if !items.is_empty() => shape,
-            Datum::List {
-                shape: Shape::Brace,
-                ..
-            } => Shape::Brace,
+            Datum::List { shape: Shape::Brace, .. } => Shape::Brace,
             _ => return Ok(self.make(span).quote(id)),
         };
-        let tagged = |c: &Self, name: &str| {
-            items.len() == 2 && shape == Shape::Paren && c.arena.is_symbol(items[0], name)
-        };
+        let tagged = |c: &Self, name: &str| items.len() == 2 && shape == Shape::Paren && c.arena.is_symbol(items[0], name);
         if tagged(self, "unquote") && depth == 1 {
             return Ok(items[1]);
         }
         if tagged(self, "unquote-splice") && depth == 1 {
-            return Err(bad(
-                span,
-                "unquote-splice",
-                "it means something only inside a list",
-            ));
+            return Err(bad(span, "unquote-splice", "it means something only inside a list"));
         }
         let inner = if tagged(self, "unquote") || tagged(self, "unquote-splice") {
             depth - 1
@@ -518,9 +432,7 @@ impl<'o> Compiler<'o> {
         let mut run: Vec<Id> = Vec::new();
         let mut spliced = false;
         for item in &items {
-            let splice = inner == 1
-                && self.arena.items(*item).len() == 2
-                && self.arena.head(*item) == Some("unquote-splice");
+            let splice = inner == 1 && self.arena.items(*item).len() == 2 && self.arena.head(*item) == Some("unquote-splice");
             if splice {
                 spliced = true;
                 let value = self.arena.item(*item, 1);
@@ -591,21 +503,13 @@ impl<'o> Compiler<'o> {
             .iter()
             .map(|pair| match self.arena.items(*pair) {
                 [name, value] => Ok((*name, *value)),
-                _ => Err(bad(
-                    self.arena.span(*pair),
-                    form,
-                    "a binding is a name and a value",
-                )),
+                _ => Err(bad(self.arena.span(*pair), form, "a binding is a name and a value")),
             })
             .collect()
     }
 
     /// Names and values for patterns and values, in order.
-    pub(super) fn destructure_all(
-        &mut self,
-        pairs: &[(Id, Id)],
-        span: Span,
-    ) -> Result<Vec<(Id, Id)>> {
+    pub(super) fn destructure_all(&mut self, pairs: &[(Id, Id)], span: Span) -> Result<Vec<(Id, Id)>> {
         let mut binds = Vec::new();
         let mut work: Vec<(Id, Id)> = pairs.iter().rev().copied().collect();
         while let Some((pattern, value)) = work.pop() {
@@ -614,11 +518,7 @@ impl<'o> Compiler<'o> {
                 continue;
             }
             if !self.arena.is_list(pattern) {
-                return Err(bad(
-                    self.arena.span(pattern),
-                    "let",
-                    "a name or a pattern is expected",
-                ));
+                return Err(bad(self.arena.span(pattern), "let", "a name or a pattern is expected"));
             }
             let items = self.arena.items(pattern).to_vec();
             let brace = self.arena.is_brace(pattern);
@@ -632,14 +532,8 @@ impl<'o> Compiler<'o> {
                         // {:keys [a b]}
                         Datum::Keyword(k) if m.c.arena.names.get(k) == "keys" => {
                             for name in m.c.arena.items(entry[1]).to_vec() {
-                                let Some(text) =
-                                    m.c.arena.symbol_text(name).map(ToString::to_string)
-                                else {
-                                    return Err(bad(
-                                        m.c.arena.span(name),
-                                        "let",
-                                        "`:keys` is followed by names",
-                                    ));
+                                let Some(text) = m.c.arena.symbol_text(name).map(ToString::to_string) else {
+                                    return Err(bad(m.c.arena.span(name), "let", "`:keys` is followed by names"));
                                 };
                                 let key = m.keyword(&text);
                                 let value = m.list(&[key, whole]);
@@ -660,18 +554,13 @@ impl<'o> Compiler<'o> {
             } else {
                 let mut i = 0;
                 while i < items.len() {
-                    let text =
-                        m.c.arena
-                            .symbol_text(items[i])
-                            .unwrap_or_default()
-                            .to_string();
+                    let text = m.c.arena.symbol_text(items[i]).unwrap_or_default().to_string();
                     if (text == "&" || text == "&rest") && i + 1 < items.len() {
                         let n = m.int(i);
                         let value = m.form("%parts", &[whole, n]);
                         parts.push((items[i + 1], value));
                         i += 1;
-                    } else if matches!(m.c.arena.get(items[i]), Datum::Keyword(k) if m.c.arena.names.get(k) == "as")
-                        && i + 1 < items.len()
+                    } else if matches!(m.c.arena.get(items[i]), Datum::Keyword(k) if m.c.arena.names.get(k) == "as") && i + 1 < items.len()
                     {
                         parts.push((items[i + 1], whole));
                         i += 1;

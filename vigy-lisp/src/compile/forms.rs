@@ -10,38 +10,22 @@ use crate::reader::{Datum, Id, Shape};
 use crate::span::Span;
 
 /// `name`, `args` rewritten; `None` when it is no form of the library.
-pub(super) fn rewrite(
-    c: &mut Compiler<'_>,
-    name: &str,
-    args: &[Id],
-    span: Span,
-) -> Result<Option<Id>> {
+pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span) -> Result<Option<Id>> {
     let mut m = c.make(span);
     let n = args.len();
     Ok(Some(match name {
         "do" => m.form("begin", args),
         "fn" => {
             // (fn name? [params] body…)
-            let skip = usize::from(
-                args.first()
-                    .is_some_and(|a| m.c.arena.as_symbol(*a).is_some()),
-            );
+            let skip = usize::from(args.first().is_some_and(|a| m.c.arena.as_symbol(*a).is_some()));
             m.form("lambda", &args[skip..])
         }
         "def" => m.form("define", args),
         "defn" | "defn-" => {
-            let text =
-                |i: usize| matches!(args.get(i).map(|a| m.c.arena.get(*a)), Some(Datum::Str(_)));
+            let text = |i: usize| matches!(args.get(i).map(|a| m.c.arena.get(*a)), Some(Datum::Str(_)));
             let params = if text(1) { 2 } else { 1 };
-            if n < params + 2
-                || m.c.arena.as_symbol(args[0]).is_none()
-                || !m.c.arena.is_list(args[params])
-            {
-                return Err(bad(
-                    span,
-                    name,
-                    "a name, parameters and a body are expected",
-                ));
+            if n < params + 2 || m.c.arena.as_symbol(args[0]).is_none() || !m.c.arena.is_list(args[params]) {
+                return Err(bad(span, name, "a name, parameters and a body are expected"));
             }
             let lambda = m.form("lambda", &args[params..]);
             m.form("define", &[args[0], lambda])
@@ -156,18 +140,10 @@ pub(super) fn rewrite(
         }
         "defcommand" | "defquery" => {
             if n < 4 {
-                return Err(bad(
-                    span,
-                    name,
-                    "a bus, a name, parameters and a body are expected",
-                ));
+                return Err(bad(span, name, "a bus, a name, parameters and a body are expected"));
             }
             let lambda = m.form("lambda", &args[2..]);
-            let register = if name == "defcommand" {
-                "register-command!"
-            } else {
-                "register-query!"
-            };
+            let register = if name == "defcommand" { "register-command!" } else { "register-query!" };
             m.form(register, &[args[0], args[1], lambda])
         }
         _ => return Ok(None),
@@ -175,30 +151,18 @@ pub(super) fn rewrite(
 }
 
 fn macro_arity(m: &Make<'_, '_>, name: &str, reason: &str) -> super::CompileError {
-    super::CompileError::new(
-        crate::machine::Tag::NativeFn,
-        m.span,
-        format_args!("macro `{name}`: {reason}"),
-    )
+    super::CompileError::new(crate::machine::Tag::NativeFn, m.span, format_args!("macro `{name}`: {reason}"))
 }
 
 fn thread(m: &mut Make<'_, '_>, args: &[Id], last: bool) -> Result<Id> {
     let Some(first) = args.first() else {
-        return Err(bad(
-            m.span,
-            if last { "->>" } else { "->" },
-            "a value is expected",
-        ));
+        return Err(bad(m.span, if last { "->>" } else { "->" }, "a value is expected"));
     };
     let mut value = *first;
     for step in &args[1..] {
         let items = m.c.arena.items(*step).to_vec();
         value = if items.is_empty() && m.c.arena.is_list(*step) {
-            return Err(macro_arity(
-                m,
-                if last { "->>" } else { "->" },
-                "a step is a function or a call",
-            ));
+            return Err(macro_arity(m, if last { "->>" } else { "->" }, "a step is a function or a call"));
         } else if items.is_empty() {
             m.list(&[*step, value])
         } else {
@@ -216,11 +180,7 @@ fn conditional_let(m: &mut Make<'_, '_>, name: &str, args: &[Id]) -> Result<Id> 
     let [(pattern, value)] = pairs[..] else {
         return Err(bad(m.span, name, "one binding is expected"));
     };
-    let whole = if m.c.arena.as_symbol(pattern).is_some() {
-        pattern
-    } else {
-        m.fresh()
-    };
+    let whole = if m.c.arena.as_symbol(pattern).is_some() { pattern } else { m.fresh() };
     let bound = |m: &mut Make<'_, '_>, body: &[Id]| {
         if whole == pattern {
             return m.body(body);
@@ -234,11 +194,7 @@ fn conditional_let(m: &mut Make<'_, '_>, name: &str, args: &[Id]) -> Result<Id> 
     let form = match name {
         "if-let" => {
             if args.len() != 3 {
-                return Err(macro_arity(
-                    m,
-                    name,
-                    "a binding and two branches are expected",
-                ));
+                return Err(macro_arity(m, name, "a binding and two branches are expected"));
             }
             let yes = bound(m, &args[1..2]);
             m.form("if", &[whole, yes, args[2]])
@@ -260,20 +216,11 @@ fn comprehension(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
     let Some(bindings) = args.first() else {
         return Err(bad(m.span, "for", "bindings and a body are expected"));
     };
-    let flat = m.c.arena.is_bracket(*bindings)
-        || m.c
-            .arena
-            .items(*bindings)
-            .iter()
-            .any(|b| !m.c.arena.is_list(*b));
+    let flat = m.c.arena.is_bracket(*bindings) || m.c.arena.items(*bindings).iter().any(|b| !m.c.arena.is_list(*b));
     let items: Vec<Id> = if flat {
         m.c.arena.items(*bindings).to_vec()
     } else {
-        m.c.arena
-            .items(*bindings)
-            .iter()
-            .flat_map(|p| m.c.arena.items(*p).to_vec())
-            .collect()
+        m.c.arena.items(*bindings).iter().flat_map(|p| m.c.arena.items(*p).to_vec()).collect()
     };
     if !items.len().is_multiple_of(2) || items.is_empty() {
         return Err(bad(m.span, "for", "a name without a value"));
@@ -321,26 +268,14 @@ fn case(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
     for clause in args[1..].iter().rev() {
         let items = m.c.arena.items(*clause).to_vec();
         let Some(data) = items.first().copied() else {
-            return Err(bad(
-                m.c.arena.span(*clause),
-                "case",
-                "a clause is a datum and a body",
-            ));
+            return Err(bad(m.c.arena.span(*clause), "case", "a clause is a datum and a body"));
         };
-        let body = if items.len() == 1 {
-            m.nil()
-        } else {
-            m.body(&items[1..])
-        };
+        let body = if items.len() == 1 { m.nil() } else { m.body(&items[1..]) };
         if m.c.arena.is_symbol(data, "else") {
             form = body;
             continue;
         }
-        let choices = if m.c.arena.items(data).is_empty() {
-            alloc::vec![data]
-        } else {
-            m.c.arena.items(data).to_vec()
-        };
+        let choices = if m.c.arena.items(data).is_empty() { alloc::vec![data] } else { m.c.arena.items(data).to_vec() };
         let tests: Vec<Id> = choices
             .into_iter()
             .map(|d| {
@@ -348,11 +283,7 @@ fn case(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
                 m.form("%equal?", &[value, quoted])
             })
             .collect();
-        let test = if let [one] = tests[..] {
-            one
-        } else {
-            m.form("or", &tests)
-        };
+        let test = if let [one] = tests[..] { one } else { m.form("or", &tests) };
         form = m.form("if", &[test, body, form]);
     }
     Ok(m.let_one(value, *key, &[form]))
@@ -361,11 +292,7 @@ fn case(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
 /// `(define-record name (field…))`
 fn record(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
     let [name, fields] = args[..] else {
-        return Err(bad(
-            m.span,
-            "define-record",
-            "a name and fields are expected",
-        ));
+        return Err(bad(m.span, "define-record", "a name and fields are expected"));
     };
     let Some(text) = m.c.arena.symbol_text(name).map(ToString::to_string) else {
         return Err(bad(m.span, "define-record", "a name is expected"));
@@ -415,9 +342,7 @@ fn typed(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
         super::CompileError::new(
             crate::machine::Tag::User,
             m.span,
-            format_args!(
-                "defn-typed: a name, typed parameters, `->`, a type and a body are expected"
-            ),
+            format_args!("defn-typed: a name, typed parameters, `->`, a type and a body are expected"),
         )
     };
     if args.len() < 5 || !m.c.arena.is_symbol(args[2], "->") {
@@ -441,12 +366,7 @@ fn typed(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
 
 impl Compiler<'_> {
     /// The bindings of `(form (name value) …)`, `(form [name value …] …)`.
-    pub(super) fn binding_or_pair(
-        &mut self,
-        args: &[Id],
-        form: &str,
-        span: Span,
-    ) -> Result<Vec<(Id, Id)>> {
+    pub(super) fn binding_or_pair(&mut self, args: &[Id], form: &str, span: Span) -> Result<Vec<(Id, Id)>> {
         let Some(bindings) = args.first().copied() else {
             return Err(bad(span, form, "a binding is expected"));
         };
@@ -454,11 +374,7 @@ impl Compiler<'_> {
         if !self.arena.is_bracket(bindings) {
             // (name value), or ((name value))
             return match items[..] {
-                [name, value]
-                    if self.arena.as_symbol(name).is_some() || self.arena.is_bracket(name) =>
-                {
-                    Ok(alloc::vec![(name, value)])
-                }
+                [name, value] if self.arena.as_symbol(name).is_some() || self.arena.is_bracket(name) => Ok(alloc::vec![(name, value)]),
                 _ => self.binding_pairs(bindings, form),
             };
         }

@@ -107,10 +107,7 @@ impl Tree {
     pub(crate) fn nodes(&mut self, nodes: &[Node]) -> Nodes {
         let start = self.lists.len() as u32;
         self.lists.extend_from_slice(nodes);
-        Nodes {
-            start,
-            len: nodes.len() as u32,
-        }
+        Nodes { start, len: nodes.len() as u32 }
     }
 
     pub(crate) fn list(&self, nodes: Nodes) -> &[Node] {
@@ -120,10 +117,7 @@ impl Tree {
     pub(crate) fn bind(&mut self, binds: &[(u32, Option<Node>)]) -> Binds {
         let start = self.binds.len() as u32;
         self.binds.extend_from_slice(binds);
-        Binds {
-            start,
-            len: binds.len() as u32,
-        }
+        Binds { start, len: binds.len() as u32 }
     }
 
     pub(crate) fn binds(&self, binds: Binds) -> &[(u32, Option<Node>)] {
@@ -131,12 +125,7 @@ impl Tree {
     }
 
     pub(crate) fn var(&mut self, func: u32) -> u32 {
-        self.vars.push(Var {
-            func,
-            captured: false,
-            assigned: false,
-            reg: 0,
-        });
+        self.vars.push(Var { func, captured: false, assigned: false, reg: 0 });
         self.vars.len() as u32 - 1
     }
 }

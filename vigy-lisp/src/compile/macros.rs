@@ -9,8 +9,9 @@ use alloc::vec::Vec;
 
 use super::table::HashMap;
 
-use super::{CompileError, CompileOptions, Compiler, HostFn, Result};
+use super::{CompileError, CompileOptions, Compiler, Result};
 use crate::arity::Arity;
+use crate::arity::HostFn;
 use crate::budget::Budget;
 use crate::image::Image;
 use crate::machine::{FaultKind, Machine, Step, Tag};
@@ -21,19 +22,10 @@ use crate::value::{Value, tag};
 /// Macros whose code uses macros whose code uses macros …
 const MAX_DEPTH: usize = 8;
 /// What one expansion may use.
-const BUDGET: Budget = Budget {
-    fuel: 2_000_000,
-    heap_bytes: 4 << 20,
-    depth: 5_000,
-    stack_words: 1 << 16,
-    output_bytes: 1 << 16,
-};
+const BUDGET: Budget = Budget { fuel: 2_000_000, heap_bytes: 4 << 20, depth: 5_000, stack_words: 1 << 16, output_bytes: 1 << 16 };
 
-const HOSTS: &[&[HostFn]] = &[&[HostFn {
-    name: "%macro-args",
-    arity: Arity::exactly(0),
-    doc: "The arguments of the macro that is being expanded.",
-}]];
+const HOSTS: &[&[HostFn]] =
+    &[&[HostFn { name: "%macro-args", arity: Arity::exactly(0), doc: "The arguments of the macro that is being expanded." }]];
 
 pub(super) struct Macro {
     params: Id,
@@ -54,15 +46,9 @@ impl Compiler<'_> {
         let span = self.arena.span(form);
         let items = self.arena.items(form).to_vec();
         if items.len() < 4 {
-            return Err(malformed(
-                span,
-                "a name, parameters and a body are expected",
-            ));
+            return Err(malformed(span, "a name, parameters and a body are expected"));
         }
-        let name = self
-            .arena
-            .as_symbol(items[1])
-            .ok_or_else(|| malformed(span, "a name is expected"))?;
+        let name = self.arena.as_symbol(items[1]).ok_or_else(|| malformed(span, "a name is expected"))?;
         if !self.arena.is_list(items[2]) {
             return Err(malformed(span, "parameters are expected"));
         }
@@ -76,10 +62,7 @@ impl Compiler<'_> {
                 Some("&optional") => return Err(malformed(span, "`&optional` comes twice")),
                 Some("&rest" | "&" | "&body") => {
                     if i + 2 != params.len() || self.arena.as_symbol(params[i + 1]).is_none() {
-                        return Err(malformed(
-                            span,
-                            "one name is expected after `&rest`, the last",
-                        ));
+                        return Err(malformed(span, "one name is expected after `&rest`, the last"));
                     }
                     rest = true;
                     break;
@@ -91,14 +74,7 @@ impl Compiler<'_> {
             }
         }
         let most = (!rest).then_some(required + optional.unwrap_or(0));
-        let made = Macro {
-            params: items[2],
-            body: items[3..].to_vec(),
-            sees: self.definitions.len(),
-            required,
-            most,
-            image: None,
-        };
+        let made = Macro { params: items[2], body: items[3..].to_vec(), sees: self.definitions.len(), required, most, image: None };
         self.macros.insert((self.namespace, name), made);
         Ok(())
     }
@@ -115,11 +91,7 @@ impl Compiler<'_> {
         if args.len() < m.required || m.most.is_some_and(|most| args.len() > most) {
             let mut wants = alloc::string::String::new();
             let _ = crate::arity::write(&mut wants, m.required, m.most);
-            return Err(CompileError::new(
-                Tag::NativeFn,
-                span,
-                format_args!("macro `{name}` expected {wants}, got {}", args.len()),
-            ));
+            return Err(CompileError::new(Tag::NativeFn, span, format_args!("macro `{name}` expected {wants}, got {}", args.len())));
         }
         if m.image.is_none() {
             let image = self.compile_macro(key, span)?;
@@ -142,11 +114,7 @@ impl Compiler<'_> {
         let Some(m) = self.macros.get(&from) else {
             return false;
         };
-        let copy = Macro {
-            body: m.body.clone(),
-            image: None,
-            ..*m
-        };
+        let copy = Macro { body: m.body.clone(), image: None, ..*m };
         self.macros.insert(to, copy);
         true
     }
@@ -198,24 +166,14 @@ impl Compiler<'_> {
                 break;
             }
         }
-        let mut forms: Vec<Id> = self
-            .definitions
-            .iter()
-            .zip(&reached)
-            .filter(|(_, r)| **r)
-            .map(|((_, form), _)| *form)
-            .collect();
+        let mut forms: Vec<Id> = self.definitions.iter().zip(&reached).filter(|(_, r)| **r).map(|((_, form), _)| *form).collect();
         let mut make = self.make(span);
         let mut lambda = alloc::vec![params];
         lambda.extend(body);
         let lambda = make.form("lambda", &lambda);
         let args = make.form("%macro-args", &[]);
         forms.push(make.form("%apply", &[lambda, args]));
-        let options = CompileOptions {
-            hosts: HOSTS,
-            loader: None,
-            force: true,
-        };
+        let options = CompileOptions { hosts: HOSTS, loader: None, force: true };
         let mut sub = Compiler::new(&options);
         sub.arena = core::mem::take(&mut self.arena);
         sub.macros = core::mem::take(&mut self.macros);
@@ -244,26 +202,14 @@ impl Compiler<'_> {
         }
         let result = match Machine::new(program, &mut memory, &BUDGET) {
             Ok(mut machine) => self.drive(&mut machine, args, span, name),
-            Err(e) => Err(CompileError::new(
-                Tag::NotImplemented,
-                span,
-                format_args!("{e}"),
-            )),
+            Err(e) => Err(CompileError::new(Tag::NotImplemented, span, format_args!("{e}"))),
         };
         self.macro_memory = memory;
         result
     }
 
-    fn drive(
-        &mut self,
-        machine: &mut Machine<'_>,
-        args: &[Id],
-        span: Span,
-        name: &str,
-    ) -> Result<Id> {
-        let fail = |what: &str| {
-            CompileError::new(Tag::NativeFn, span, format_args!("macro `{name}`: {what}"))
-        };
+    fn drive(&mut self, machine: &mut Machine<'_>, args: &[Id], span: Span, name: &str) -> Result<Id> {
+        let fail = |what: &str| CompileError::new(Tag::NativeFn, span, format_args!("macro `{name}`: {what}"));
         let mut places: HashMap<u64, (Span, Shape)> = HashMap::default();
         machine.gensym_base = self.gensyms;
         loop {
@@ -271,43 +217,29 @@ impl Compiler<'_> {
                 Step::Call => {
                     let mut items = Vec::new();
                     for arg in args {
-                        items.push(
-                            to_value(&self.arena, *arg, machine, &mut places)
-                                .map_err(|_| fail("its arguments are too large"))?
-                                .0,
-                        );
+                        items.push(to_value(&self.arena, *arg, machine, &mut places).map_err(|_| fail("its arguments are too large"))?.0);
                     }
-                    let list = machine
-                        .heap
-                        .list(&items, Value::NIL)
-                        .map_err(|_| fail("its arguments are too large"))?;
+                    let list = machine.heap.list(&items, Value::NIL).map_err(|_| fail("its arguments are too large"))?;
                     machine.resume(list);
                 }
                 Step::Output | Step::Paused => {}
                 Step::Done(v) => {
                     self.gensyms = machine.gensyms;
-                    return to_datum(&mut self.arena, v, machine, &places, span).map_err(|what| {
-                        fail(&alloc::format!("it returned a {what}, which is no form"))
-                    });
+                    return to_datum(&mut self.arena, v, machine, &places, span)
+                        .map_err(|what| fail(&alloc::format!("it returned a {what}, which is no form")));
                 }
                 Step::Failed => {
                     let (tag, message) = match machine.fault() {
                         Some(fault) => {
                             let tag = match &fault.kind {
-                                FaultKind::Raised { tag } => {
-                                    Tag::from_text(tag).unwrap_or(Tag::User)
-                                }
+                                FaultKind::Raised { tag } => Tag::from_text(tag).unwrap_or(Tag::User),
                                 _ => Tag::MacroExpansionLimit,
                             };
                             (tag, fault.message.clone())
                         }
                         None => (Tag::NotImplemented, crate::machine::Message::default()),
                     };
-                    return Err(CompileError::new(
-                        tag,
-                        span,
-                        format_args!("in macro `{name}`: {message}"),
-                    ));
+                    return Err(CompileError::new(tag, span, format_args!("in macro `{name}`: {message}")));
                 }
             }
         }
@@ -346,11 +278,7 @@ fn to_value(
                     work.extend(items.iter().rev().map(|i| (*i, false)));
                     continue;
                 }
-                let parts: Vec<u64> = done
-                    .split_off(done.len() - items.len())
-                    .iter()
-                    .map(|v| v.0)
-                    .collect();
+                let parts: Vec<u64> = done.split_off(done.len() - items.len()).iter().map(|v| v.0).collect();
                 let list = m.heap.list(&parts, Value::NIL)?;
                 m.heap.mark_shape(list, shape_number(shape));
                 if !list.is_nil() {
@@ -400,9 +328,7 @@ fn to_datum(
             Datum::Float(f)
         } else {
             match v.tag() {
-                tag::CONST if v == Value::TRUE || v == Value::FALSE => {
-                    Datum::Bool(v == Value::TRUE)
-                }
+                tag::CONST if v == Value::TRUE || v == Value::FALSE => Datum::Bool(v == Value::TRUE),
                 tag::CONST => {
                     done.push(arena.list(&[], Shape::Paren, span));
                     continue;
@@ -420,11 +346,7 @@ fn to_datum(
                         (span, shape)
                     });
                     let items: Vec<Value> = heap.items(v).collect();
-                    let shape = if shape == Shape::Brace && !items.len().is_multiple_of(2) {
-                        Shape::Paren
-                    } else {
-                        shape
-                    };
+                    let shape = if shape == Shape::Brace && !items.len().is_multiple_of(2) { Shape::Paren } else { shape };
                     work.push(Work::Join(items.len(), shape, at));
                     work.extend(items.into_iter().rev().map(Work::Visit));
                     continue;

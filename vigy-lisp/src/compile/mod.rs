@@ -24,7 +24,7 @@ use alloc::vec::Vec;
 pub use error::{CompileError, ErrorKind};
 pub use modules::Loader;
 
-use crate::arity::Arity;
+use crate::arity::{Arity, HostFn};
 use crate::builtins;
 use crate::image::{Image, SECTIONS, Section, assemble};
 use crate::machine::Tag;
@@ -37,17 +37,6 @@ use ir::{Ir, Node, Tree};
 use table::{HashMap, HashSet};
 
 type Result<T> = core::result::Result<T, CompileError>;
-
-/// A function that the host offers to programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HostFn {
-    /// Its name in programs.
-    pub name: &'static str,
-    /// How many arguments it takes.
-    pub arity: Arity,
-    /// One line for people.
-    pub doc: &'static str,
-}
 
 /// What a text is compiled against.
 #[derive(Clone, Copy, Default)]
@@ -62,10 +51,7 @@ pub struct CompileOptions<'a> {
 
 impl core::fmt::Debug for CompileOptions<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("CompileOptions")
-            .field("hosts", &self.hosts)
-            .field("force", &self.force)
-            .finish_non_exhaustive()
+        f.debug_struct("CompileOptions").field("hosts", &self.hosts).field("force", &self.force).finish_non_exhaustive()
     }
 }
 
@@ -209,8 +195,7 @@ impl<'o> Compiler<'o> {
     }
 
     fn read(&mut self, source: &str) -> Result<Vec<Id>> {
-        reader::read(source, &mut self.arena)
-            .map_err(|e| CompileError::new(Tag::Reader, e.span, format_args!("{}", e.message)))
+        reader::read(source, &mut self.arena).map_err(|e| CompileError::new(Tag::Reader, e.span, format_args!("{}", e.message)))
     }
 
     fn fresh_target(&mut self) -> u32 {
@@ -222,9 +207,7 @@ impl<'o> Compiler<'o> {
     fn global(&mut self, name: Sym, span: Span) -> u32 {
         let text = self.arena.names.get(name);
         let (namespace, name) = match text.strip_prefix('%') {
-            Some(plain)
-                if builtins::find(text).is_none() && !plain.is_empty() && plain != "macro-args" =>
-            {
+            Some(plain) if builtins::find(text).is_none() && !plain.is_empty() && plain != "macro-args" => {
                 let plain = plain.to_string();
                 (PRELUDE, self.arena.names.intern(&plain))
             }
@@ -239,13 +222,7 @@ impl<'o> Compiler<'o> {
             return *g;
         }
         let g = self.globals.len() as u32;
-        self.globals.push(Global {
-            namespace,
-            name,
-            defs: 0,
-            sets: 0,
-            first: span,
-        });
+        self.globals.push(Global { namespace, name, defs: 0, sets: 0, first: span });
         self.global_index.insert((namespace, name), g);
         g
     }
@@ -258,19 +235,11 @@ impl<'o> Compiler<'o> {
     /// Notes the names that the forms of a text define.
     fn note_definitions(&mut self, forms: &[Id]) {
         for form in forms {
-            if !matches!(
-                self.arena.head(*form),
-                Some("define" | "defn" | "def" | "deffunction")
-            ) {
+            if !matches!(self.arena.head(*form), Some("define" | "defn" | "def" | "deffunction")) {
                 continue;
             }
             if let Some(target) = self.arena.items(*form).get(1).copied() {
-                let name = self.arena.as_symbol(target).or_else(|| {
-                    self.arena
-                        .items(target)
-                        .first()
-                        .and_then(|n| self.arena.as_symbol(*n))
-                });
+                let name = self.arena.as_symbol(target).or_else(|| self.arena.items(target).first().and_then(|n| self.arena.as_symbol(*n)));
                 self.defined.extend(name.map(|n| (self.namespace, n)));
             }
         }
@@ -331,20 +300,10 @@ impl<'o> Compiler<'o> {
     }
 
     /// What a name means that the program itself does not define.
-    fn library(
-        &mut self,
-        name: Sym,
-        hosts: &mut Vec<(String, Arity)>,
-        user: bool,
-    ) -> Result<Option<Meaning>> {
+    fn library(&mut self, name: Sym, hosts: &mut Vec<(String, Arity)>, user: bool) -> Result<Option<Meaning>> {
         let text = self.arena.names.get(name).to_string();
         if user {
-            let host = self
-                .options
-                .hosts
-                .iter()
-                .flat_map(|t| t.iter())
-                .find(|h| h.name == text);
+            let host = self.options.hosts.iter().flat_map(|t| t.iter()).find(|h| h.name == text);
             if let Some(host) = host {
                 let id = match hosts.iter().position(|(n, _)| *n == text) {
                     Some(id) => id,
@@ -394,12 +353,8 @@ impl<'o> Compiler<'o> {
             g += 1;
         }
         if !self.force {
-            let unknown = self
-                .globals
-                .iter()
-                .zip(&meanings)
-                .filter(|(_, m)| matches!(m, Meaning::Unbound))
-                .min_by_key(|(g, _)| g.first.start);
+            let unknown =
+                self.globals.iter().zip(&meanings).filter(|(_, m)| matches!(m, Meaning::Unbound)).min_by_key(|(g, _)| g.first.start);
             if let Some((global, _)) = unknown {
                 return Err(self.unknown(global.name, global.first));
             }
@@ -412,9 +367,7 @@ impl<'o> Compiler<'o> {
         meanings.resize(self.globals.len(), Meaning::Unbound);
         for node in &self.main {
             match self.tree.get(*node) {
-                Ir::Define(g, value)
-                    if self.globals[g as usize].defs == 1 && self.globals[g as usize].sets == 0 =>
-                {
+                Ir::Define(g, value) if self.globals[g as usize].defs == 1 && self.globals[g as usize].sets == 0 => {
                     match self.tree.get(value) {
                         Ir::Lambda(f) if self.tree.funcs[f as usize].captures.is_empty() => {
                             meanings[g as usize] = Meaning::Function(f);
@@ -434,33 +387,14 @@ impl<'o> Compiler<'o> {
     fn unknown(&self, name: Sym, span: Span) -> CompileError {
         let text = self.arena.names.get(name);
         let mut candidates: Vec<&str> = Vec::new();
-        for name in builtins::TABLE
-            .iter()
-            .map(|r| r.name)
-            .filter(|n| !n.starts_with('%'))
-            .chain(prelude::names())
-        {
+        for name in builtins::TABLE.iter().map(|r| r.name).filter(|n| !n.starts_with('%')).chain(prelude::names()) {
             candidates.push(name);
         }
-        candidates.extend(
-            self.options
-                .hosts
-                .iter()
-                .flat_map(|t| t.iter())
-                .map(|h| h.name),
-        );
+        candidates.extend(self.options.hosts.iter().flat_map(|t| t.iter()).map(|h| h.name));
         candidates.extend(self.defined.iter().map(|(_, s)| self.arena.names.get(*s)));
         match error::nearest(text, candidates.into_iter()) {
-            Some(near) => CompileError::new(
-                Tag::UnboundSymbol,
-                span,
-                format_args!("unbound symbol `{text}`; did you mean `{near}`?"),
-            ),
-            None => CompileError::new(
-                Tag::UnboundSymbol,
-                span,
-                format_args!("unbound symbol `{text}`"),
-            ),
+            Some(near) => CompileError::new(Tag::UnboundSymbol, span, format_args!("unbound symbol `{text}`; did you mean `{near}`?")),
+            None => CompileError::new(Tag::UnboundSymbol, span, format_args!("unbound symbol `{text}`")),
         }
     }
 
@@ -472,30 +406,12 @@ impl<'o> Compiler<'o> {
             let nodes = self.tree.nodes(&self.main);
             self.tree.add(Ir::Seq(nodes), Span::default())
         };
-        self.tree.funcs[0].body = if self.main.is_empty() {
-            self.tree.add(Ir::Word(Value::NIL), Span::default())
-        } else {
-            body
-        };
+        self.tree.funcs[0].body = if self.main.is_empty() { self.tree.add(Ir::Word(Value::NIL), Span::default()) } else { body };
         let mut constants = Constants::new(self.building_macro);
-        constants.globals = self
-            .globals
-            .iter()
-            .map(|g| self.arena.names.get(g.name).to_string())
-            .collect();
+        constants.globals = self.globals.iter().map(|g| self.arena.names.get(g.name).to_string()).collect();
         constants.imports = hosts.iter().map(|(n, _)| n.clone()).collect();
-        let arities: Vec<_> = hosts
-            .iter()
-            .map(|(_, a)| (usize::from(a.min), a.max.map(usize::from)))
-            .collect();
-        let mut e = Emitter::new(
-            &mut self.tree,
-            &self.arena,
-            &meanings,
-            &mut constants,
-            &arities,
-            self.force,
-        );
+        let arities: Vec<_> = hosts.iter().map(|(_, a)| (usize::from(a.min), a.max.map(usize::from))).collect();
+        let mut e = Emitter::new(&mut self.tree, &self.arena, &meanings, &mut constants, &arities, self.force);
         e.row(0);
         let mut globals = Vec::new();
         for (_, initial) in &slots {
@@ -517,38 +433,18 @@ impl<'o> Compiler<'o> {
         }
         let mut sections: [Vec<u64>; SECTIONS] = Default::default();
         let mut put = |s: Section, words: Vec<u64>| sections[s as usize] = words;
-        put(
-            Section::Functions,
-            pairs(functions.iter().flat_map(|f| f.pack())),
-        );
+        put(Section::Functions, pairs(functions.iter().flat_map(|f| f.pack())));
         // Code is padded with instructions that lie behind every function.
         put(Section::Code, pairs(code.into_iter()));
-        let names: Vec<u32> = slots
-            .iter()
-            .map(|(g, _)| constants.name(self.arena.names.get(self.globals[*g as usize].name)))
-            .collect();
+        let names: Vec<u32> = slots.iter().map(|(g, _)| constants.name(self.arena.names.get(self.globals[*g as usize].name))).collect();
         put(Section::GlobalNames, pairs(names.into_iter()));
-        let imports: Vec<u32> = hosts
-            .iter()
-            .flat_map(|(n, a)| {
-                [
-                    constants.name(n),
-                    u32::from(a.min) | a.max.map_or(0xffff, u32::from) << 16,
-                ]
-            })
-            .collect();
+        let imports: Vec<u32> =
+            hosts.iter().flat_map(|(n, a)| [constants.name(n), u32::from(a.min) | a.max.map_or(0xffff, u32::from) << 16]).collect();
         put(Section::Imports, pairs(imports.into_iter()));
         put(Section::Params, pairs(params.into_iter()));
         put(
             Section::Spans,
-            pairs(spans.iter().flat_map(|(pc, s)| {
-                [
-                    *pc,
-                    s.start,
-                    s.end,
-                    s.line.min(0xf_ffff) << 12 | s.column.min(0xfff),
-                ]
-            })),
+            pairs(spans.iter().flat_map(|(pc, s)| [*pc, s.start, s.end, s.line.min(0xf_ffff) << 12 | s.column.min(0xfff)])),
         );
         put(Section::Globals, globals);
         let (index, bytes, table) = constants.names_sections();
@@ -557,13 +453,8 @@ impl<'o> Compiler<'o> {
         put(Section::NameTable, pairs(table.into_iter()));
         put(Section::Constants, constants.values);
         put(Section::Frozen, constants.frozen);
-        Image::from_words(assemble(&sections)).map_err(|e| {
-            CompileError::new(
-                Tag::NotImplemented,
-                Span::default(),
-                format_args!("the compiler made a wrong image: {e}"),
-            )
-        })
+        Image::from_words(assemble(&sections))
+            .map_err(|e| CompileError::new(Tag::NotImplemented, Span::default(), format_args!("the compiler made a wrong image: {e}")))
     }
 }
 

@@ -40,11 +40,7 @@ impl Compiler<'_> {
         let names = self.arena.items(form)[1..].to_vec();
         for name in names {
             let name = self.symbol_of(name, "provide")?;
-            self.modules
-                .provided
-                .entry(self.namespace)
-                .or_default()
-                .push(name);
+            self.modules.provided.entry(self.namespace).or_default().push(name);
         }
         Ok(())
     }
@@ -54,11 +50,7 @@ impl Compiler<'_> {
         let span = self.arena.span(form);
         let args = self.arena.items(form)[1..].to_vec();
         let Some(Datum::Str(path)) = args.first().map(|a| self.arena.get(*a)) else {
-            return Err(bad(
-                span,
-                "require",
-                "the path of a module is expected, as a string",
-            ));
+            return Err(bad(span, "require", "the path of a module is expected, as a string"));
         };
         let path = self.arena.names.get(path).to_string();
         let mut alias = path.clone();
@@ -66,11 +58,7 @@ impl Compiler<'_> {
         let mut rest = args[1..].iter();
         while let Some(key) = rest.next() {
             let Datum::Keyword(key) = self.arena.get(*key) else {
-                return Err(bad(
-                    span,
-                    "require",
-                    "`:as name` or `:refer (names…)` is expected",
-                ));
+                return Err(bad(span, "require", "`:as name` or `:refer (names…)` is expected"));
             };
             let value = rest.next().copied();
             match (self.arena.names.get(key), value) {
@@ -86,21 +74,12 @@ impl Compiler<'_> {
                     }
                 }
                 _ => {
-                    return Err(bad(
-                        span,
-                        "require",
-                        "`:as name` or `:refer (names…)` is expected",
-                    ));
+                    return Err(bad(span, "require", "`:as name` or `:refer (names…)` is expected"));
                 }
             }
         }
         let namespace = self.load(&path, form)?;
-        let provided = self
-            .modules
-            .provided
-            .get(&namespace)
-            .cloned()
-            .unwrap_or_default();
+        let provided = self.modules.provided.get(&namespace).cloned().unwrap_or_default();
         for name in &provided {
             let long = alloc::format!("{alias}/{}", self.arena.names.get(*name));
             let long = self.arena.names.intern(&long);
@@ -109,20 +88,9 @@ impl Compiler<'_> {
         for name in refer {
             if !provided.contains(&name) {
                 let text = self.arena.names.get(name).to_string();
-                let known = self
-                    .global_index
-                    .get(&(namespace, name))
-                    .is_some_and(|g| self.globals[*g as usize].defs > 0);
-                let (tag, what) = if known {
-                    (Tag::NotExported, "does not provide")
-                } else {
-                    (Tag::NotDefined, "does not define")
-                };
-                return Err(CompileError::new(
-                    tag,
-                    span,
-                    format_args!("module \"{path}\" {what} `{text}`"),
-                ));
+                let known = self.global_index.get(&(namespace, name)).is_some_and(|g| self.globals[*g as usize].defs > 0);
+                let (tag, what) = if known { (Tag::NotExported, "does not provide") } else { (Tag::NotDefined, "does not define") };
+                return Err(CompileError::new(tag, span, format_args!("module \"{path}\" {what} `{text}`")));
             }
             self.import(namespace, name, name, form)?;
         }
@@ -137,17 +105,10 @@ impl Compiler<'_> {
         if self.share_macro((namespace, from), (self.namespace, to)) {
             return Ok(());
         }
-        let defined = self
-            .global_index
-            .get(&(namespace, from))
-            .is_some_and(|g| self.globals[*g as usize].defs > 0);
+        let defined = self.global_index.get(&(namespace, from)).is_some_and(|g| self.globals[*g as usize].defs > 0);
         if !defined {
             let text = self.arena.names.get(from).to_string();
-            return Err(CompileError::new(
-                Tag::NotDefined,
-                span,
-                format_args!("the module provides `{text}` but does not define it"),
-            ));
+            return Err(CompileError::new(Tag::NotDefined, span, format_args!("the module provides `{text}` but does not define it")));
         }
         let source = self.global_in(namespace, from, span);
         let target = self.global_in(self.namespace, to, span);
@@ -165,34 +126,18 @@ impl Compiler<'_> {
             return Ok(loaded.namespace);
         }
         if self.modules.open.iter().any(|(p, _)| p == path) {
-            return Err(CompileError::new(
-                Tag::CircularRequire,
-                span,
-                format_args!("module \"{path}\" requires itself"),
-            ));
+            return Err(CompileError::new(Tag::CircularRequire, span, format_args!("module \"{path}\" requires itself")));
         }
         /// Modules that require modules that require modules …
         const MAX_DEPTH: usize = 16;
         if self.modules.open.len() >= MAX_DEPTH {
-            return Err(CompileError::new(
-                Tag::ModuleDenied,
-                span,
-                format_args!("modules require each other more than {MAX_DEPTH} deep"),
-            ));
+            return Err(CompileError::new(Tag::ModuleDenied, span, format_args!("modules require each other more than {MAX_DEPTH} deep")));
         }
         let Some(loader) = self.options.loader else {
-            return Err(CompileError::new(
-                Tag::ModuleNotFound,
-                span,
-                format_args!("module \"{path}\": there is no loader"),
-            ));
+            return Err(CompileError::new(Tag::ModuleNotFound, span, format_args!("module \"{path}\": there is no loader")));
         };
         let Some(source) = loader.load(path) else {
-            return Err(CompileError::new(
-                Tag::ModuleNotFound,
-                span,
-                format_args!("module \"{path}\" was not found"),
-            ));
+            return Err(CompileError::new(Tag::ModuleNotFound, span, format_args!("module \"{path}\" was not found")));
         };
         self.modules.next = self.modules.next.max(USER) + 1;
         let namespace = self.modules.next;
@@ -203,9 +148,7 @@ impl Compiler<'_> {
         self.modules.open.pop();
         self.namespace = home;
         done?;
-        self.modules
-            .loaded
-            .insert(path.to_string(), Loaded { namespace });
+        self.modules.loaded.insert(path.to_string(), Loaded { namespace });
         Ok(namespace)
     }
 }

@@ -42,28 +42,16 @@ pub(super) fn rewrite(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
     for clause in args[1..].iter().rev() {
         let items = m.c.arena.items(*clause).to_vec();
         let Some(pattern) = items.first().copied() else {
-            return Err(bad(
-                m.c.arena.span(*clause),
-                "match",
-                "a clause is a pattern and a body",
-            ));
+            return Err(bad(m.c.arena.span(*clause), "match", "a clause is a pattern and a body"));
         };
-        let body = if items.len() == 1 {
-            m.nil()
-        } else {
-            m.body(&items[1..])
-        };
+        let body = if items.len() == 1 { m.nil() } else { m.body(&items[1..]) };
         if m.c.arena.is_symbol(pattern, "else") {
             form = body;
             continue;
         }
         let mut c = Clause::default();
         collect(m, &mut c, pattern, whole)?;
-        let binds: Vec<Id> = c
-            .binds
-            .iter()
-            .map(|(_, name, path)| m.list(&[*name, *path]))
-            .collect();
+        let binds: Vec<Id> = c.binds.iter().map(|(_, name, path)| m.list(&[*name, *path])).collect();
         let bound = if binds.is_empty() {
             body
         } else {
@@ -84,8 +72,7 @@ fn collect(m: &mut Make<'_, '_>, c: &mut Clause, pattern: Id, path: Id) -> Resul
     // Patterns inside quasiquotes are data except for what is unquoted.
     let mut work = alloc::vec![(pattern, path, false)];
     while let Some((pattern, path, data)) = work.pop() {
-        if data && m.c.arena.head(pattern) == Some("unquote") && m.c.arena.items(pattern).len() == 2
-        {
+        if data && m.c.arena.head(pattern) == Some("unquote") && m.c.arena.items(pattern).len() == 2 {
             work.push((m.c.arena.item(pattern, 1), path, false));
             continue;
         }
@@ -115,10 +102,10 @@ fn collect(m: &mut Make<'_, '_>, c: &mut Clause, pattern: Id, path: Id) -> Resul
                         _ => {}
                     }
                 }
-                let rest = items.last().copied().filter(|l| {
-                    data && m.c.arena.head(*l) == Some("unquote-splice")
-                        && m.c.arena.items(*l).len() == 2
-                });
+                let rest = items
+                    .last()
+                    .copied()
+                    .filter(|l| data && m.c.arena.head(*l) == Some("unquote-splice") && m.c.arena.items(*l).len() == 2);
                 let fixed = items.len() - usize::from(rest.is_some());
                 let list = m.form("%list?", &[path]);
                 let length = m.form("%length", &[path]);

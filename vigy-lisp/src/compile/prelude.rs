@@ -6,11 +6,8 @@ use super::{CompileError, Compiler, PRELUDE, Result};
 use crate::reader::Sym;
 use crate::span::Span;
 
-const SOURCES: &[&str] = &[
-    include_str!("../prelude/lists.tlisp"),
-    include_str!("../prelude/maps.tlisp"),
-    include_str!("../prelude/patterns.tlisp"),
-];
+const SOURCES: &[&str] =
+    &[include_str!("../prelude/lists.tlisp"), include_str!("../prelude/maps.tlisp"), include_str!("../prelude/patterns.tlisp")];
 
 /// Definitions start at the beginning of a line, and nothing else does.
 fn definitions() -> impl Iterator<Item = &'static str> {
@@ -38,23 +35,14 @@ impl Compiler<'_> {
         };
         let source = alloc::format!("(define {source}");
         let home = core::mem::replace(&mut self.namespace, PRELUDE);
-        let (optional, force) = (
-            core::mem::replace(&mut self.optional_params, true),
-            core::mem::replace(&mut self.force, false),
-        );
+        let (optional, force) = (core::mem::replace(&mut self.optional_params, true), core::mem::replace(&mut self.force, false));
         let sealed = core::mem::replace(&mut self.sealed, false);
         let made = self.read(&source).and_then(|forms| self.analyze(forms[0]));
         self.namespace = home;
         self.optional_params = optional;
         self.force = force;
         self.sealed = sealed;
-        let wrong = || {
-            CompileError::new(
-                crate::machine::Tag::NotImplemented,
-                Span::default(),
-                format_args!("prelude: {text}"),
-            )
-        };
+        let wrong = || CompileError::new(crate::machine::Tag::NotImplemented, Span::default(), format_args!("prelude: {text}"));
         let meaning = match self.tree.get(made?) {
             Ir::Define(_, value) => match self.tree.get(value) {
                 Ir::Lambda(f) => Meaning::Function(f),

@@ -1,10 +1,8 @@
 //! The loop over instructions.
 
-use super::{
-    CHAIN, Fault, FaultKind, HostCall, Machine, Message, NO_HANDLER, State, Step, Stop, Tag,
-};
+use super::{CHAIN, Fault, FaultKind, HostCall, Machine, Message, NO_HANDLER, State, Step, Stop, Tag};
 use crate::builtins;
-use crate::code::{Op, a, b, bx, c, sabc, sbx};
+use crate::code::{a, b, bx, byte, c, sabc, sbx};
 use crate::equal::{self, Numbers};
 use crate::image::WINDOW;
 use crate::print;
@@ -38,10 +36,7 @@ enum Called {
 }
 
 impl Machine<'_> {
-    #[allow(
-        clippy::too_many_lines,
-        reason = "one arm per instruction, in one loop: that is what is fast"
-    )]
+    #[allow(clippy::too_many_lines, reason = "one arm per instruction, in one loop: that is what is fast")]
     pub(super) fn execute(&mut self, slice: u64) -> Step {
         if self.pc == usize::MAX {
             self.pc = 0;
@@ -51,9 +46,7 @@ impl Machine<'_> {
         let p = self.program;
         let code = p.code;
         let mut fuel = self.fuel;
-        let stop_at = fuel
-            .saturating_sub(i64::try_from(slice).unwrap_or(i64::MAX))
-            .max(0);
+        let stop_at = fuel.saturating_sub(i64::try_from(slice).unwrap_or(i64::MAX)).max(0);
         let mut pc = self.pc;
         let mut base = self.base;
         let mut regs = window(self.stack, base);
@@ -130,8 +123,7 @@ impl Machine<'_> {
                 if (x | y) & 3 == 0 {
                     $small(x as i64, y as i64)
                 } else {
-                    with_machine!(builtins::number::order(self, Value(x), Value(y)))
-                        .is_some_and($order)
+                    with_machine!(builtins::number::order(self, Value(x), Value(y))).is_some_and($order)
                 }
             }};
         }
@@ -151,8 +143,7 @@ impl Machine<'_> {
                 let at = a($word);
                 if $tail {
                     // The arguments move down to the start of this frame.
-                    self.stack
-                        .copy_within(base + at + 2..base + at + 2 + b($word), base);
+                    self.stack.copy_within(base + at + 2..base + at + 2 + b($word), base);
                     self.stack[base - 2] = Value::make(tag::FUNCTION, f, 0).0;
                 } else {
                     let next = base + at + 2;
@@ -202,81 +193,73 @@ impl Machine<'_> {
 
         loop {
             let word = code[pc];
-            let Some(op) = Op::decode(word) else {
-                unreachable!("the image was verified")
-            };
-            match op {
-                Op::Move => {
+            match word as u8 {
+                byte::Move => {
                     regs[a(word)] = regs[b(word)];
                     pc += 1;
                 }
-                Op::Const => {
+                byte::Const => {
                     regs[a(word)] = p.constants[bx(word)];
                     pc += 1;
                 }
-                Op::Int => {
+                byte::Int => {
                     regs[a(word)] = (i64::from(sbx(word)) << 2) as u64;
                     pc += 1;
                 }
-                Op::Imm => {
+                byte::Imm => {
                     regs[a(word)] = (b(word) as u64) << 8 | 1;
                     pc += 1;
                 }
-                Op::Global => {
+                byte::Global => {
                     let v = self.globals[bx(word)];
                     if v == Value::UNBOUND.0 {
                         let name = p.global_name(bx(word));
-                        stop!(
-                            self.error(Tag::UnboundSymbol, format_args!("unbound symbol `{name}`"))
-                        );
+                        stop!(self.error(Tag::UnboundSymbol, format_args!("unbound symbol `{name}`")));
                     }
                     regs[a(word)] = v;
                     pc += 1;
                 }
-                Op::SetGlobal => {
+                byte::SetGlobal => {
                     if self.globals[bx(word)] == Value::UNBOUND.0 {
                         let name = p.global_name(bx(word));
-                        stop!(
-                            self.error(Tag::UnboundSymbol, format_args!("unbound symbol `{name}`"))
-                        );
+                        stop!(self.error(Tag::UnboundSymbol, format_args!("unbound symbol `{name}`")));
                     }
                     self.globals[bx(word)] = regs[a(word)];
                     pc += 1;
                 }
-                Op::Define => {
+                byte::Define => {
                     self.globals[bx(word)] = regs[a(word)];
                     pc += 1;
                 }
-                Op::Own => {
+                byte::Own => {
                     let own = self.stack[base - 2];
                     regs = window(self.stack, base);
                     regs[a(word)] = own;
                     pc += 1;
                 }
-                Op::Capture => {
+                byte::Capture => {
                     let own = Value(self.stack[base - 2]);
                     let v = self.heap.word(own.index_of() + 1 + b(word) as u32);
                     regs = window(self.stack, base);
                     regs[a(word)] = v;
                     pc += 1;
                 }
-                Op::Cell => match self.heap.cell(Value(regs[a(word)])) {
+                byte::Cell => match self.heap.cell(Value(regs[a(word)])) {
                     Ok(cell) => {
                         regs[a(word)] = cell.0;
                         pc += 1;
                     }
                     Err(e) => stop!(e.into()),
                 },
-                Op::CellGet => {
+                byte::CellGet => {
                     regs[a(word)] = self.heap.field(Value(regs[b(word)]), 0).0;
                     pc += 1;
                 }
-                Op::CellSet => {
-                    self.heap
-                        .set_field(Value(regs[a(word)]), 0, Value(regs[b(word)]));
+                byte::CellSet => {
+                    self.heap.set_field(Value(regs[a(word)]), 0, Value(regs[b(word)]));
                     pc += 1;
                 }
-                Op::Closure => {
+                byte::Closure => {
                     let f = bx(word) as u32;
                     let n = code[pc + 1] as usize;
                     let v = if n == 0 {
@@ -302,110 +285,80 @@ impl Machine<'_> {
                     regs[a(word)] = v.0;
                     pc += 2 + n;
                 }
-                Op::Jump => pc = pc.wrapping_add_signed(sabc(word) as isize),
-                Op::Loop => {
+                byte::Jump => pc = pc.wrapping_add_signed(sabc(word) as isize),
+                byte::Loop => {
                     tick!();
                     pc = pc.wrapping_add_signed(sabc(word) as isize);
                 }
-                Op::JumpFalse => {
-                    let to = if Value(regs[a(word)]).is_true() {
-                        1
-                    } else {
-                        sbx(word)
-                    };
+                byte::JumpFalse => {
+                    let to = if Value(regs[a(word)]).is_true() { 1 } else { sbx(word) };
                     pc = pc.wrapping_add_signed(to as isize);
                 }
-                Op::JumpTrue => {
-                    let to = if Value(regs[a(word)]).is_true() {
-                        sbx(word)
-                    } else {
-                        1
-                    };
+                byte::JumpTrue => {
+                    let to = if Value(regs[a(word)]).is_true() { sbx(word) } else { 1 };
                     pc = pc.wrapping_add_signed(to as isize);
                 }
-                Op::JumpNil => {
-                    let to = if Value(regs[a(word)]).is_nil() {
-                        sbx(word)
-                    } else {
-                        1
-                    };
+                byte::JumpNil => {
+                    let to = if Value(regs[a(word)]).is_nil() { sbx(word) } else { 1 };
                     pc = pc.wrapping_add_signed(to as isize);
                 }
-                Op::JumpSome => {
-                    let to = if Value(regs[a(word)]).is_nil() {
-                        1
-                    } else {
-                        sbx(word)
-                    };
+                byte::JumpSome => {
+                    let to = if Value(regs[a(word)]).is_nil() { 1 } else { sbx(word) };
                     pc = pc.wrapping_add_signed(to as isize);
                 }
-                Op::NotLess => {
+                byte::NotLess => {
                     let yes = compare!(regs[a(word)], regs[b(word)], |x, y| x < y, Ordering::is_lt);
                     branch!(yes, 2);
                 }
-                Op::NotAtMost => {
-                    let yes =
-                        compare!(regs[a(word)], regs[b(word)], |x, y| x <= y, Ordering::is_le);
+                byte::NotAtMost => {
+                    let yes = compare!(regs[a(word)], regs[b(word)], |x, y| x <= y, Ordering::is_le);
                     branch!(yes, 2);
                 }
-                Op::NotEqual => {
+                byte::NotEqual => {
                     let (x, y) = (regs[a(word)], regs[b(word)]);
-                    let yes = if (x | y) & 3 == 0 {
-                        x == y
-                    } else {
-                        with_machine!(self.same(Value(x), Value(y)))
-                    };
+                    let yes = if (x | y) & 3 == 0 { x == y } else { with_machine!(self.same(Value(x), Value(y))) };
                     branch!(yes, 2);
                 }
-                Op::NotLessInt => {
+                byte::NotLessInt => {
                     let y = (i64::from(sbx(word)) << 2) as u64;
                     let yes = compare!(regs[a(word)], y, |x, y| x < y, Ordering::is_lt);
                     branch!(yes, 2);
                 }
-                Op::NotAtMostInt => {
+                byte::NotAtMostInt => {
                     let y = (i64::from(sbx(word)) << 2) as u64;
                     let yes = compare!(regs[a(word)], y, |x, y| x <= y, Ordering::is_le);
                     branch!(yes, 2);
                 }
-                Op::NotMoreInt => {
+                byte::NotMoreInt => {
                     let y = (i64::from(sbx(word)) << 2) as u64;
                     let yes = compare!(regs[a(word)], y, |x, y| x > y, Ordering::is_gt);
                     branch!(yes, 2);
                 }
-                Op::NotAtLeastInt => {
+                byte::NotAtLeastInt => {
                     let y = (i64::from(sbx(word)) << 2) as u64;
                     let yes = compare!(regs[a(word)], y, |x, y| x >= y, Ordering::is_ge);
                     branch!(yes, 2);
                 }
-                Op::NotEqualInt => {
+                byte::NotEqualInt => {
                     let (x, y) = (regs[a(word)], (i64::from(sbx(word)) << 2) as u64);
-                    let yes = if x & 3 == 0 {
-                        x == y
-                    } else {
-                        with_machine!(self.same(Value(x), Value(y)))
-                    };
+                    let yes = if x & 3 == 0 { x == y } else { with_machine!(self.same(Value(x), Value(y))) };
                     branch!(yes, 2);
                 }
-                Op::Add => arith!(word, checked_add, builtins::number::Arith::Add),
-                Op::Sub => arith!(word, checked_sub, builtins::number::Arith::Sub),
-                Op::Mul => {
+                byte::Add => arith!(word, checked_add, builtins::number::Arith::Add),
+                byte::Sub => arith!(word, checked_sub, builtins::number::Arith::Sub),
+                byte::Mul => {
                     let (x, y) = (regs[b(word)], regs[c(word)]);
                     if (x | y) & 3 == 0
                         && let Some(r) = (x as i64 >> 2).checked_mul(y as i64)
                     {
                         regs[a(word)] = r as u64;
                     } else {
-                        let v = with_machine!(builtins::number::arith(
-                            self,
-                            builtins::number::Arith::Mul,
-                            Value(x),
-                            Value(y)
-                        ));
+                        let v = with_machine!(builtins::number::arith(self, builtins::number::Arith::Mul, Value(x), Value(y)));
                         regs[a(word)] = v.0;
                     }
                     pc += 1;
                 }
-                Op::AddInt => {
+                byte::AddInt => {
                     let x = regs[b(word)];
                     let y = i64::from(c(word) as u8 as i8) << 2;
                     if x & 3 == 0
@@ -414,46 +367,36 @@ impl Machine<'_> {
                         regs[a(word)] = r as u64;
                     } else {
                         let y = Value(y as u64);
-                        let v = with_machine!(builtins::number::arith(
-                            self,
-                            builtins::number::Arith::Add,
-                            Value(x),
-                            y
-                        ));
+                        let v = with_machine!(builtins::number::arith(self, builtins::number::Arith::Add, Value(x), y));
                         regs[a(word)] = v.0;
                     }
                     pc += 1;
                 }
-                Op::Less => {
+                byte::Less => {
                     let yes = compare!(regs[b(word)], regs[c(word)], |x, y| x < y, Ordering::is_lt);
                     regs[a(word)] = Value::bool(yes).0;
                     pc += 1;
                 }
-                Op::AtMost => {
-                    let yes =
-                        compare!(regs[b(word)], regs[c(word)], |x, y| x <= y, Ordering::is_le);
+                byte::AtMost => {
+                    let yes = compare!(regs[b(word)], regs[c(word)], |x, y| x <= y, Ordering::is_le);
                     regs[a(word)] = Value::bool(yes).0;
                     pc += 1;
                 }
-                Op::Equal => {
+                byte::Equal => {
                     let (x, y) = (regs[b(word)], regs[c(word)]);
-                    let yes = if (x | y) & 3 == 0 {
-                        x == y
-                    } else {
-                        with_machine!(self.same(Value(x), Value(y)))
-                    };
+                    let yes = if (x | y) & 3 == 0 { x == y } else { with_machine!(self.same(Value(x), Value(y))) };
                     regs[a(word)] = Value::bool(yes).0;
                     pc += 1;
                 }
-                Op::Not => {
+                byte::Not => {
                     regs[a(word)] = Value::bool(!Value(regs[b(word)]).is_true()).0;
                     pc += 1;
                 }
-                Op::IsNil => {
+                byte::IsNil => {
                     regs[a(word)] = Value::bool(Value(regs[b(word)]).is_nil()).0;
                     pc += 1;
                 }
-                Op::Cons => {
+                byte::Cons => {
                     let (first, rest) = (Value(regs[b(word)]), Value(regs[c(word)]));
                     if !rest.is_list() {
                         stop!(self.mismatch("list", rest));
@@ -464,7 +407,7 @@ impl Machine<'_> {
                     }
                     pc += 1;
                 }
-                Op::Car => {
+                byte::Car => {
                     let v = Value(regs[b(word)]);
                     if !v.is_pair() {
                         stop!(self.no_pair("car", v));
@@ -472,7 +415,7 @@ impl Machine<'_> {
                     regs[a(word)] = self.heap.first(v).0;
                     pc += 1;
                 }
-                Op::Cdr => {
+                byte::Cdr => {
                     let v = Value(regs[b(word)]);
                     if !v.is_pair() {
                         stop!(self.no_pair("cdr", v));
@@ -480,23 +423,23 @@ impl Machine<'_> {
                     regs[a(word)] = self.heap.rest(v).0;
                     pc += 1;
                 }
-                Op::Get => {
+                byte::Get => {
                     let (map, key) = (Value(regs[b(word)]), Value(regs[c(word)]));
                     let v = with_machine!(builtins::map::lookup(self, map, key, Value::NIL));
                     regs[a(word)] = v.0;
                     pc += 1;
                 }
-                Op::CallKnown => enter_known!(word, false),
-                Op::TailKnown => enter_known!(word, true),
-                Op::Call => {
+                byte::CallKnown => enter_known!(word, false),
+                byte::TailKnown => enter_known!(word, true),
+                byte::Call => {
                     tick!();
                     call_value!(a(word), b(word), false);
                 }
-                Op::TailCall => {
+                byte::TailCall => {
                     tick!();
                     call_value!(a(word), b(word), true);
                 }
-                Op::Apply | Op::TailApply => {
+                byte::Apply | byte::TailApply => {
                     tick!();
                     let at = base + a(word);
                     let n = match self.spread(at + 2, b(word)) {
@@ -504,9 +447,9 @@ impl Machine<'_> {
                         Err(stop) => stop!(stop),
                     };
                     fuel -= n as i64 / 8;
-                    call_value!(a(word), n, op == Op::TailApply);
+                    call_value!(a(word), n, word as u8 == byte::TailApply);
                 }
-                Op::Builtin => {
+                byte::Builtin => {
                     tick!();
                     let run = builtins::TABLE[code[pc + 1] as usize].run;
                     self.fuel = fuel;
@@ -526,19 +469,14 @@ impl Machine<'_> {
                         Err(stop) => stop!(stop),
                     }
                 }
-                Op::Host => {
+                byte::Host => {
                     tick!();
-                    let call = HostCall {
-                        import: code[pc + 1],
-                        args: b(word),
-                        at: base + a(word),
-                        result: base + c(word),
-                    };
+                    let call = HostCall { import: code[pc + 1], args: b(word), at: base + a(word), result: base + c(word) };
                     leave!(pc + 2);
                     self.state = State::Calling(call);
                     return Step::Call;
                 }
-                Op::Return => {
+                byte::Return => {
                     let v = regs[a(word)];
                     let back = self.stack[base - 1];
                     if base == 2 {
@@ -552,7 +490,7 @@ impl Machine<'_> {
                     base -= (back & 0xffff_ffff) as usize;
                     regs = window(self.stack, base);
                 }
-                Op::Try => {
+                byte::Try => {
                     // Two words: the handler outside this one and the depth, then where to go and the frame.
                     regs[a(word)] = (self.handler as u64) << 32 | u64::from(self.depth);
                     let to = pc.wrapping_add_signed(code[pc + 1] as i32 as isize);
@@ -560,11 +498,11 @@ impl Machine<'_> {
                     self.handler = base + a(word);
                     pc += 2;
                 }
-                Op::EndTry => {
+                byte::EndTry => {
                     self.handler = (regs[a(word)] >> 32) as usize;
                     pc += 1;
                 }
-                Op::Raise => {
+                byte::Raise => {
                     let kind = Tag::from_code(a(word)).unwrap_or(Tag::NotImplemented);
                     let message = Value(p.constants[code[pc + 1] as usize]);
                     let mut text = Message::default();
@@ -577,6 +515,7 @@ impl Machine<'_> {
                         stop => stop,
                     });
                 }
+                _ => unreachable!("the image was verified"),
             }
         }
     }
@@ -592,10 +531,7 @@ impl Machine<'_> {
     #[cold]
     fn no_pair(&mut self, name: &str, v: Value) -> Stop {
         if v.is_nil() {
-            self.error(
-                Tag::NativeFn,
-                format_args!("in native `{name}`: {name} of the empty list"),
-            )
+            self.error(Tag::NativeFn, format_args!("in native `{name}`: {name} of the empty list"))
         } else {
             self.mismatch("pair", v)
         }
@@ -604,10 +540,7 @@ impl Machine<'_> {
     #[cold]
     fn too_deep(&mut self) -> Stop {
         let limit = self.budget.depth;
-        self.error(
-            Tag::DepthExceeded,
-            format_args!("calls are nested too deeply (limit {limit})"),
-        )
+        self.error(Tag::DepthExceeded, format_args!("calls are nested too deeply (limit {limit})"))
     }
 
     fn give_output(&mut self, text: Value) -> Step {
@@ -641,14 +574,7 @@ impl Machine<'_> {
     }
 
     /// Calls the value at `at` with the `n` arguments from `at + 2` on.
-    fn call_value(
-        &mut self,
-        at: usize,
-        n: usize,
-        tail: bool,
-        base: usize,
-        after: usize,
-    ) -> Result<Called, Stop> {
+    fn call_value(&mut self, at: usize, n: usize, tail: bool, base: usize, after: usize) -> Result<Called, Stop> {
         let callee = self.at(at);
         match callee.tag() {
             tag::CLOSURE | tag::FUNCTION => {
@@ -660,8 +586,7 @@ impl Machine<'_> {
                 }
                 // The window of the callee must fit, and what is spread behind it may be long.
                 let next = if tail { base } else { at + 2 };
-                if at + 2 + WINDOW > self.stack.len() || (!tail && self.depth >= self.budget.depth)
-                {
+                if at + 2 + WINDOW > self.stack.len() || (!tail && self.depth >= self.budget.depth) {
                     return Err(self.too_deep());
                 }
                 if fixed > n {
@@ -700,23 +625,11 @@ impl Machine<'_> {
                 if n < (arity & 0xffff) as usize || n > (arity >> 16) as usize {
                     return Err(self.wrong_arity(callee, n));
                 }
-                Ok(Called::Host(HostCall {
-                    import,
-                    args: n,
-                    at: at + 2,
-                    result: at,
-                }))
+                Ok(Called::Host(HostCall { import, args: n, at: at + 2, result: at }))
             }
             tag::KEYWORD | tag::MAP if n == 1 || n == 2 => {
-                let (first, default) = (
-                    self.at(at + 2),
-                    if n == 2 { self.at(at + 3) } else { Value::NIL },
-                );
-                let (map, key) = if callee.is(tag::MAP) {
-                    (callee, first)
-                } else {
-                    (first, callee)
-                };
+                let (first, default) = (self.at(at + 2), if n == 2 { self.at(at + 3) } else { Value::NIL });
+                let (map, key) = if callee.is(tag::MAP) { (callee, first) } else { (first, callee) };
                 let v = builtins::map::lookup(self, map, key, default)?;
                 self.stack[at] = v.0;
                 Ok(Called::Answered)
@@ -724,10 +637,7 @@ impl Machine<'_> {
             tag::KEYWORD | tag::MAP => Err(self.wrong_arity(callee, n)),
             _ => {
                 let got = print::type_name(callee);
-                Err(self.error(
-                    Tag::NotCallable,
-                    format_args!("value of type {got} is not callable"),
-                ))
+                Err(self.error(Tag::NotCallable, format_args!("value of type {got} is not callable")))
             }
         }
     }
@@ -740,27 +650,18 @@ impl Machine<'_> {
             tag::BUILTIN => builtins::arity(callee.index_of()),
             tag::HOST => {
                 let arity = self.program.imports[2 * callee.index_of() as usize + 1];
-                (
-                    (arity & 0xffff) as usize,
-                    Some((arity >> 16) as usize).filter(|m| *m != 0xffff),
-                )
+                ((arity & 0xffff) as usize, Some((arity >> 16) as usize).filter(|m| *m != 0xffff))
             }
             tag::CLOSURE | tag::FUNCTION => {
                 let f = self.program.function(self.heap.function_of(callee));
                 let required = usize::from(f.required);
-                (
-                    required,
-                    (!f.rest).then_some(required + usize::from(f.optional)),
-                )
+                (required, (!f.rest).then_some(required + usize::from(f.optional)))
             }
             _ => (1, Some(2)),
         };
         let mut wants = Message::default();
         let _ = crate::arity::write(&mut wants, min, max);
-        self.error(
-            Tag::ArityMismatch,
-            format_args!("`{name}` expected {wants}, got {n}"),
-        )
+        self.error(Tag::ArityMismatch, format_args!("`{name}` expected {wants}, got {n}"))
     }
 
     /// Goes to the innermost handler, or fails.
@@ -791,30 +692,18 @@ impl Machine<'_> {
             Stop::OutOfFuel => FaultKind::OutOfFuel,
             Stop::OutOfHeap => FaultKind::OutOfHeap,
             Stop::OutOfOutput | Stop::Output(_) => FaultKind::OutOfOutput,
-            Stop::Thrown(_) => FaultKind::Raised {
-                tag: short(Tag::User.text()),
-            },
-            Stop::Raised(v) => FaultKind::Raised {
-                tag: short(self.heap.text(self.heap.field(v, 0))),
-            },
+            Stop::Thrown(_) => FaultKind::Raised { tag: short(Tag::User.text()) },
+            Stop::Raised(v) => FaultKind::Raised { tag: short(self.heap.text(self.heap.field(v, 0))) },
         };
         // Messages keep what fits and never fail.
         let _ = match stop {
             Stop::OutOfFuel => message.write_str("the fuel of the run is used up"),
             Stop::OutOfHeap => message.write_str("the heap of the run is used up"),
-            Stop::OutOfOutput | Stop::Output(_) => {
-                message.write_str("more output than the run may write")
-            }
+            Stop::OutOfOutput | Stop::Output(_) => message.write_str("more output than the run may write"),
             Stop::Raised(v) => message.write_str(self.heap.text(self.heap.field(v, 1))),
-            Stop::Thrown(v) => message.write_str("uncaught: ").and_then(|()| {
-                print::write(
-                    &self.heap,
-                    &self.program,
-                    v,
-                    print::Style::Readable,
-                    &mut message,
-                )
-            }),
+            Stop::Thrown(v) => message
+                .write_str("uncaught: ")
+                .and_then(|()| print::write(&self.heap, &self.program, v, print::Style::Readable, &mut message)),
         };
         let mut chain = heapless::Vec::<_, CHAIN>::new();
         let (mut pc, mut base) = (self.pc, self.base);
@@ -833,12 +722,7 @@ impl Machine<'_> {
             base -= (back & 0xffff_ffff) as usize;
         }
         self.fuel = self.fuel.max(0);
-        self.fault = Some(Fault {
-            kind,
-            message,
-            span: chain.first().copied(),
-            chain,
-        });
+        self.fault = Some(Fault { kind, message, span: chain.first().copied(), chain });
         self.state = State::Failed;
         Step::Failed
     }

@@ -53,14 +53,7 @@ impl Tag {
 
     /// Errors that the library throws as values: uncaught, they are the program's own.
     pub(crate) fn is_thrown(self) -> bool {
-        matches!(
-            self,
-            Self::NotExported
-                | Self::NotDefined
-                | Self::ModuleNotFound
-                | Self::CircularRequire
-                | Self::ModuleDenied
-        )
+        matches!(self, Self::NotExported | Self::NotDefined | Self::ModuleNotFound | Self::CircularRequire | Self::ModuleDenied)
     }
 
     #[cfg(feature = "compiler")]
@@ -84,10 +77,8 @@ impl Message {
 impl Write for Message {
     fn write_str(&mut self, s: &str) -> fmt::Result {
         for c in s.chars() {
-            // What does not fit is cut off, by intent.
-            if self.0.push(c).is_err() {
-                break;
-            }
+            // What does not fit is cut off, and whoever writes may stop.
+            self.0.push(c).map_err(|_| fmt::Error)?;
         }
         Ok(())
     }

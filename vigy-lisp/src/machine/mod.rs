@@ -50,11 +50,7 @@ pub struct MemoryTooSmall {
 
 impl fmt::Display for MemoryTooSmall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the budget needs {} words of memory, {} were given",
-            self.needed, self.given
-        )
+        write!(f, "the budget needs {} words of memory, {} were given", self.needed, self.given)
     }
 }
 
@@ -124,11 +120,7 @@ impl<'m> Machine<'m> {
     ///
     /// # Errors
     /// [`MemoryTooSmall`], when `memory` has fewer words than [`Program::words_needed`]: a machine never runs smaller.
-    pub fn new(
-        program: Program<'m>,
-        memory: &'m mut [u64],
-        budget: &Budget,
-    ) -> Result<Self, MemoryTooSmall> {
+    pub fn new(program: Program<'m>, memory: &'m mut [u64], budget: &Budget) -> Result<Self, MemoryTooSmall> {
         let needed = program.words_needed(budget);
         let given = memory.len();
         let Some(memory) = memory.get_mut(..needed) else {
@@ -216,11 +208,7 @@ impl<'m> Machine<'m> {
     /// Arguments of the pending host call; 0 when there is none.
     #[must_use]
     pub fn arg_count(&self) -> usize {
-        if let State::Calling(call) = self.state {
-            call.args
-        } else {
-            0
-        }
+        if let State::Calling(call) = self.state { call.args } else { 0 }
     }
 
     /// Argument `i` of the pending host call; nil when there is none.
@@ -248,6 +236,8 @@ impl<'m> Machine<'m> {
             return;
         }
         self.state = State::Ready;
+        // The failure belongs to the call, which lies in front of where the machine would go on.
+        self.pc = self.pc.saturating_sub(1);
         let made = self.make_error(tag, format_args!("{message}"));
         let stop = made.map_or_else(|e| e.into(), Stop::Raised);
         if self.unwind(stop).is_err() {
@@ -258,11 +248,7 @@ impl<'m> Machine<'m> {
     /// The text that the program printed just now; empty unless [`Self::run`] returned [`Step::Output`].
     #[must_use]
     pub fn output(&self) -> &str {
-        if let State::Output { text, .. } = self.state {
-            self.heap.text(text)
-        } else {
-            ""
-        }
+        if let State::Output { text, .. } = self.state { self.heap.text(text) } else { "" }
     }
 
     /// What a value is.
@@ -331,11 +317,7 @@ impl<'m> Machine<'m> {
     /// Fuel used since the run started.
     #[must_use]
     pub fn fuel_used(&self) -> u64 {
-        if self.state == State::Fresh {
-            0
-        } else {
-            (i64::try_from(self.budget.fuel).unwrap_or(i64::MAX) - self.fuel) as u64
-        }
+        if self.state == State::Fresh { 0 } else { (i64::try_from(self.budget.fuel).unwrap_or(i64::MAX) - self.fuel) as u64 }
     }
 
     /// The most bytes of the heap that were in use since the run started.
@@ -358,11 +340,7 @@ impl<'m> Machine<'m> {
 
     // For builtins.
 
-    pub(crate) fn make_error(
-        &mut self,
-        tag: &str,
-        message: fmt::Arguments<'_>,
-    ) -> Result<Value, Exhausted> {
+    pub(crate) fn make_error(&mut self, tag: &str, message: fmt::Arguments<'_>) -> Result<Value, Exhausted> {
         let tag = self.heap.intern(crate::value::tag::KEYWORD, tag)?;
         let mut text = Message::default();
         // A message keeps what fits and never fails.
@@ -374,22 +352,29 @@ impl<'m> Machine<'m> {
     /// An error of the language, ready to be returned by a builtin.
     #[cold]
     pub(crate) fn error(&mut self, tag: Tag, message: fmt::Arguments<'_>) -> Stop {
-        self.make_error(tag.text(), message)
-            .map_or_else(|e| e.into(), Stop::Raised)
+        self.make_error(tag.text(), message).map_or_else(|e| e.into(), Stop::Raised)
     }
 
     #[cold]
     pub(crate) fn mismatch(&mut self, expected: &str, got: Value) -> Stop {
         let got = print::type_name(got);
-        self.error(
-            Tag::TypeMismatch,
-            format_args!("type mismatch: expected {expected}, got {got}"),
-        )
+        self.error(Tag::TypeMismatch, format_args!("type mismatch: expected {expected}, got {got}"))
     }
 
     #[inline]
     pub(crate) fn at(&self, i: usize) -> Value {
         Value(self.stack[i])
+    }
+
+    /// Puts a value on the free part of the stack, behind the arguments of the builtin that runs.
+    pub(crate) fn put_scratch(&mut self, at: usize, v: Value) -> Result<(), Stop> {
+        match self.stack.get_mut(at) {
+            Some(word) => {
+                *word = v.0;
+                Ok(())
+            }
+            None => Err(self.error(Tag::DepthExceeded, format_args!("there is no room for so many values at once"))),
+        }
     }
 
     /// The stack from `at` on beside the heap: to copy arguments into an object.
@@ -399,19 +384,12 @@ impl<'m> Machine<'m> {
 
     pub(crate) fn charge(&mut self, cost: usize) -> Result<(), Stop> {
         self.fuel -= cost as i64;
-        if self.fuel < 0 {
-            Err(Stop::OutOfFuel)
-        } else {
-            Ok(())
-        }
+        if self.fuel < 0 { Err(Stop::OutOfFuel) } else { Ok(()) }
     }
 
     pub(crate) fn take_output(&mut self, text: Value) -> Stop {
         let len = self.heap.bytes(text).len();
-        match self
-            .output_left
-            .checked_sub(u32::try_from(len).unwrap_or(u32::MAX))
-        {
+        match self.output_left.checked_sub(u32::try_from(len).unwrap_or(u32::MAX)) {
             Some(left) => {
                 self.output_left = left;
                 Stop::Output(text)

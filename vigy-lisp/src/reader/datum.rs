@@ -22,8 +22,7 @@ pub(crate) struct Interner {
 
 impl Interner {
     pub(crate) fn intern(&mut self, text: &str) -> Sym {
-        let hash =
-            u64::from(hash_bytes(text.as_bytes())) << 32 | u64::from(hash_bytes(text.as_bytes()));
+        let hash = u64::from(hash_bytes(text.as_bytes())) << 32 | u64::from(hash_bytes(text.as_bytes()));
         if let Some(id) = self.table.find(hash, |id| self.get(Sym(*id)) == text) {
             return Sym(*id);
         }
@@ -32,11 +31,7 @@ impl Interner {
         self.ends.push(self.text.len() as u32);
         let (texts, ends) = (&self.text, &self.ends);
         self.table.insert_unique(hash, id, |id| {
-            let start = if *id == 0 {
-                0
-            } else {
-                ends[*id as usize - 1] as usize
-            };
+            let start = if *id == 0 { 0 } else { ends[*id as usize - 1] as usize };
             let h = hash_bytes(&texts.as_bytes()[start..ends[*id as usize] as usize]);
             u64::from(h) << 32 | u64::from(h)
         });
@@ -94,14 +89,7 @@ impl Arena {
     pub(crate) fn list(&mut self, items: &[Id], shape: Shape, span: Span) -> Id {
         let start = self.items.len() as u32;
         self.items.extend_from_slice(items);
-        self.add(
-            Datum::List {
-                start,
-                len: items.len() as u32,
-                shape,
-            },
-            span,
-        )
+        self.add(Datum::List { start, len: items.len() as u32, shape }, span)
     }
 
     pub(crate) fn symbol(&mut self, name: &str, span: Span) -> Id {
@@ -134,11 +122,7 @@ impl Arena {
     }
 
     pub(crate) fn as_symbol(&self, id: Id) -> Option<Sym> {
-        if let Datum::Symbol(s) = self.get(id) {
-            Some(s)
-        } else {
-            None
-        }
+        if let Datum::Symbol(s) = self.get(id) { Some(s) } else { None }
     }
 
     pub(crate) fn symbol_text(&self, id: Id) -> Option<&str> {
@@ -154,23 +138,11 @@ impl Arena {
     }
 
     pub(crate) fn is_bracket(&self, id: Id) -> bool {
-        matches!(
-            self.get(id),
-            Datum::List {
-                shape: Shape::Bracket,
-                ..
-            }
-        )
+        matches!(self.get(id), Datum::List { shape: Shape::Bracket, .. })
     }
 
     pub(crate) fn is_brace(&self, id: Id) -> bool {
-        matches!(
-            self.get(id),
-            Datum::List {
-                shape: Shape::Brace,
-                ..
-            }
-        )
+        matches!(self.get(id), Datum::List { shape: Shape::Brace, .. })
     }
 
     /// The name of the symbol at the head of a list.

@@ -8,6 +8,7 @@ use core::fmt;
 
 pub(crate) use datum::{Arena, Datum, Id, Shape, Sym};
 
+use crate::number::{self, Parsed};
 use crate::span::Span;
 
 /// Delimiters within each other that the reader accepts.
@@ -51,36 +52,19 @@ impl Cursor<'_> {
     }
 
     fn place(&self) -> Span {
-        Span {
-            start: self.at as u32,
-            end: self.at as u32,
-            line: self.line,
-            column: self.column,
-        }
+        Span { start: self.at as u32, end: self.at as u32, line: self.line, column: self.column }
     }
 
     fn to_here(&self, from: Span) -> Span {
-        Span {
-            end: self.at as u32,
-            ..from
-        }
+        Span { end: self.at as u32, ..from }
     }
 }
 
 /// What encloses the datum that is being read.
 enum Open {
-    List {
-        shape: Shape,
-        span: Span,
-        first: usize,
-    },
-    Prefix {
-        name: &'static str,
-        span: Span,
-    },
-    Skip {
-        span: Span,
-    },
+    List { shape: Shape, span: Span, first: usize },
+    Prefix { name: &'static str, span: Span },
+    Skip { span: Span },
 }
 
 fn closes(shape: Shape) -> char {
@@ -92,26 +76,14 @@ fn closes(shape: Shape) -> char {
 }
 
 fn is_delimiter(c: char) -> bool {
-    c.is_whitespace()
-        || matches!(
-            c,
-            '(' | ')' | '[' | ']' | '{' | '}' | '\'' | '`' | ',' | '"' | ';'
-        )
+    c.is_whitespace() || matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | '\'' | '`' | ',' | '"' | ';')
 }
 
 /// All data of `text`, in order.
 pub(crate) fn read(text: &str, arena: &mut Arena) -> Result<Vec<Id>, ReadError> {
-    let mut c = Cursor {
-        text,
-        at: 0,
-        line: 1,
-        column: 1,
-    };
+    let mut c = Cursor { text, at: 0, line: 1, column: 1 };
     if text.len() > MAX_BYTES {
-        return Err(error(
-            c.place(),
-            format_args!("the text is longer than {MAX_BYTES} bytes"),
-        ));
+        return Err(error(c.place(), format_args!("the text is longer than {MAX_BYTES} bytes")));
     }
     if text.starts_with("#!") {
         while c.peek().is_some_and(|c| c != '\n') {
@@ -137,9 +109,7 @@ pub(crate) fn read(text: &str, arena: &mut Arena) -> Result<Vec<Id>, ReadError> 
             '#' if c.rest().starts_with("#;") => {
                 c.next();
                 c.next();
-                open.push(Open::Skip {
-                    span: c.to_here(from),
-                });
+                open.push(Open::Skip { span: c.to_here(from) });
                 continue;
             }
             '#' if c.rest().starts_with("#|") => {
@@ -150,21 +120,14 @@ pub(crate) fn read(text: &str, arena: &mut Arena) -> Result<Vec<Id>, ReadError> 
                 c.next();
                 depth += 1;
                 if depth > MAX_NESTING {
-                    return Err(error(
-                        c.to_here(from),
-                        format_args!("nested deeper than {MAX_NESTING}"),
-                    ));
+                    return Err(error(c.to_here(from), format_args!("nested deeper than {MAX_NESTING}")));
                 }
                 let shape = match next {
                     '(' => Shape::Paren,
                     '[' => Shape::Bracket,
                     _ => Shape::Brace,
                 };
-                open.push(Open::List {
-                    shape,
-                    span: from,
-                    first: done.len(),
-                });
+                open.push(Open::List { shape, span: from, first: done.len() });
                 continue;
             }
             ')' | ']' | '}' => {
@@ -174,10 +137,7 @@ pub(crate) fn read(text: &str, arena: &mut Arena) -> Result<Vec<Id>, ReadError> 
                         depth -= 1;
                         let span = c.to_here(span);
                         if shape == Shape::Brace && !(done.len() - first).is_multiple_of(2) {
-                            return Err(error(
-                                span,
-                                format_args!("a map with a key without a value"),
-                            ));
+                            return Err(error(span, format_args!("a map with a key without a value")));
                         }
                         let id = arena.list(&done[first..], shape, span);
                         done.truncate(first);
@@ -185,10 +145,7 @@ pub(crate) fn read(text: &str, arena: &mut Arena) -> Result<Vec<Id>, ReadError> 
                     }
                     Some(Open::List { shape, span, .. }) => {
                         let wanted = closes(shape);
-                        return Err(error(
-                            c.to_here(from),
-                            format_args!("`{next}` where `{wanted}` is expected; opened at {span}"),
-                        ));
+                        return Err(error(c.to_here(from), format_args!("`{next}` where `{wanted}` is expected; opened at {span}")));
                     }
                     Some(Open::Prefix { span, .. } | Open::Skip { span }) => {
                         return Err(error(span, format_args!("nothing follows the prefix")));
@@ -202,10 +159,7 @@ pub(crate) fn read(text: &str, arena: &mut Arena) -> Result<Vec<Id>, ReadError> 
                     Open::List { shape, .. } => Some(*shape != Shape::Paren),
                     _ => None,
                 });
-                if next == ','
-                    && in_brackets == Some(true)
-                    && c.peek().is_none_or(char::is_whitespace)
-                {
+                if next == ',' && in_brackets == Some(true) && c.peek().is_none_or(char::is_whitespace) {
                     continue;
                 }
                 let name = match next {
@@ -219,15 +173,9 @@ pub(crate) fn read(text: &str, arena: &mut Arena) -> Result<Vec<Id>, ReadError> 
                 };
                 depth += 1;
                 if depth > MAX_NESTING {
-                    return Err(error(
-                        c.to_here(from),
-                        format_args!("nested deeper than {MAX_NESTING}"),
-                    ));
+                    return Err(error(c.to_here(from), format_args!("nested deeper than {MAX_NESTING}")));
                 }
-                open.push(Open::Prefix {
-                    name,
-                    span: c.to_here(from),
-                });
+                open.push(Open::Prefix { name, span: c.to_here(from) });
                 continue;
             }
             '"' => {
@@ -267,22 +215,14 @@ pub(crate) fn read(text: &str, arena: &mut Arena) -> Result<Vec<Id>, ReadError> 
         None => Ok(done),
         Some(Open::List { shape, span, .. }) => {
             let wanted = closes(shape);
-            Err(error(
-                span,
-                format_args!("the text ends before the `{wanted}` that belongs to this"),
-            ))
+            Err(error(span, format_args!("the text ends before the `{wanted}` that belongs to this")))
         }
-        Some(Open::Prefix { span, .. } | Open::Skip { span }) => {
-            Err(error(span, format_args!("nothing follows the prefix")))
-        }
+        Some(Open::Prefix { span, .. } | Open::Skip { span }) => Err(error(span, format_args!("nothing follows the prefix"))),
     }
 }
 
 fn error(span: Span, message: fmt::Arguments<'_>) -> ReadError {
-    ReadError {
-        message: alloc::fmt::format(message),
-        span,
-    }
+    ReadError { message: alloc::fmt::format(message), span }
 }
 
 fn block_comment(c: &mut Cursor<'_>, from: Span) -> Result<(), ReadError> {
@@ -296,10 +236,7 @@ fn block_comment(c: &mut Cursor<'_>, from: Span) -> Result<(), ReadError> {
             depth -= 1;
         }
         if c.next().is_none() {
-            return Err(error(
-                c.to_here(from),
-                format_args!("the comment does not end"),
-            ));
+            return Err(error(c.to_here(from), format_args!("the comment does not end")));
         }
         if depth == 0 {
             return Ok(());
@@ -321,14 +258,8 @@ fn string(c: &mut Cursor<'_>, from: Span) -> Result<String, ReadError> {
                 Some('t') => text.push('\t'),
                 Some('r') => text.push('\r'),
                 Some('u') => {
-                    let code = c
-                        .rest()
-                        .strip_prefix('{')
-                        .and_then(|r| r.split_once('}'))
-                        .map(|(hex, _)| hex);
-                    let char = code
-                        .filter(|h| !h.is_empty() && h.len() <= 8)
-                        .and_then(|h| u32::from_str_radix(h, 16).ok());
+                    let code = c.rest().strip_prefix('{').and_then(|r| r.split_once('}')).map(|(hex, _)| hex);
+                    let char = code.filter(|h| !h.is_empty() && h.len() <= 8).and_then(|h| u32::from_str_radix(h, 16).ok());
                     match (code, char.and_then(char::from_u32)) {
                         (Some(hex), Some(ch)) => {
                             for _ in 0..hex.len() + 2 {
@@ -339,9 +270,7 @@ fn string(c: &mut Cursor<'_>, from: Span) -> Result<String, ReadError> {
                         _ => {
                             return Err(error(
                                 c.to_here(escape),
-                                format_args!(
-                                    "`\\u` needs a character's number in braces, as in `\\u{{e9}}`"
-                                ),
+                                format_args!("`\\u` needs a character's number in braces, as in `\\u{{e9}}`"),
                             ));
                         }
                     }
@@ -359,8 +288,9 @@ fn atom(text: &str, span: Span, arena: &mut Arena) -> Result<Id, ReadError> {
         "#f" | "false" => Datum::Bool(false),
         "nil" => return Ok(arena.list(&[], Shape::Paren, span)),
         _ if text.starts_with(':') => Datum::Keyword(arena.names.intern(&text[1..])),
-        _ => match number(text) {
-            Some(Ok(datum)) => datum,
+        _ => match number::parse(text) {
+            Some(Ok(Parsed::Int(i))) => Datum::Int(i),
+            Some(Ok(Parsed::Float(f))) => Datum::Float(f),
             Some(Err(())) => {
                 return Err(error(span, format_args!("the number {text} does not fit")));
             }
@@ -368,29 +298,4 @@ fn atom(text: &str, span: Span, arena: &mut Arena) -> Result<Id, ReadError> {
         },
     };
     Ok(arena.add(datum, span))
-}
-
-/// The number that `text` spells; `Err` when it does not fit.
-pub(crate) fn number(text: &str) -> Option<Result<Datum, ()>> {
-    match text {
-        "+nan.0" | "-nan.0" => return Some(Ok(Datum::Float(crate::value::NAN))),
-        "+inf.0" => return Some(Ok(Datum::Float(f64::INFINITY))),
-        "-inf.0" => return Some(Ok(Datum::Float(f64::NEG_INFINITY))),
-        _ => {}
-    }
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let first = digits.chars().next()?;
-    if digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Some(text.parse().map(Datum::Int).map_err(|_| ()));
-    }
-    let f: f64 = text.parse().ok()?;
-    let spelled = first.is_ascii_digit() || first == '.';
-    if f.is_infinite() && spelled {
-        return Some(Err(()));
-    }
-    Some(Ok(Datum::Float(if f.is_nan() {
-        crate::value::NAN
-    } else {
-        f
-    })))
 }

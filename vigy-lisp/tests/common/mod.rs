@@ -7,16 +7,13 @@ use vigy_lisp::{Budget, CompileOptions, Image, Machine, Step, Style, compile};
 pub(crate) fn outcome(image: &Image, budget: &Budget) -> (Result<String, String>, String) {
     let program = image.program();
     let mut memory = vec![0; program.words_needed(budget)];
-    let mut machine =
-        Machine::new(program, &mut memory, budget).expect("memory of the size asked for");
+    let mut machine = Machine::new(program, &mut memory, budget).expect("memory of the size asked for");
     let mut printed = String::new();
     loop {
         match machine.run(1_000) {
             Step::Done(v) => {
                 let mut text = String::new();
-                machine
-                    .display(v, Style::Readable, &mut text)
-                    .expect("a string takes everything");
+                machine.display(v, Style::Readable, &mut text).expect("a string takes everything");
                 return (Ok(text), printed);
             }
             Step::Output => printed.push_str(machine.output()),
@@ -32,10 +29,7 @@ pub(crate) fn outcome(image: &Image, budget: &Budget) -> (Result<String, String>
 
 /// Compiles and runs `source`, forced.
 pub(crate) fn run(source: &str) -> Result<String, String> {
-    let options = CompileOptions {
-        force: true,
-        ..CompileOptions::default()
-    };
+    let options = CompileOptions { force: true, ..CompileOptions::default() };
     match compile(source, &options) {
         Ok(image) => outcome(&image, &Budget::default()).0,
         Err(e) => Err(e.tag().to_string()),
