@@ -3,21 +3,23 @@
 //! It owns the vigy's checkpoint and does one thing at a time, so a forced tick and a scheduled one never overlap. Everyone else
 //! talks to it through its mailbox.
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use vigy_core::lisp::{Imports, Lisp, compile, words_needed};
 use vigy_core::{
-    Ask, AskError, AsyncClock, AsyncEffects, AsyncStorage, Batch, Checkpoint, Host, Outcome, ReconcileAction, RunKey, Settlement, Spec,
+    Ask, AskError, AsyncClock, AsyncEffects, AsyncStorage, Batch, Host, HostError, Outcome, ReconcileAction, RunKey, Settlement, Spec,
     Timestamp, Unsettled, Vigy, VigyId, backoff_ms,
 };
 use vigy_lisp::Image;
 
 use crate::runtime::Shared;
-use crate::store::{Committed, outcomes_row, read, settle};
+use crate::space::Memory;
+use crate::store::{Committed, Retention, Store, outcomes_row, read, settle};
 use crate::view::{Event, Registered, Run};
-use crate::{HostEffects, RegisterError, StoreError, VigyError};
+use crate::{HostEffects, RegisterError, VigyError};
 
 /// The longest sleep in one piece: after it the wall clock is read again, so that a clock that jumped is noticed.
 const NAP: Duration = Duration::from_secs(30);
@@ -84,7 +86,7 @@ impl Keeper {
         Self { shared, mailbox, stop, registered, loaded: OnceLock::new(), troubles: 0, not_before: Timestamp(0) }
     }
 
-    /// Ticks until told to stop, or until nobody can talk to it any more.
+    /// Ticks until told to stop, until nobody can talk to it any more, or until the vigy is deleted.
     pub(crate) async fn run(mut self) {
         loop {
             let due = self.due();
@@ -102,7 +104,11 @@ impl Keeper {
                     drop(reply.send(run));
                 }
                 Next::Told(Message::Changed(registered)) => self.change(*registered),
-                Next::Slept if due.is_some_and(|due| due <= now()) => self.scheduled_tick().await,
+                Next::Slept if due.is_some_and(|due| due <= now()) => {
+                    if self.scheduled_tick().await.is_break() {
+                        return;
+                    }
+                }
                 Next::Slept => {}
             }
         }
@@ -128,9 +134,11 @@ impl Keeper {
         }
     }
 
-    async fn scheduled_tick(&mut self) {
+    /// Ticks because it is time. Breaks when the vigy is gone.
+    async fn scheduled_tick(&mut self) -> ControlFlow<()> {
         match self.tick().await {
             Ok(()) => self.troubles = 0,
+            Err(VigyError::NotFound(_)) => return ControlFlow::Break(()),
             Err(error) => {
                 let wait = backoff_ms(i64::from(self.troubles));
                 self.troubles = self.troubles.saturating_add(1);
@@ -138,6 +146,7 @@ impl Keeper {
                 tracing::error!(vigy = %self.registered.vigy.name, %error, retry_in_ms = wait, "could not tick");
             }
         }
+        ControlFlow::Continue(())
     }
 
     async fn tick_for_reply(&mut self) -> Result<Run, VigyError> {
@@ -150,27 +159,23 @@ impl Keeper {
     /// One tick, and the news of it.
     async fn tick(&mut self) -> Result<(), VigyError> {
         let loaded = self.load()?;
-        let vigy = self.registered.vigy.clone();
-        let limits = vigy.limits;
+        let Registered { id, vigy, checkpoint, .. } = &mut self.registered;
+        let (shared, limits) = (&*self.shared, vigy.limits);
         let spec = Spec { program: loaded.hash, interval: vigy.interval, limits };
         let program = loaded.image.program();
-        let mut space = self.shared.spaces.take(&limits, words_needed(program, &limits)).await;
-        let shared = &self.shared;
+        let mut space = shared.spaces.take(&limits, words_needed(program, &limits)).await;
+        let Memory { buffers, words, .. } = &mut space.memory;
+        let mut lisp = Lisp::new(program, &loaded.imports, &limits, words).map_err(|error| VigyError::Host(error.to_string()))?;
         let mut host = Host {
             clock: WallClock,
-            storage: VigyStore { shared, id: self.registered.id },
-            effects: VigyEffects { effects: &*shared.effects, vigy: &vigy },
+            storage: VigyStore { store: &shared.store, retention: shared.retention, id: *id },
+            effects: VigyEffects { effects: &*shared.effects, vigy },
         };
-        let checkpoint = &mut self.registered.checkpoint;
-        let mut lisp =
-            Lisp::new(program, &loaded.imports, &limits, &mut space.words).map_err(|error| VigyError::Host(error.to_string()))?;
-        let ended = host.tick_async(&spec, checkpoint, space.buffers.memory(), &mut lisp).await;
-        drop(lisp);
-        self.shared.spaces.give(space);
-        ended.map_err(|error| match error {
-            vigy_core::HostError::Store(error) => VigyError::Store(error),
+        host.tick_async(&spec, checkpoint, buffers.memory(), &mut lisp).await.map_err(|error| match error {
+            HostError::Store(error) => error,
             other => VigyError::Host(other.to_string()),
         })?;
+        drop(space);
         self.tell().await;
         Ok(())
     }
@@ -223,45 +228,45 @@ impl AsyncClock for WallClock {
     }
 }
 
-/// The store, as one vigy sees it.
+/// The store, as one vigy sees it. [`VigyError::NotFound`] means that this life of the vigy is over.
 struct VigyStore<'s> {
-    shared: &'s Shared,
+    store: &'s Store,
+    retention: Retention,
     id: VigyId,
 }
 
-/// A vigy that was deleted while it ticked.
-fn over(id: VigyId) -> StoreError {
-    StoreError(format!("vigy {id} was deleted"))
+impl VigyStore<'_> {
+    /// Says so when a write found the vigy deleted.
+    fn written(&self, alive: bool) -> Result<(), VigyError> {
+        if alive { Ok(()) } else { Err(VigyError::NotFound(self.id.to_string())) }
+    }
 }
 
 impl AsyncStorage for VigyStore<'_> {
-    type Error = StoreError;
+    type Error = VigyError;
 
-    async fn get(&mut self, key: &str, into: &mut [u8]) -> Result<Option<usize>, StoreError> {
+    async fn get(&mut self, key: &str, into: &mut [u8]) -> Result<Option<usize>, VigyError> {
         let (id, key) = (self.id, key.to_owned());
-        let Some(value) = self.shared.store.read(move |snapshot| read::kv(snapshot, id, &key)).await? else { return Ok(None) };
-        let space = into.get_mut(..value.len()).ok_or_else(|| StoreError("a kv value is larger than the vigy's limits".to_owned()))?;
-        space.copy_from_slice(&value);
+        let Some(value) = self.store.read(move |snapshot| read::kv(snapshot, id, &key)).await? else { return Ok(None) };
+        let too_large = || VigyError::Host("a kv value is larger than what the vigy's limits leave".to_owned());
+        into.get_mut(..value.len()).ok_or_else(too_large)?.copy_from_slice(&value);
         Ok(Some(value.len()))
     }
 
-    async fn commit(&mut self, batch: &Batch<'_>) -> Result<(), StoreError> {
-        let batch = Committed::new(self.id, batch, now())?;
-        let retention = self.shared.retention;
-        let alive = self.shared.store.write(move |transaction| batch.write(transaction, retention)).await?;
-        if alive { Ok(()) } else { Err(over(self.id)) }
+    async fn commit(&mut self, batch: &Batch<'_>) -> Result<(), VigyError> {
+        let (batch, retention) = (Committed::new(self.id, batch, now())?, self.retention);
+        self.written(self.store.write(move |transaction| batch.write(transaction, retention)).await?)
     }
 
-    async fn settle(&mut self, settlement: &Settlement<'_>) -> Result<(), StoreError> {
-        let (id, run, checkpoint): (_, RunKey, Checkpoint) = (self.id, settlement.run(), settlement.checkpoint());
+    async fn settle(&mut self, settlement: &Settlement<'_>) -> Result<(), VigyError> {
+        let (id, run, checkpoint) = (self.id, settlement.run(), settlement.checkpoint());
         let row = outcomes_row(settlement, now());
-        let alive = self.shared.store.write(move |transaction| settle(transaction, id, run, &checkpoint, &row)).await?;
-        if alive { Ok(()) } else { Err(over(self.id)) }
+        self.written(self.store.write(move |transaction| settle(transaction, id, run, &checkpoint, &row)).await?)
     }
 
-    async fn unsettled(&mut self, run: RunKey, visit: impl FnMut(Unsettled<'_>)) -> Result<(), StoreError> {
+    async fn unsettled(&mut self, run: RunKey, visit: impl FnMut(Unsettled<'_>)) -> Result<(), VigyError> {
         let id = self.id;
-        let pieces = self.shared.store.read(move |snapshot| read::unsettled(snapshot, id, run)).await?;
+        let pieces = self.store.read(move |snapshot| read::unsettled(snapshot, id, run)).await?;
         read::visit(&pieces, visit);
         Ok(())
     }

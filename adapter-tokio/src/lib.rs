@@ -1,4 +1,37 @@
-//! Vigies on tokio and redb.
+//! Vigies on tokio and redb: [`RuntimeHandle`] for Rust applications.
+//!
+//! ```
+//! use adapter_tokio::RuntimeHandle;
+//! use vigy_core::{TickInterval, Vigy};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let runtime = RuntimeHandle::builder().in_memory().await?;
+//! let mut events = runtime.subscribe();
+//! let counter = Vigy::new("counter", "(vigy-log :info (vigy-incr :n))", TickInterval::from_millis(100)?)?;
+//! runtime.register_or_update(counter).await?;
+//! events.recv().await?; // registered
+//! events.recv().await?; // ticked
+//! # Ok(()) }
+//! ```
+//!
+//! # How it is built
+//!
+//! ```text
+//!  RuntimeHandle ──mailbox──► keeper (a task per vigy) ──Host::tick_async──► vigy_core::Tick
+//!        │                       │         │                  evaluates between awaits, a slice of fuel at a time
+//!        │                       │         └──ask, act──► HostEffects (the application's, or the platform's)
+//!        └────────read, write────┴──batch──► store: one writer thread, group commit; reads on blocking threads
+//! ```
+//!
+//! A keeper does one thing at a time, so ticks of one vigy never overlap. No lock is held across an await, and no executor thread
+//! waits for a disk.
+//!
+//! # What it assumes
+//!
+//! 1. The file system keeps what it said was synced, and its locks keep two processes apart.
+//! 2. The wall clock may jump. A vigy whose deadline is further away than its interval starts a new grid.
+//! 3. Effects end, sooner or later: a tick in flight occupies its memory until they do.
 
 mod effects;
 mod error;

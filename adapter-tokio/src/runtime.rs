@@ -117,8 +117,17 @@ type Change = fn(Registered) -> Event;
 struct Kept {
     mailbox: mpsc::UnboundedSender<Message>,
     task: JoinHandle<()>,
+    /// The life it keeps.
+    incarnation: Incarnation,
     /// Version of the newest row it was told of.
     version: u64,
+}
+
+impl Kept {
+    /// Whether it still keeps this life of its vigy.
+    fn keeps(&self, incarnation: Incarnation) -> bool {
+        self.incarnation == incarnation && !self.mailbox.is_closed()
+    }
 }
 
 /// Vigies that tick for as long as the application runs. Cheap to clone; all clones are one runtime.
@@ -225,10 +234,13 @@ impl RuntimeHandle {
     pub async fn delete(&self, id: VigyId) -> Result<(), VigyError> {
         let registered = self.get(id).await?;
         let found = self.shared.store.write(move |transaction| delete(transaction, id)).await?;
-        if let Some(kept) = self.keepers().remove(&id) {
+        let incarnation = found.ok_or_else(|| VigyError::NotFound(id.to_string()))?.incarnation;
+        let mut keepers = self.keepers();
+        if let Some(kept) = keepers.get(&id).filter(|kept| kept.keeps(incarnation)) {
             kept.task.abort();
+            keepers.remove(&id);
         }
-        found.ok_or_else(|| VigyError::NotFound(id.to_string()))?;
+        drop(keepers);
         self.shared.tell(Event::Deleted(registered));
         Ok(())
     }
@@ -293,14 +305,11 @@ impl RuntimeHandle {
 
     /// The mailbox of a vigy's keeper, who is woken if there is none yet.
     async fn wake(&self, id: VigyId) -> Result<mpsc::UnboundedSender<Message>, VigyError> {
-        if let Some(kept) = self.keepers().get(&id) {
-            return Ok(kept.mailbox.clone());
-        }
         let registered = self.get(id).await?;
         if *self.stop.borrow() {
             return Err(VigyError::ShuttingDown);
         }
-        Ok(self.keep(registered, 0))
+        Ok(self.keep(&registered, 0))
     }
 
     /// The vigy of a row that was just written; if that changed something, its keeper and the subscribers are told.
@@ -318,29 +327,34 @@ impl RuntimeHandle {
     /// Tells a vigy's keeper of a changed row.
     fn tell_keeper(&self, registered: &Registered, version: u64) {
         let mut keepers = self.keepers();
-        match keepers.get_mut(&registered.id) {
+        match keepers.get_mut(&registered.id).filter(|kept| kept.keeps(registered.checkpoint.incarnation)) {
             // Two changes may arrive in the other order than they were made.
             Some(kept) if kept.version < version => {
                 kept.version = version;
-                // A keeper without a mailbox has stopped with the runtime.
+                // A keeper that stopped meanwhile needs no news.
                 let _ = kept.mailbox.send(Message::Changed(Box::new(registered.clone())));
             }
             Some(_) => {}
             None if self.shared.scheduling && !*self.stop.borrow() => {
                 drop(keepers);
-                self.keep(registered.clone(), version);
+                self.keep(registered, version);
             }
             None => {}
         }
     }
 
-    fn keep(&self, registered: Registered, version: u64) -> mpsc::UnboundedSender<Message> {
+    /// The mailbox of the keeper of this life of a vigy, who is made if there is none.
+    fn keep(&self, registered: &Registered, version: u64) -> mpsc::UnboundedSender<Message> {
+        let (id, incarnation) = (registered.id, registered.checkpoint.incarnation);
         let mut keepers = self.keepers();
-        let kept = keepers.entry(registered.id).or_insert_with(|| {
-            let (mailbox, messages) = mpsc::unbounded_channel();
-            let keeper = Keeper::new(self.shared.clone(), messages, self.stop.subscribe(), registered);
-            Kept { mailbox, task: tokio::spawn(keeper.run()), version }
-        });
-        kept.mailbox.clone()
+        if let Some(kept) = keepers.get(&id).filter(|kept| kept.keeps(incarnation)) {
+            return kept.mailbox.clone();
+        }
+        let (mailbox, messages) = mpsc::unbounded_channel();
+        let keeper = Keeper::new(self.shared.clone(), messages, self.stop.subscribe(), registered.clone());
+        let kept = Kept { mailbox: mailbox.clone(), task: tokio::spawn(keeper.run()), incarnation, version };
+        // A keeper of an earlier life ends by itself: the store tells it that its life is over.
+        keepers.insert(id, kept);
+        mailbox
     }
 }

@@ -85,7 +85,7 @@ impl TickMemory<'_> {
 
 /// A [`TickMemory`] on the heap, made once for some limits and used for many ticks.
 #[cfg(feature = "alloc")]
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct TickBuffers {
     record: alloc::vec::Vec<u8>,
     values: alloc::vec::Vec<u8>,
