@@ -16,7 +16,7 @@ use vigy_core::Outcome;
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How much of a command's output is kept while it runs, to find its last line: 4 KiB.
-pub const MAX_STDERR_BYTES: usize = 4096;
+pub const MAX_OUTPUT_BYTES: usize = 4096;
 
 /// How long the output of a command is read after it ended, when something it left in the background holds it open: 200 ms.
 const LINGER: Duration = Duration::from_millis(200);
@@ -206,7 +206,7 @@ impl Tail {
         let mut chunk = [0; 1024];
         while let Ok(read @ 1..) = pipe.read(&mut chunk).await {
             self.0.extend_from_slice(&chunk[..read]);
-            self.0.drain(..self.0.len().saturating_sub(MAX_STDERR_BYTES));
+            self.0.drain(..self.0.len().saturating_sub(MAX_OUTPUT_BYTES));
         }
     }
 

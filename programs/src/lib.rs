@@ -13,5 +13,5 @@ mod platform;
 
 pub use capability::{Capability, InvalidCapability};
 pub use fs::{ASK_TIMEOUT, MAX_ENTRIES, MAX_READ_BYTES};
-pub use handler::{Handler, InvalidHandler, MAX_STDERR_BYTES, TIMEOUT};
+pub use handler::{Handler, InvalidHandler, MAX_OUTPUT_BYTES, TIMEOUT};
 pub use platform::Platform;
