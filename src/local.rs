@@ -44,12 +44,6 @@ impl Local {
             Err(error) => Err(error.into()),
         }
     }
-
-    async fn declare(&self, vigy: Declaration, file: &str) -> Result<Vigy, Error> {
-        let program = vigy.program.clone();
-        let declared = self.0.register_or_update(vigy).await;
-        Ok(declared.map_err(|error| register_error(error, file, &program))?.into())
-    }
 }
 
 #[async_trait]
@@ -66,7 +60,9 @@ impl Service for Local {
         declaration.on_action = vigy.on_action.unwrap_or(declaration.on_action);
         declaration.allow = absolute(vigy.allow)?;
         let before = self.revision(&vigy.name).await?;
-        let now = self.declare(declaration, vigy.file.as_deref().unwrap_or(&vigy.name)).await?;
+        let program = declaration.program.clone();
+        let declared = self.0.register_or_update(declaration).await;
+        let now: Vigy = declared.map_err(|error| register_error(error, vigy.file.as_deref().unwrap_or(&vigy.name), &program))?.into();
         let change = match before {
             None => Change::Registered,
             Some(revision) if revision == now.revision => Change::Unchanged,
@@ -92,8 +88,9 @@ impl Service for Local {
             declaration.program =
                 Declaration::new(declaration.name.as_str(), program, declaration.interval).map_err(Error::invalid)?.program;
         }
-        let name = declaration.name.to_string();
-        self.declare(declaration, &name).await
+        let (name, program) = (declaration.name.to_string(), declaration.program.clone());
+        let declared = self.0.update(declaration).await;
+        Ok(declared.map_err(|error| register_error(error, &name, &program))?.into())
     }
 
     async fn get(&self, vigy: &str) -> Result<Vigy, Error> {
@@ -168,6 +165,7 @@ fn register_error(error: RegisterError, file: &str, program: &str) -> Error {
             let detail = error.render(file, program).to_string();
             Error { detail: Some(detail), ..Error::new(ErrorKind::Program, line) }
         }
+        RegisterError::NotFound(_) => Error::new(ErrorKind::NotFound, line),
         RegisterError::Store(_) => Error::new(ErrorKind::Failed, line),
         RegisterError::Invalid(_) | RegisterError::Refused(_) | RegisterError::Collision(_) => Error::invalid(line),
     }

@@ -68,6 +68,9 @@ pub enum RegisterError {
     /// The host does not take it: an unknown handler, a missing capability.
     #[error("{0}")]
     Refused(String),
+    /// There is no vigy of that name to change.
+    #[error("there is no vigy `{0}`")]
+    NotFound(String),
     /// Another name has the same id (one chance in 2^64): choose another name.
     #[error("the name's id is taken by `{0}`: choose another name")]
     Collision(String),

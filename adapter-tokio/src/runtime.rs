@@ -28,6 +28,7 @@ pub struct Builder {
     lock_wait: Duration,
     scheduling: bool,
     ticks_at_once: usize,
+    retention: Retention,
 }
 
 impl Builder {
@@ -55,6 +56,13 @@ impl Builder {
         self
     }
 
+    /// How much history a vigy keeps: its last `runs` runs, and of those as many as `bytes` bytes of records, outcomes and values hold.
+    /// The last run always stays. Default: 1,000 runs, 64 MiB.
+    pub fn retain(mut self, runs: u64, bytes: u64) -> Self {
+        self.retention = Retention { runs: runs.max(1), bytes };
+        self
+    }
+
     /// Opens the store at `path`, creating it and its directories when absent, and lets its vigies tick.
     ///
     /// # Errors
@@ -79,7 +87,7 @@ impl Builder {
             effects: self.effects,
             spaces: Spaces::new(self.ticks_at_once),
             events: broadcast::Sender::new(EVENTS),
-            retention: Retention::default(),
+            retention: self.retention,
             scheduling: self.scheduling,
         });
         let runtime = RuntimeHandle { shared, keepers: Arc::default(), stop: watch::Sender::new(false) };
@@ -151,7 +159,13 @@ impl RuntimeHandle {
 
     /// Settings, to be changed before opening.
     pub fn builder() -> Builder {
-        Builder { effects: Arc::new(LogEffects), lock_wait: Duration::ZERO, scheduling: true, ticks_at_once: TICKS_AT_ONCE }
+        Builder {
+            effects: Arc::new(LogEffects),
+            lock_wait: Duration::ZERO,
+            scheduling: true,
+            ticks_at_once: TICKS_AT_ONCE,
+            retention: Retention::default(),
+        }
     }
 
     /// Registers a vigy, or changes the one of that name: then id, kv, history, `created_at` and the enabled state stay, and the
@@ -160,19 +174,33 @@ impl RuntimeHandle {
     /// # Errors
     /// [`RegisterError`]; then nothing was stored.
     pub async fn register_or_update(&self, vigy: Vigy) -> Result<Registered, RegisterError> {
+        self.declare(vigy, false).await
+    }
+
+    /// Changes the vigy of that name, as [`RuntimeHandle::register_or_update`] does, but never registers one.
+    ///
+    /// # Errors
+    /// [`RegisterError`], [`RegisterError::NotFound`] among them; then nothing was stored.
+    pub async fn update(&self, vigy: Vigy) -> Result<Registered, RegisterError> {
+        self.declare(vigy, true).await
+    }
+
+    async fn declare(&self, vigy: Vigy, must_exist: bool) -> Result<Registered, RegisterError> {
+        let name = vigy.name.to_string();
         let loaded = Loaded::compile(&vigy.program, &*self.shared.effects)?;
         let operations: Vec<&str> = vigy_core::lisp::operations(loaded.image.program()).collect();
         self.shared.effects.check(&vigy, &operations).map_err(RegisterError::Refused)?;
         let id = id_of(vigy.name.as_str());
         let mut incarnation = [0; 8];
         getrandom::fill(&mut incarnation).map_err(|error| RegisterError::Refused(format!("the system gives no randomness: {error}")))?;
-        let new = NewVigy { id, incarnation: Incarnation(u64::from_le_bytes(incarnation)), now: now() };
+        let new = NewVigy { id, incarnation: Incarnation(u64::from_le_bytes(incarnation)), now: now(), must_exist };
         let registration = self.shared.store.write(move |transaction| register(transaction, vigy, &new)).await?;
         let (row, change) = match registration {
             Registration::New(row) => (row, Some(Event::Registered as Change)),
             Registration::Updated(row) => (row, Some(Event::Updated as Change)),
             Registration::Unchanged(row) => (row, None),
             Registration::Collision(other) => return Err(RegisterError::Collision(other)),
+            Registration::Missing => return Err(RegisterError::NotFound(name)),
         };
         Ok(self.changed(id, row, change).await?)
     }

@@ -1,5 +1,7 @@
 //! What the runtime tells about its vigies.
 
+use std::fmt;
+
 use vigy_core::record::{ConditionStatus, Level};
 use vigy_core::{ActionKind, Checkpoint, ResultStatus, RunKey, Timestamp, Vigy, VigyId};
 use vigy_lisp::Data;
@@ -22,7 +24,7 @@ pub struct Registered {
 }
 
 /// One run, as stored.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq)]
 pub struct Run {
     /// Its name.
     pub key: RunKey,
@@ -46,6 +48,16 @@ pub struct Run {
     pub fuel: u64,
     /// The canonical record.
     pub record: Vec<u8>,
+}
+
+/// Without the bytes of the record, which are long.
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut run = f.debug_struct("Run");
+        run.field("key", &self.key).field("vigy", &self.vigy).field("started_at", &self.started_at).field("ended_at", &self.ended_at);
+        run.field("result", &self.result).field("error", &self.error).field("actions", &self.actions).field("logs", &self.logs);
+        run.field("events", &self.events).field("fuel", &self.fuel).finish_non_exhaustive()
+    }
 }
 
 /// An action and what came of it.

@@ -181,6 +181,22 @@ async fn old_runs_go_and_the_values_they_alone_referred_to() {
     assert_eq!((runs[0].key.tick, runs[999].key.tick), (1005, 6));
 }
 
+#[tokio::test]
+async fn history_is_bounded_in_bytes_too_and_a_repeated_value_counts_once() {
+    let runtime = RuntimeHandle::builder().scheduling(false).retain(1000, 20_000).in_memory().await.unwrap();
+    let changing = register(&runtime, "changing", "(vigy-set :big (concat (range 1000) (list (vigy-tick-count))))").await;
+    let constant = register(&runtime, "constant", "(vigy-trace :big (range 1000))").await;
+    for _ in 0..40 {
+        for id in [changing.id, constant.id] {
+            assert_eq!(runtime.tick_now(id).await.unwrap().result, ResultStatus::Ok);
+        }
+    }
+    let kept = async |id| runtime.recent_runs(id, 1000).await.unwrap().len();
+    assert!((2..10).contains(&kept(changing.id).await), "about 3 KB a run: {}", kept(changing.id).await);
+    assert_eq!(kept(constant.id).await, 40, "the value is stored once");
+    assert_eq!(runtime.state(changing.id).await.unwrap().kv.len(), 1, "the kv value outlives the runs that wrote it");
+}
+
 /// Effects that block until they are released, and count.
 #[derive(Default)]
 struct Slow {

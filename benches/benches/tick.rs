@@ -3,6 +3,8 @@
 //! `hello` logs a line and queues a noop. `mirror` is the mirror-dir program over two trees of 100 files that are equal, so it asks,
 //! compares and says that it converged.
 
+#![allow(missing_docs, reason = "criterion makes the functions")]
+
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 use vigy_core::lisp::{self, Imports, Lisp};

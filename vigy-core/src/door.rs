@@ -1,8 +1,4 @@
 //! The door: the only way in and out of an evaluation.
-//!
-//! A verb appends an entry to the record; nothing outside happens before the commit. Two verbs need something from outside,
-//! [`Door::get`] and [`Door::ask`]: they answer [`Poll::Pending`], the evaluator returns [`crate::Step::Waiting`], the driver fetches
-//! what is asked for, and the evaluator makes the same call again, which is then ready.
 
 use core::fmt;
 use core::task::Poll;
@@ -110,7 +106,11 @@ pub struct Ask<'a> {
     pub arguments: &'a [u8],
 }
 
-/// Everything one evaluation reads and says. See the [module](self).
+/// Everything one evaluation reads and says.
+///
+/// A verb appends an entry to the record; nothing outside happens before the commit. Two verbs need something from outside,
+/// [`Door::get`] and [`Door::ask`]: they answer [`Poll::Pending`], the evaluator returns [`crate::Step::Waiting`], the driver fetches
+/// what is asked for, and the evaluator makes the same call again, which is then ready.
 #[derive(Debug)]
 pub struct Door<'m> {
     header: Header,

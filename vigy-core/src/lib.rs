@@ -100,8 +100,6 @@ pub mod sim;
 mod tick;
 mod time;
 mod values;
-#[cfg(feature = "lisp")]
-mod verbs;
 #[cfg(feature = "alloc")]
 mod vigy;
 

@@ -1,24 +1,4 @@
 //! One tick, as a state machine that does no I/O.
-//!
-//! ```text
-//!            ┌── key_loaded / answered ──┐
-//!            ▼                           │
-//!        Evaluate ──► Need::Key, Ask, Yield
-//!            │ the program ends
-//!            ▼
-//!         Commit ───► Need::Commit ──► committed
-//!            │
-//!            ▼
-//!           Act ────► Need::Act ─────► acted (once per action)
-//!            │ every action has an outcome
-//!            ▼
-//!         Settle ───► Need::Settle ──► settled
-//!            │
-//!            ▼
-//!          Over ────► Need::Sleep
-//! ```
-//!
-//! **One vigy is in one phase at a time**: its next tick begins only when every action of this one has an outcome.
 
 use core::fmt;
 
@@ -70,7 +50,27 @@ impl Checkpoint {
     }
 }
 
-/// One tick, from wake to settle. See the [module](self) for the order of calls.
+/// One tick, from wake to settle.
+///
+/// ```text
+///            ┌── key_loaded / answered ──┐
+///            ▼                           │
+///        Evaluate ──► Need::Key, Ask, Yield
+///            │ the program ends
+///            ▼
+///         Commit ───► Need::Commit ──► committed
+///            │
+///            ▼
+///           Act ────► Need::Act ─────► acted (once per action)
+///            │ every action has an outcome
+///            ▼
+///         Settle ───► Need::Settle ──► settled
+///            │
+///            ▼
+///          Over ────► Need::Sleep
+/// ```
+///
+/// **One vigy is in one phase at a time**: its next tick begins only when every action of this one has an outcome.
 ///
 /// `next` says what is needed; one of the other methods gives it. Calling them out of order changes nothing.
 #[derive(Debug)]

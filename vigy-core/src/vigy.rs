@@ -59,7 +59,8 @@ impl Vigy {
     }
 }
 
-/// The name of a vigy: 1 to [`Name::MAX_BYTES`] bytes of printable text, no white space at its ends, no `/`.
+/// The name of a vigy: 1 to [`Name::MAX_BYTES`] bytes of printable text, no white space at its ends, no `/`, and
+/// not `.` or `..`, which no URL can carry.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Name(String);
@@ -81,8 +82,8 @@ impl Name {
             "it has control or invisible characters"
         } else if name.trim() != name {
             "it begins or ends with white space"
-        } else if name.contains('/') {
-            "it has a `/`"
+        } else if name.contains('/') || name == "." || name == ".." {
+            "it has a `/`, or is `.` or `..`"
         } else {
             return Ok(Self(name.to_string()));
         };

@@ -33,6 +33,8 @@ pub(crate) struct NewVigy {
     pub(crate) id: VigyId,
     pub(crate) incarnation: Incarnation,
     pub(crate) now: Timestamp,
+    /// Whether only a vigy that is there may change.
+    pub(crate) must_exist: bool,
 }
 
 /// How a registration ended.
@@ -42,6 +44,8 @@ pub(crate) enum Registration {
     Unchanged(VigyRow),
     /// This other name has the same id.
     Collision(String),
+    /// There is no such vigy, and there should have been.
+    Missing,
 }
 
 /// A row as it is now; nothing when there is no such vigy.
@@ -59,6 +63,9 @@ fn put_row(transaction: &WriteTransaction, id: VigyId, row: &VigyRow) -> Result<
 /// Registers a vigy, or changes the declaration of the one with its name. The enabled state of an existing one stays.
 pub(crate) fn register(transaction: &WriteTransaction, vigy: Vigy, new: &NewVigy) -> Result<Registration, StoreError> {
     let Some(before) = row(transaction, new.id)? else {
+        if new.must_exist {
+            return Ok(Registration::Missing);
+        }
         let row = VigyRow { vigy, incarnation: new.incarnation, revision: 1, version: 1, created_at: new.now, updated_at: new.now };
         put_row(transaction, new.id, &row)?;
         transaction.open_table(NAMES)?.insert(row.vigy.name.as_str(), new.id.0)?;

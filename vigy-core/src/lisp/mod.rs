@@ -1,4 +1,6 @@
-//! The lisp machine as an [`Evaluator`], and the verbs that programs have. The only file of this crate that knows the language.
+//! The lisp machine as an [`Evaluator`], and the verbs that programs have. The only room of this crate that knows the language.
+
+mod verbs;
 
 use core::task::Poll;
 
@@ -6,8 +8,8 @@ use vigy_lisp::{Budget, EncodeError, FaultKind, HostFn, Machine, MemoryTooSmall,
 
 use crate::door::Encode;
 use crate::record::{Place, Resource};
-use crate::verbs::VERBS;
 use crate::{Door, Evaluator, Failure, Limits, Step, VerbError};
+use verbs::VERBS;
 
 /// Functions of the host that one program may use: 255.
 pub const MAX_IMPORTS: usize = 255;

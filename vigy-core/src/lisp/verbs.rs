@@ -5,8 +5,8 @@ use core::task::Poll;
 
 use vigy_lisp::{Arity, HostFn, Machine, Style, Value, View};
 
+use super::{Answer, Encoded, Verb, decoded};
 use crate::door::{LAST_OUTCOMES, RESERVED_PREFIX};
-use crate::lisp::{Answer, Encoded, Verb, decoded};
 use crate::record::{ConditionStatus, Level, Resource};
 use crate::time::backoff_ms;
 use crate::{ActionKind, Door, KEY_BYTES, Message, VerbError};
