@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use vigy_lisp::{Budget, CompileOptions, Loader, Machine, Step, Style, compile};
 
 /// Programs of the project's own copy that agree. Raised as the language grows, never lowered.
-const FLOOR: usize = 1_034;
+const FLOOR: usize = 1_043;
 
 struct Modules(BTreeMap<String, String>);
 
@@ -25,7 +25,8 @@ fn run(source: &str, modules: &Modules) -> (Result<String, String>, String) {
         Ok(image) => image,
         Err(e) => return (Err(e.tag().to_string()), String::new()),
     };
-    let budget = Budget { fuel: 50_000_000, heap_bytes: 64 << 20, ..Budget::default() };
+    // As deep as upstream goes.
+    let budget = Budget { fuel: 50_000_000, heap_bytes: 64 << 20, depth: 100_000, stack_words: 4 << 20, ..Budget::default() };
     let program = image.program();
     let mut memory = vec![0; program.words_needed(&budget)];
     let mut machine = Machine::new(program, &mut memory, &budget).expect("memory of the size asked for");

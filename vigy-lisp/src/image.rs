@@ -4,7 +4,8 @@
 //! word 0   magic
 //! word 1   version · number of words
 //! word 2   checksum of everything behind it
-//! word 3…  section table: one word per section, offset · length
+//! word 3…  name: BLAKE3 of everything behind it, 4 words
+//! word 7…  section table: one word per section, offset · length
 //!          sections, each starting at a whole word
 //! ```
 //!
@@ -21,7 +22,10 @@ use crate::value::{FROZEN, Value};
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"vigylisp");
 /// Version of the format and of the instruction set.
 pub(crate) const VERSION: u32 = 1;
-const HEADER: usize = 3;
+/// Words in front of what the checksum covers.
+const UNCHECKED: usize = 3;
+/// Words in front of what the name covers: the section table.
+const HEADER: usize = UNCHECKED + 4;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(usize)]
@@ -226,7 +230,7 @@ impl<'i> Program<'i> {
         if (words[1] >> 32) as usize != words.len() {
             return Err(ImageError::Length);
         }
-        if words[2] != checksum(&words[HEADER..]) {
+        if words[2] != checksum(&words[UNCHECKED..]) {
             return Err(ImageError::Checksum);
         }
         let program = Self::sections(words)?;
@@ -273,10 +277,14 @@ impl<'i> Program<'i> {
         self.globals.len() + budget.stack_words as usize + WINDOW + Heap::smallest() + budget.heap_bytes as usize / 8
     }
 
-    /// The checksum stored in the image: tells programs apart on devices, proves nothing. See `Image::hash` for a name.
+    /// The name of the program: BLAKE3 of its code and data, as the compiler stored it in the image. The same on every host.
+    ///
+    /// Loading checks it against the content only as far as the image's checksum goes; [`Image::from_bytes`] recomputes it.
     #[must_use]
-    pub fn checksum(&self) -> u64 {
-        self.words[2]
+    pub fn hash(&self) -> [u8; 32] {
+        let mut name = [0; 32];
+        name.copy_from_slice(bytemuck::cast_slice(&self.words[UNCHECKED..HEADER]));
+        name
     }
 
     /// The words of the image.
@@ -335,7 +343,11 @@ pub(crate) fn assemble(sections: &[alloc::vec::Vec<u64>; SECTIONS]) -> alloc::ve
     }
     words[0] = MAGIC;
     words[1] = u64::from(VERSION) | (words.len() as u64) << 32;
-    words[2] = checksum(&words[HEADER..]);
+    let name = blake3::hash(bytemuck::cast_slice(&words[HEADER..]));
+    for (word, bytes) in words[UNCHECKED..HEADER].iter_mut().zip(name.as_bytes().chunks_exact(8)) {
+        *word = bytemuck::pod_read_unaligned(bytes);
+    }
+    words[2] = checksum(&words[UNCHECKED..]);
     words
 }
 
@@ -356,7 +368,7 @@ impl Image {
     /// An image from the bytes that [`Self::as_bytes`] gave, verified.
     ///
     /// # Errors
-    /// [`ImageError`], when they are not an image of this version or damaged.
+    /// [`ImageError`], when they are not an image of this version, damaged, or not what their name says.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ImageError> {
         if bytes.get(..8) != Some(&MAGIC.to_le_bytes()[..]) {
             return Err(ImageError::NotAnImage);
@@ -365,7 +377,12 @@ impl Image {
             return Err(ImageError::Length);
         }
         let words = bytes.chunks_exact(8).map(bytemuck::pod_read_unaligned).collect();
-        Self::from_words(words)
+        let image = Self::from_words(words)?;
+        let body = bytemuck::cast_slice(&image.words[HEADER..]);
+        if image.hash() != *blake3::hash(body).as_bytes() {
+            return Err(ImageError::Checksum);
+        }
+        Ok(image)
     }
 
     /// The bytes of the image, to store or send.
@@ -383,10 +400,12 @@ impl Image {
         Program::sections(&self.words).expect("an image is verified when it is made")
     }
 
-    /// The name of the image: BLAKE3 of its bytes.
+    /// The name of the program: see [`Program::hash`].
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
-        *blake3::hash(self.as_bytes()).as_bytes()
+        let mut name = [0; 32];
+        name.copy_from_slice(bytemuck::cast_slice(&self.words[UNCHECKED..HEADER]));
+        name
     }
 }
 

@@ -81,6 +81,34 @@ fn mistakes_are_found_before_anything_runs() {
 }
 
 #[test]
+fn regular_expressions() {
+    check(r#"(re-find-all "a|b|cd" "xaxbcdx")"#, r#"("a" "b" "cd")"#);
+    check(r#"(re-find "(ab){2,3}" "abababab")"#, r#""ababab""#);
+    check(r#"(re-find "<.+?>" "<a><b>")"#, r#""<a>""#);
+    check(r#"(re-captures "^(\\w+)@(\\w+)(x)?$" "me@host")"#, r#"("me@host" "me" "host" ())"#);
+    check(r#"(re-replace "(\\d+)-(\\d+)" "1-2 3-4" "$2:$1")"#, r#""2:1 4:3""#);
+    check(r#"(str/replace "a1b22" "[0-9]+" "-")"#, r#""a-b-""#);
+    check(r#"(re-match? "^[^a-c]*$" "xyz")"#, "#t");
+    check(r#"(re-find-all "" "ab")"#, r#"("" "" "")"#);
+    check(r#"(re-find "(a*)*b" "aaab")"#, r#""aaab""#);
+    check(r#"(re-match? "\\bword\\b" "a word here")"#, "#t");
+    fails(r#"(re-match? "(" "a")"#, "native-fn");
+    fails(r#"(re-match? "(?:){1000000000}" "a")"#, "native-fn");
+    let evil = r#"(re-match? "^(a|a|aa)+$" (string-append (string-repeat "a" 60) "b"))"#;
+    fails(evil, "out-of-fuel");
+}
+
+#[test]
+fn json_in_both_shapes() {
+    check(r#"(json-parse "{\"a\":[1,{\"b\":null}],\"c\":{}}")"#, r#"(("a" (1 (("b" ())))) ("c" ()))"#);
+    check(r#"(get-in (json/parse "{\"a\":{\"b\":[1,2]}}") [:a :b])"#, "(1 2)");
+    check(r#"(json/write {:a 1 :b [1 nil "x"] :c (json/array [])})"#, r#""{\"a\":1,\"b\":[1,null,\"x\"],\"c\":[]}""#);
+    fails(r#"(json-parse "[1,]")"#, "native-fn");
+    fails(r#"(json-parse "{\"a\" 1}")"#, "native-fn");
+    fails("(json/write +nan.0)", "native-fn");
+}
+
+#[test]
 fn budgets_end_runs() {
     fails("(loop [] (recur))", "out-of-fuel");
     fails("(define (f n) (+ 1 (f n))) (f 1)", "depth-exceeded");

@@ -163,6 +163,10 @@ pub(super) fn append(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
 
 pub(super) fn reverse(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let v = list_arg(m, at)?;
+    reversed(m, v)
+}
+
+pub(super) fn reversed(m: &mut Machine<'_>, v: Value) -> Answer {
     let n = m.heap.length(v);
     if n < 2 {
         return Ok(v);

@@ -11,6 +11,7 @@ mod list;
 pub(crate) mod map;
 pub(crate) mod number;
 mod read;
+mod regex;
 mod string;
 mod types;
 
@@ -229,7 +230,7 @@ pub(crate) static TABLE: &[Row] = &[
     row("str/contains?", 2, 2, string::contains),
     row("str/starts-with?", 2, 2, string::starts_with),
     row("str/ends-with?", 2, 2, string::ends_with),
-    row("str/replace", 3, 3, string::replace),
+    row("str/replace", 3, 3, regex::str_replace),
     row("str/split", 2, 2, string::split),
     row("str/join", 2, 2, string::join),
     row("str/upper", 1, 1, string::upper),
@@ -273,6 +274,12 @@ pub(crate) static TABLE: &[Row] = &[
     row("%go-end", 3, 3, channel::end),
     row("read-string", 1, 1, read::read_string),
     row("read-all", 1, 1, read::read_all),
+    row("re-match?", 2, 2, regex::is_match),
+    row("re-find", 2, 2, regex::find),
+    row("re-find-all", 2, 2, regex::find_all),
+    row("re-captures", 2, 2, regex::captures),
+    row("re-split", 2, 2, regex::split),
+    row("re-replace", 3, 3, regex::replace),
     row("json-parse", 1, 1, json::json_parse),
     row("json-stringify", 1, 1, json::json_stringify),
     row("json/parse", 1, 1, json::parse_maps),

@@ -293,7 +293,7 @@ pub(super) fn replace(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     })
 }
 
-fn push_part(w: &mut Writer<'_, '_>, v: Value, from: usize, to: usize) {
+pub(super) fn push_part(w: &mut Writer<'_, '_>, v: Value, from: usize, to: usize) {
     let mut buffer = [0u8; 128];
     let mut at = from;
     while at < to {

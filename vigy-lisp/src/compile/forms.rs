@@ -156,7 +156,7 @@ fn macro_arity(m: &Make<'_, '_>, name: &str, reason: &str) -> super::CompileErro
 
 fn thread(m: &mut Make<'_, '_>, args: &[Id], last: bool) -> Result<Id> {
     let Some(first) = args.first() else {
-        return Err(bad(m.span, if last { "->>" } else { "->" }, "a value is expected"));
+        return Err(macro_arity(m, if last { "->>" } else { "->" }, "a value is expected"));
     };
     let mut value = *first;
     for step in &args[1..] {

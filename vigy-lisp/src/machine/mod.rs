@@ -377,6 +377,12 @@ impl<'m> Machine<'m> {
         }
     }
 
+    /// The part of the stack from `at` on that nobody uses, beside the heap. Only well-formed values may be left there.
+    pub(crate) fn free_stack_and_heap(&mut self, at: usize) -> (&mut [u64], &Heap<'m>) {
+        let at = at.min(self.stack.len());
+        (&mut self.stack[at..], &self.heap)
+    }
+
     /// The stack from `at` on beside the heap: to copy arguments into an object.
     pub(crate) fn args_and_heap(&mut self, at: usize, n: usize) -> (&[u64], &mut Heap<'m>) {
         (&self.stack[at..at + n], &mut self.heap)
