@@ -201,7 +201,11 @@ impl<'m> Tick<'m> {
                 None => evaluator.step(&mut self.door, SLICE),
             };
             match step {
-                Step::Waiting => {}
+                Step::Waiting if self.door.wanted().is_some() => {}
+                Step::Waiting => {
+                    let verdict = Verdict::Raised { tag: "bug", message: "the evaluator waits for nothing", place: None };
+                    self.conclude(evaluator.fuel_used(), verdict);
+                }
                 Step::Paused => return Need::Yield,
                 Step::Done => self.conclude(evaluator.fuel_used(), Verdict::Ok),
                 Step::Failed(failure) => self.conclude(evaluator.fuel_used(), failure.verdict()),
@@ -214,7 +218,7 @@ impl<'m> Tick<'m> {
             Phase::Evaluate => match self.door.wanted() {
                 Some(Wanted::Key { key, into }) => Need::Key { key, into },
                 Some(Wanted::Ask { ask, into }) => Need::Ask { ask, into },
-                // Waiting for nothing: the evaluator is asked again.
+                // An evaluation that waits for nothing has been concluded.
                 None => Need::Yield,
             },
             Phase::Commit => Need::Commit(Batch { tick: self }),

@@ -96,6 +96,24 @@ fn every_limit_ends_the_tick_with_its_own_outcome() {
     assert_eq!(many(1, |door, _| door.set("", &b"\0"[..])), "bad-key: a kv key cannot be empty");
 }
 
+/// An evaluator with a bug.
+struct Idle;
+
+impl Evaluator for Idle {
+    fn step(&mut self, _: &mut Door<'_>, _: u64) -> Step {
+        Step::Waiting
+    }
+
+    fn fuel_used(&self) -> u64 {
+        0
+    }
+}
+
+#[test]
+fn an_evaluator_that_waits_for_nothing_fails() {
+    assert_eq!(verdict(&mut Idle), "bug: the evaluator waits for nothing");
+}
+
 #[test]
 fn a_failed_tick_keeps_its_record_and_drops_its_writes_and_actions() {
     let (mut host, mut checkpoint) = (Sim::default(), new_vigy());
