@@ -132,10 +132,10 @@ pub enum Change {
 pub struct VigyState {
     /// Whose state.
     pub vigy_id: String,
-    /// What it wants, by part; null when it never said.
-    pub desired: Value,
-    /// What it saw, by part; null when it never said.
-    pub observed: Value,
+    /// What it wants, by part.
+    pub desired: Map<String, Value>,
+    /// What it saw, by part.
+    pub observed: Map<String, Value>,
     /// The actions of its last run that have no outcome yet.
     pub pending: Vec<ReconcileAction>,
     /// When this was read.
@@ -293,11 +293,10 @@ impl VigyState {
     pub fn new(id: String, state: State) -> Self {
         let parts =
             |parts: Vec<(String, Data)>| -> Map<_, _> { parts.iter().map(|(key, value)| (key.clone(), json::show(value))).collect() };
-        let said = |said: Vec<(String, Data)>| if said.is_empty() { Value::Null } else { Value::Object(parts(said)) };
         Self {
             vigy_id: id,
-            desired: said(state.desired),
-            observed: said(state.observed),
+            desired: parts(state.desired),
+            observed: parts(state.observed),
             pending: state.pending.into_iter().map(Into::into).collect(),
             captured_at: rfc3339(state.captured_at),
             kv: parts(state.kv),

@@ -97,14 +97,10 @@ pub(crate) fn inspection(out: &mut impl Write, inspection: &Inspection) -> io::R
         let [name, reason, message] = [&condition.name, &condition.reason, &condition.message].map(|text| clean(text));
         writeln!(out, "{DIM}condition   {DIM:#} {name} {style}{}{style:#} {reason} {message}", condition.status)?;
     }
-    for (section, entries) in [("metric", &state.metrics), ("kv", &state.kv)] {
+    let sections = [("metric", &state.metrics), ("kv", &state.kv), ("desired", &state.desired), ("observed", &state.observed)];
+    for (section, entries) in sections {
         for (key, entry) in entries {
             field(&mut out, section, &format!("{key} = {}", value(entry)))?;
-        }
-    }
-    for (section, parts) in [("desired", &state.desired), ("observed", &state.observed)] {
-        for (key, part) in parts.as_object().into_iter().flatten() {
-            field(&mut out, section, &format!("{key} = {}", value(part)))?;
         }
     }
     if !runs.is_empty() {
