@@ -375,6 +375,7 @@ impl Compiler<'_> {
             // (name value), or ((name value))
             return match items[..] {
                 [name, value] if self.arena.as_symbol(name).is_some() || self.arena.is_bracket(name) => Ok(alloc::vec![(name, value)]),
+                [] => Err(bad(span, form, "a binding is expected")),
                 _ => self.binding_pairs(bindings, form),
             };
         }

@@ -21,6 +21,8 @@ use crate::value::{Value, tag};
 
 /// Macros whose code uses macros whose code uses macros …
 const MAX_DEPTH: usize = 8;
+/// Uses of macros in one program, those that macros make included: some never end.
+const MAX_EXPANSIONS: usize = 4_000;
 /// What one expansion may use.
 const BUDGET: Budget = Budget { fuel: 2_000_000, heap_bytes: 4 << 20, depth: 5_000, stack_words: 1 << 16, output_bytes: 1 << 16 };
 
@@ -92,6 +94,14 @@ impl Compiler<'_> {
             let mut wants = alloc::string::String::new();
             let _ = crate::arity::write(&mut wants, m.required, m.most);
             return Err(CompileError::new(Tag::NativeFn, span, format_args!("macro `{name}` expected {wants}, got {}", args.len())));
+        }
+        self.expansions += 1;
+        if self.expansions > MAX_EXPANSIONS {
+            return Err(CompileError::new(
+                Tag::MacroExpansionLimit,
+                span,
+                format_args!("macro `{name}`: more than {MAX_EXPANSIONS} uses of macros in one program"),
+            ));
         }
         if m.image.is_none() {
             let image = self.compile_macro(key, span)?;
