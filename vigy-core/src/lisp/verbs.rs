@@ -74,7 +74,7 @@ fn text<'a>(machine: &'a Machine<'_>, index: usize, message: &'static str) -> Re
     machine.text(machine.arg(index)).ok_or_else(|| mistake("type-mismatch", message))
 }
 
-const KEY: &str = "type mismatch: a key is a string, symbol or keyword";
+const KEY: &str = "a key is a string, symbol or keyword";
 
 /// Argument 0 as a kv key that the program may write.
 fn key<'a>(machine: &'a Machine<'_>) -> Result<&'a str, VerbError> {
@@ -200,7 +200,7 @@ fn metric(machine: &mut Machine<'_>, door: &mut Door<'_>) -> Answer {
     let value = match machine.view(machine.arg(1)) {
         View::Int(value) => value as f64,
         View::Float(value) => value,
-        _ => return Err(mistake("type-mismatch", "type mismatch: a metric is a number")),
+        _ => return Err(mistake("type-mismatch", "a metric is a number")),
     };
     door.metric(text(machine, 0, "the name of a metric is text")?, value)?;
     READY_NIL
@@ -214,9 +214,8 @@ fn event(machine: &mut Machine<'_>, door: &mut Door<'_>) -> Answer {
 
 // ---- kv -----------------------------------------------------------------------------------------------------------------------
 
-/// What the program may read: its own keys. The runtime's have verbs of their own.
 fn get(machine: &mut Machine<'_>, door: &mut Door<'_>) -> Answer {
-    match door.get(key(machine)?)? {
+    match door.get(text(machine, 0, KEY)?)? {
         Poll::Ready(Some(bytes)) => decoded(machine, bytes),
         Poll::Ready(None) => Ok(Poll::Ready(machine.arg(1))),
         Poll::Pending => Ok(Poll::Pending),
@@ -229,26 +228,26 @@ fn set(machine: &mut Machine<'_>, door: &mut Door<'_>) -> Answer {
 }
 
 fn incr(machine: &mut Machine<'_>, door: &mut Door<'_>) -> Answer {
-    let delta = if machine.arg_count() > 1 { int_argument(machine, 1, "type mismatch: the delta of vigy-incr is an int")? } else { 1 };
+    let delta = if machine.arg_count() > 1 { int_argument(machine, 1, "the delta of vigy-incr is an int")? } else { 1 };
     let before = match door.get(key(machine)?)? {
         Poll::Pending => return Ok(Poll::Pending),
         Poll::Ready(None) => 0,
         Poll::Ready(Some(bytes)) => match decoded(machine, bytes)? {
             Poll::Ready(value) => match machine.view(value) {
                 View::Int(value) => value,
-                _ => return Err(mistake("type-mismatch", "type mismatch: vigy-incr counts in a key that holds an int")),
+                _ => return Err(mistake("type-mismatch", "vigy-incr counts in a key that holds an int")),
             },
             Poll::Pending => 0,
         },
     };
-    let after = before.checked_add(delta).ok_or_else(|| mistake("integer-overflow", "integer overflow in vigy-incr"))?;
+    let after = before.checked_add(delta).ok_or_else(|| mistake("integer-overflow", "vigy-incr goes beyond 64 bits"))?;
     let value = machine.int(after).map_err(|_| Resource::Heap)?;
     door.set(key(machine)?, Encoded(machine, value))?;
     Ok(Poll::Ready(value))
 }
 
 fn has(machine: &mut Machine<'_>, door: &mut Door<'_>) -> Answer {
-    Ok(door.get(key(machine)?)?.map(|value| bool(value.is_some())))
+    Ok(door.get(text(machine, 0, KEY)?)?.map(|value| bool(value.is_some())))
 }
 
 fn del(machine: &mut Machine<'_>, door: &mut Door<'_>) -> Answer {
@@ -299,7 +298,7 @@ fn since_last_tick(machine: &mut Machine<'_>, door: &mut Door<'_>) -> Answer {
 }
 
 fn rate_limited(machine: &mut Machine<'_>, door: &mut Door<'_>) -> Answer {
-    let window = int_argument(machine, 1, "type mismatch: the window of vigy-rate-limited? is an int of milliseconds")?;
+    let window = int_argument(machine, 1, "the window of vigy-rate-limited? is an int of milliseconds")?;
     let key = reserved(machine, "__ratelimit::")?;
     let now = door.header().at.0 as i64;
     let last = match door.get(&key)? {
@@ -322,6 +321,6 @@ fn rate_limited(machine: &mut Machine<'_>, door: &mut Door<'_>) -> Answer {
 }
 
 fn backoff(machine: &mut Machine<'_>, _: &mut Door<'_>) -> Answer {
-    let attempt = int_argument(machine, 0, "type mismatch: the attempt of vigy-backoff-ms is an int")?;
+    let attempt = int_argument(machine, 0, "the attempt of vigy-backoff-ms is an int")?;
     int(machine, backoff_ms(attempt) as i64)
 }
