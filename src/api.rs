@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use adapter_tokio::{Event as RuntimeEvent, Registered, Run, RunAction, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use vigy_core::record::Record;
+use vigy_core::record::{Place, Record};
 use vigy_core::{TickInterval, Timestamp};
 use vigy_lisp::Data;
 use vigy_programs::json;
@@ -191,6 +191,9 @@ pub struct VigyRun {
     pub result: String,
     /// Why it failed.
     pub error: Option<String>,
+    /// Where in the program it failed, when that is known.
+    #[serde(default)]
+    pub place: Option<Place>,
     /// What it wanted done. Empty for a failed run, whose actions are dropped.
     pub actions: Vec<ReconcileAction>,
     /// Number of the tick, from 1.
@@ -334,6 +337,7 @@ impl From<Run> for VigyRun {
             ended_at: run.ended_at.map(rfc3339),
             result: run.result.name().to_owned(),
             error: run.error,
+            place: run.place,
             actions: run.actions.into_iter().map(Into::into).collect(),
             tick: run.key.tick,
             logs: run.logs.into_iter().map(|line| LogLine { level: line.level.name().to_owned(), message: line.message }).collect(),

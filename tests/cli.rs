@@ -148,6 +148,14 @@ fn what_a_program_prints_is_a_part_of_its_run() {
 }
 
 #[test]
+fn a_run_that_fails_shows_where() {
+    let home = Home::new();
+    let ran = home.vigy(&["run", &home.file("adds.tlisp", "(define (f x)\n  (+ x \"a\"))\n(f 1)"), "--once"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.out.contains("2:3: type-mismatch") && ran.out.contains("2 |   (+ x \"a\"))") && ran.out.contains("|   ^"), "{}", ran.out);
+}
+
+#[test]
 fn commands_wait_for_each_other() {
     let home = Home::new();
     home.does(&["register", &home.file("counter.tlisp", "(vigy-incr \"n\")"), "--name", "counter"]);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use vigy_core::record::{ConditionStatus, Level};
+use vigy_core::record::{ConditionStatus, Level, Place};
 use vigy_core::{ActionKind, Checkpoint, ResultStatus, RunKey, Timestamp, Vigy, VigyId};
 use vigy_lisp::Data;
 
@@ -38,6 +38,8 @@ pub struct Run {
     pub result: ResultStatus,
     /// Why the evaluation failed.
     pub error: Option<String>,
+    /// Where in the program, when that is known.
+    pub place: Option<Place>,
     /// What it wanted done. Empty for a failed run, whose actions are dropped.
     pub actions: Vec<RunAction>,
     /// What it logged and printed, in order.
@@ -55,7 +57,11 @@ impl fmt::Debug for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut run = f.debug_struct("Run");
         run.field("key", &self.key).field("vigy", &self.vigy).field("started_at", &self.started_at).field("ended_at", &self.ended_at);
-        run.field("result", &self.result).field("error", &self.error).field("actions", &self.actions).field("logs", &self.logs);
+        run.field("result", &self.result)
+            .field("error", &self.error)
+            .field("place", &self.place)
+            .field("actions", &self.actions)
+            .field("logs", &self.logs);
         run.field("events", &self.events).field("fuel", &self.fuel).finish_non_exhaustive()
     }
 }

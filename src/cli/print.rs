@@ -7,6 +7,8 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use serde_json::Value;
 use vigy::api::{Event, Inspection, ReconcileAction, Vigy, VigyRun};
+use vigy_core::record::Place;
+use vigy_lisp::Span;
 
 const DIM: Style = Style::new().dimmed();
 const BOLD: Style = Style::new().bold();
@@ -132,6 +134,13 @@ pub(crate) fn run(out: &mut impl Write, run: &VigyRun) -> io::Result<()> {
         Some(error) => writeln!(out, "  {RED}error   {RED:#} {}", clean(error)),
         None => Ok(()),
     }
+}
+
+/// The line of the program where a run failed, with a caret.
+pub(crate) fn place(out: &mut impl Write, program: &str, run: &VigyRun) -> io::Result<()> {
+    let Some(Place { line, column }) = run.place else { return Ok(()) };
+    let excerpt = Span { line, column, ..Span::default() }.excerpt(program).to_string();
+    excerpt.lines().try_for_each(|line| writeln!(out, "           {}", clean(line)))
 }
 
 fn action_line(out: &mut impl Write, action: &ReconcileAction) -> io::Result<()> {

@@ -19,6 +19,7 @@ pub(crate) async fn run(run: Run, json: bool, out: &mut impl Write) -> Result<Ex
     let every = Duration::from_millis(run.program.every.as_millis());
     let most = if run.once { Some(1) } else { run.ticks };
     let declaration = run.program.declaration()?;
+    let program = declaration.program.clone();
     let runtime = RuntimeHandle::builder().effects(Arc::new(Platform::default())).scheduling(false).in_memory().await?;
     let service = Local::new(runtime.clone());
     let (vigy, _) = service.register(declaration).await?;
@@ -35,6 +36,7 @@ pub(crate) async fn run(run: Run, json: bool, out: &mut impl Write) -> Result<Ex
                 writeln!(out, "{}", serde_json::to_string(&run)?)?;
             } else {
                 print::run(out, &run)?;
+                print::place(out, &program, &run)?;
             }
             out.flush()?;
             if run.result == "failed" {

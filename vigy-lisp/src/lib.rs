@@ -48,6 +48,6 @@ pub use image::Image;
 pub use image::{ImageError, Program};
 pub use machine::{CHAIN, Fault, FaultKind, HostCall, Machine, MemoryTooSmall, Message, Step};
 pub use print::Style;
-pub use span::Span;
+pub use span::{Excerpt, Span};
 pub use value::Value;
 pub use view::{Entries, Items, View};

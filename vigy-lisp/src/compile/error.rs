@@ -82,23 +82,7 @@ impl fmt::Display for Rendered<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let span = self.error.span;
         writeln!(f, "{}:{span}: {}", self.name, self.error.message)?;
-        let Some(line) = self.source.lines().nth(span.line.saturating_sub(1) as usize) else {
-            return Ok(());
-        };
-        let number = span.line;
-        let margin = f.width().unwrap_or(4);
-        writeln!(f, "{number:margin$} | {line}")?;
-        let before = line.chars().take(span.column.saturating_sub(1) as usize);
-        write!(f, "{:margin$} | ", "")?;
-        for c in before {
-            f.write_str(if c == '\t' { "\t" } else { " " })?;
-        }
-        let wide =
-            self.source.get(span.start as usize..span.end as usize).map_or(1, |s| s.lines().next().map_or(1, |l| l.chars().count().max(1)));
-        for _ in 0..wide {
-            f.write_str("^")?;
-        }
-        Ok(())
+        span.excerpt(self.source).fmt(f)
     }
 }
 
