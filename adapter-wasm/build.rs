@@ -13,7 +13,7 @@ fn main() {
     let variable = |name| env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"));
     let (here, out) = (variable("CARGO_MANIFEST_DIR"), variable("OUT_DIR"));
     let (guest, out) = (Path::new(&here).join("guest"), Path::new(&out));
-    for input in ["guest/src", "guest/Cargo.toml", "guest/Cargo.lock", "../vigy-core", "../vigy-lisp", "../rust-toolchain.toml"] {
+    for input in ["guest/src", "guest/Cargo.toml", "guest/Cargo.lock", "../vigy-core", "../vigy-lisp", "../Cargo.toml", "../rust-toolchain.toml"] {
         println!("cargo::rerun-if-changed={input}");
     }
     let built = out.join("guest");
