@@ -13,7 +13,9 @@ fn main() {
     let variable = |name| env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"));
     let (here, out) = (variable("CARGO_MANIFEST_DIR"), variable("OUT_DIR"));
     let (guest, out) = (Path::new(&here).join("guest"), Path::new(&out));
-    for input in ["guest/src", "guest/Cargo.toml", "guest/Cargo.lock", "../vigy-core", "../vigy-lisp", "../Cargo.toml", "../rust-toolchain.toml"] {
+    for input in
+        ["guest/src", "guest/Cargo.toml", "guest/Cargo.lock", "../vigy-core", "../vigy-lisp", "../Cargo.toml", "../rust-toolchain.toml"]
+    {
         println!("cargo::rerun-if-changed={input}");
     }
     let built = out.join("guest");
@@ -32,6 +34,8 @@ fn main() {
 }
 
 fn is_of_the_host_build(name: &str) -> bool {
-    let prefixes = ["CARGO_ENCODED_", "CARGO_CFG_", "CARGO_FEATURE_", "CARGO_BUILD_", "CARGO_PROFILE_", "CARGO_TARGET_", "RUSTC", "RUSTFLAGS"];
-    prefixes.iter().any(|prefix| name.starts_with(prefix)) && name != "RUSTC_BOOTSTRAP" || ["TARGET", "PROFILE", "OPT_LEVEL"].contains(&name)
+    let prefixes =
+        ["CARGO_ENCODED_", "CARGO_CFG_", "CARGO_FEATURE_", "CARGO_BUILD_", "CARGO_PROFILE_", "CARGO_TARGET_", "RUSTC", "RUSTFLAGS"];
+    prefixes.iter().any(|prefix| name.starts_with(prefix)) && name != "RUSTC_BOOTSTRAP"
+        || ["TARGET", "PROFILE", "OPT_LEVEL"].contains(&name)
 }

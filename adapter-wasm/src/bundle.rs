@@ -62,8 +62,7 @@ pub fn bundle(image: &Image) -> Result<Vec<u8>, BundleError> {
         match &payload {
             Payload::MemorySection(_) => {
                 let mut memories = MemorySection::new();
-                let memory =
-                    MemoryType { minimum: pages, maximum: memory.maximum, memory64: false, shared: false, page_size_log2: None };
+                let memory = MemoryType { minimum: pages, maximum: memory.maximum, memory64: false, shared: false, page_size_log2: None };
                 module.section(memories.memory(memory));
             }
             Payload::DataCountSection { .. } => return unexpected("it has passive data"),

@@ -147,11 +147,7 @@ fn check(bytes: &[u8]) -> Result<Manifest, ModuleError> {
 
 fn check_exports(bytes: &[u8], types: &Types) -> Result<(), ModuleError> {
     use wasmparser::ValType::{I32, I64};
-    let functions = [
-        ("alloc", FuncType::new([I32], [I32])),
-        ("start", FuncType::new([], [I64])),
-        ("resume", FuncType::new([], [I64])),
-    ];
+    let functions = [("alloc", FuncType::new([I32], [I32])), ("start", FuncType::new([], [I64])), ("resume", FuncType::new([], [I64]))];
     let mut missing: Vec<_> = functions.iter().map(|(name, _)| *name).chain(["memory"]).collect();
     for payload in Parser::new(0).parse_all(bytes) {
         let Payload::ExportSection(exports) = payload? else { continue };

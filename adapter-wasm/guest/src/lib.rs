@@ -10,6 +10,7 @@
 //!
 //! A range is the address of a `Said` in its upper half and the length in its lower. Messages are postcard. An instance serves one run.
 #![no_std]
+#![allow(clippy::result_large_err, reason = "failures carry their message without an allocation, as in vigy-core")]
 
 extern crate alloc;
 

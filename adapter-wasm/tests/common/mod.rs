@@ -1,5 +1,6 @@
 //! One vigy on a simulated host, with answers that come from a seed: ticked natively, or as a module.
 #![allow(dead_code, reason = "every test file takes what it needs")]
+#![allow(clippy::result_large_err, reason = "as in the crate")]
 
 use adapter_wasm::{Module, Wasmi, bundle};
 use vigy_core::lisp::{self, Imports, Lisp};
@@ -32,7 +33,7 @@ pub(crate) fn module(image: &Image) -> Module<Wasmi> {
 pub(crate) struct Seeded(pub(crate) u64);
 
 impl Seeded {
-    fn next(&mut self, below: u64) -> u64 {
+    pub(crate) fn next(&mut self, below: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

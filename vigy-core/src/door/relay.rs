@@ -316,7 +316,7 @@ impl Door<'_> {
             }
             Entry::Output { text } => self.output(text)?,
             Entry::Trace { .. } | Entry::Metric { .. } | Entry::Condition { .. } | Entry::Desired { .. } | Entry::Observed { .. } => {
-                self.say(entry)?
+                self.say(entry)?;
             }
             Entry::KvRead { .. } | Entry::Answer { .. } | Entry::End { .. } => return wrong("it said what only a host says"),
         }
