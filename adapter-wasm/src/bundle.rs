@@ -8,16 +8,24 @@
 //! ```
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use vigy_core::lisp::operations;
-use vigy_lisp::Image;
-use wasm_encoder::{ConstExpr, CustomSection, DataSection, MemorySection, MemoryType, RawSection};
-use wasmparser::{BinaryReaderError, DataKind, ExternalKind, MemoryType as ParsedMemory, Operator, Parser, Payload};
+use vigy_lisp::{BUILTINS, Image};
+use wasm_encoder::{CodeSection, ConstExpr, CustomSection, DataSection, MemorySection, MemoryType, RawSection};
+use wasmparser::{BinaryReaderError, DataKind, ElementKind, ExternalKind, MemoryType as ParsedMemory, Operator, Parser, Payload};
 
+use crate::prune::Calls;
 use crate::{GUEST, Manifest};
 
 /// The exported static that tells the guest where its program lies.
 const SLOT: &str = "VIGY_PROGRAM";
+
+/// The exported table of all builtins.
+const TABLE: &str = "VIGY_BUILTINS";
+
+/// The body of a function that nobody calls: no locals, `unreachable`, `end`.
+const TRAP: &[u8] = &[0, 0, 0x0b];
 
 const PAGE: u64 = 65536;
 
@@ -42,13 +50,16 @@ fn unexpected<T>(what: &str) -> Result<T, BundleError> {
     Err(BundleError::Guest(what.to_owned()))
 }
 
-/// A module that runs this program. Linear in the sizes of guest and image; needs no toolchain.
+/// A module that runs this program, without the parts of the guest that it cannot reach. Linear in the sizes of guest and image;
+/// needs no toolchain.
 ///
 /// # Errors
 /// [`BundleError`].
 pub fn bundle(image: &Image) -> Result<Vec<u8>, BundleError> {
     let bytes = image.as_bytes();
-    let Layout { memory, slot } = Layout::of(GUEST)?;
+    let layout = Layout::of(GUEST)?;
+    let Layout { memory, slot, .. } = layout;
+    let reachable = layout.reachable(image)?;
     let too_large = || BundleError::TooLarge(bytes.len());
     let len = u32::try_from(bytes.len()).map_err(|_| too_large())?;
     let pages = memory.initial + u64::from(len).div_ceil(PAGE);
@@ -57,6 +68,7 @@ pub fn bundle(image: &Image) -> Result<Vec<u8>, BundleError> {
     u32::try_from(pages * PAGE).map_err(|_| too_large())?;
 
     let mut module = wasm_encoder::Module::new();
+    let (mut code, mut function) = (CodeSection::new(), 0);
     for payload in Parser::new(0).parse_all(GUEST) {
         let payload = payload?;
         match &payload {
@@ -65,8 +77,14 @@ pub fn bundle(image: &Image) -> Result<Vec<u8>, BundleError> {
                 let memory = MemoryType { minimum: pages, maximum: memory.maximum, memory64: false, shared: false, page_size_log2: None };
                 module.section(memories.memory(memory));
             }
+            Payload::CodeSectionStart { .. } => {}
+            Payload::CodeSectionEntry(body) => {
+                code.raw(if reachable.contains(&function) { body.as_bytes() } else { TRAP });
+                function += 1;
+            }
             Payload::DataCountSection { .. } => return unexpected("it has passive data"),
             Payload::DataSection(segments) => {
+                module.section(&code);
                 let mut data = DataSection::new();
                 for segment in segments.clone() {
                     let segment = segment?;
@@ -94,16 +112,19 @@ pub fn bundle(image: &Image) -> Result<Vec<u8>, BundleError> {
 }
 
 /// What the bundler must know of the guest.
-struct Layout {
+struct Layout<'g> {
     memory: ParsedMemory,
     /// Address of the slot.
     slot: u32,
+    /// The places of the builtins in the table of functions, by their numbers.
+    builtins: Vec<u32>,
+    calls: Calls<'g>,
 }
 
-impl Layout {
-    fn of(guest: &[u8]) -> Result<Self, BundleError> {
-        let (mut memory, mut globals, mut slot) = (None, Vec::new(), None);
-        let mut has_data = false;
+impl<'g> Layout<'g> {
+    fn of(guest: &'g [u8]) -> Result<Self, BundleError> {
+        let (mut memory, mut globals, mut calls) = (None, Vec::new(), Calls::default());
+        let (mut slot, mut builtins, mut data) = (None, None, Vec::new());
         for payload in Parser::new(0).parse_all(guest) {
             match payload? {
                 Payload::MemorySection(section) => memory = section.into_iter().next().transpose()?,
@@ -115,19 +136,45 @@ impl Layout {
                 Payload::ExportSection(section) => {
                     for export in section {
                         let export = export?;
-                        if export.name == SLOT && export.kind == ExternalKind::Global {
-                            slot = globals.get(export.index as usize).copied();
+                        match (export.kind, export.name) {
+                            (ExternalKind::Global, SLOT) => slot = globals.get(export.index as usize).copied(),
+                            (ExternalKind::Global, TABLE) => builtins = globals.get(export.index as usize).copied(),
+                            (ExternalKind::Func, _) => calls.export(export.index),
+                            _ => {}
                         }
                     }
                 }
-                Payload::DataSection(_) => has_data = true,
+                Payload::ElementSection(section) => {
+                    for element in section {
+                        let element = element?;
+                        let ElementKind::Active { offset_expr, .. } = element.kind else { continue };
+                        calls.elements(constant(&offset_expr)? as u32, element.items)?;
+                    }
+                }
+                Payload::CodeSectionEntry(body) => calls.body(body),
+                Payload::DataSection(section) => {
+                    for segment in section {
+                        let segment = segment?;
+                        let DataKind::Active { offset_expr, .. } = segment.kind else { return unexpected("it has passive data") };
+                        data.push((constant(&offset_expr)? as usize, segment.data));
+                    }
+                }
                 _ => {}
             }
         }
-        match (memory, slot, has_data) {
-            (Some(memory), Some(slot), true) => Ok(Self { memory, slot: slot as u32 }),
-            _ => unexpected("it has no memory, no data, or no slot for a program"),
-        }
+        let (Some(memory), Some(slot), Some(builtins)) = (memory, slot, builtins) else {
+            return unexpected("it has no memory, no slot for a program, or no table of builtins");
+        };
+        let table = data.iter().find_map(|(at, bytes)| bytes.get((builtins as usize).checked_sub(*at)?..)?.get(..BUILTINS.len() * 4));
+        let Some(table) = table else { return unexpected("its table of builtins is not in its data") };
+        let builtins = table.as_chunks().0.iter().map(|place| u32::from_le_bytes(*place)).collect();
+        Ok(Self { memory, slot: slot as u32, builtins, calls })
+    }
+
+    /// The functions that this program can reach.
+    fn reachable(&self, image: &Image) -> Result<HashSet<u32>, BundleError> {
+        let used = image.program().builtins().filter_map(|number| self.builtins.get(number as usize).copied());
+        Ok(self.calls.reachable(&self.builtins, &used.collect())?)
     }
 }
 

@@ -23,6 +23,7 @@ mod engine;
 mod evaluation;
 mod manifest;
 mod module;
+mod prune;
 mod wasmi;
 
 pub use bundle::{BundleError, bundle};

@@ -118,6 +118,15 @@ fn the_guest_imports_nothing() {
 }
 
 #[test]
+fn a_standalone_hello_is_small() {
+    let image = compile(HELLO);
+    let module = bundle(&image).unwrap();
+    println!("guest {} bytes, image of hello-vigy {}, module {}", GUEST.len(), image.as_bytes().len(), module.len());
+    println!("module of mirror-dir {}", bundle(&compile(MIRROR)).unwrap().len());
+    assert!(module.len() <= 128 << 10, "{} bytes", module.len());
+}
+
+#[test]
 fn an_import_a_large_memory_a_missing_export_and_no_manifest_have_their_own_errors() {
     let import = refused(&Made { import: true, ..Made::default() }.bytes());
     assert_eq!(import.to_string(), "the module imports `env` `sleep`: a vigy module imports nothing");
