@@ -1,5 +1,7 @@
 //! The door: the only way in and out of an evaluation.
 
+pub mod relay;
+
 use core::fmt;
 use core::task::Poll;
 
@@ -246,15 +248,21 @@ impl<'m> Door<'m> {
     /// # Errors
     /// A limit.
     pub fn ask(&mut self, operation: &str, arguments: impl Encode) -> Result<Poll<Result<&[u8], Refusal<'_>>>, VerbError> {
-        let Request::Answered(at) = self.request else {
+        if !matches!(self.request, Request::Answered(_)) {
             let arguments = draft(&mut self.values, arguments)?;
             self.request = Request::Ask(self.record.write(&Entry::Ask { operation, arguments })?);
             self.asks += 1;
             return Ok(Poll::Pending);
-        };
+        }
+        Ok(Poll::Ready(self.take_answer().unwrap_or(Ok(&[]))))
+    }
+
+    /// The answer to the last ask, once.
+    fn take_answer(&mut self) -> Option<Result<&[u8], Refusal<'_>>> {
+        let Request::Answered(at) = self.request else { return None };
         self.request = Request::None;
-        let Some(Entry::Answer { answer }) = self.record.entry(at) else { return Ok(Poll::Ready(Ok(&[]))) };
-        Ok(Poll::Ready(answer.map(|value| self.values.kept().bytes(value).unwrap_or_default())))
+        let Some(Entry::Answer { answer }) = self.record.entry(at) else { return None };
+        Some(answer.map(|value| self.values.kept().bytes(value).unwrap_or_default()))
     }
 
     // ---- verbs: out ----------------------------------------------------------------------------------------------------------

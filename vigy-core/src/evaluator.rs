@@ -43,7 +43,9 @@ pub enum Failure {
 }
 
 impl Failure {
-    pub(crate) fn verdict(&self) -> Verdict<'_> {
+    /// The failure as the record keeps it.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict<'_> {
         match self {
             Self::Raised { tag, message, place } => Verdict::Raised { tag, message, place: *place },
             Self::Exhausted(resource) => Verdict::Exhausted(*resource),

@@ -59,7 +59,7 @@
 //! - [`Clock`], [`Storage`], [`Effects`]: the ports. Their docs are lists of MUSTs.
 //! - [`Tick`]: the state machine. Everything that happens in a tick, and in which order, is in [`Tick::next`].
 //! - [`Door`]: the verbs of an evaluation, each an entry in the [record].
-//! - [`Evaluator`]: who evaluates. [`lisp::Lisp`] does, and so does a closure.
+//! - [`Evaluator`]: who evaluates. [`lisp::Lisp`] does, and so does a closure; behind a wall that only bytes pass, with a [`relay`].
 //!
 //! # What is promised
 //!
@@ -104,7 +104,7 @@ mod values;
 mod vigy;
 
 pub use action::{ActionKind, Outcome, ReconcileAction, ResultStatus, Settled, UnknownKind, settled};
-pub use door::{Ask, AskError, Door, Encode, LAST_OUTCOMES, RESERVED_PREFIX, VerbError};
+pub use door::{Ask, AskError, Door, Encode, LAST_OUTCOMES, RESERVED_PREFIX, VerbError, relay};
 pub use evaluator::{Evaluator, Failure, Step};
 pub use host::{Host, HostError};
 pub use id::{ActionKey, Incarnation, InvalidId, RunKey, VigyId};

@@ -58,6 +58,16 @@ impl<'m> Values<'m> {
         Ok(self.keep(value.len()))
     }
 
+    /// Bytes in use.
+    pub(crate) const fn used(&self) -> usize {
+        self.used
+    }
+
+    /// What was kept since [`Values::used`] was this.
+    pub(crate) fn since(&self, used: usize) -> &[u8] {
+        &self.bytes[used..self.used]
+    }
+
     pub(crate) fn kept(&self) -> Kept<'_> {
         Kept { rest: &self.bytes[..self.used] }
     }
@@ -70,6 +80,16 @@ pub struct Kept<'a> {
 }
 
 impl<'a> Kept<'a> {
+    /// Values that lie one after the other in `bytes`.
+    pub(crate) const fn over(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// Whether all are read; what is left otherwise does not decode.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// The bytes of a content, nothing if its value is not kept here. Linear in the number of values.
     pub(crate) fn bytes(mut self, content: Content<'a>) -> Option<&'a [u8]> {
         match content {

@@ -271,6 +271,22 @@ impl<'i> Program<'i> {
         self.imports.chunks_exact(2).filter(|row| row[0] != u32::MAX).map(move |row| names.text(row[0]))
     }
 
+    /// Numbers of the builtins that the program may call, and possibly of some others; repeated. Linear in the image.
+    pub fn builtins(&self) -> impl Iterator<Item = u32> + use<'i> {
+        let code = self.code;
+        let mut at = 0;
+        let called = core::iter::from_fn(move || {
+            let call = *code.get(at)?;
+            let instruction = at;
+            at += crate::code::length(code, at).unwrap_or(1);
+            Some((call as u8 == crate::code::byte::Builtin).then(|| code.get(instruction + 1).copied()).flatten())
+        });
+        // A word that looks like a builtin among the objects may be a piece of a text: then one builtin too many is named.
+        let words = self.constants.iter().chain(self.globals).chain(self.frozen);
+        let values = words.map(|word| Value(*word)).filter(|value| value.is(crate::value::tag::BUILTIN));
+        called.flatten().chain(values.map(|value| value.index_of()))
+    }
+
     /// Words of memory that a [`crate::Machine`] needs to run this program within `budget`.
     #[must_use]
     pub fn words_needed(&self, budget: &Budget) -> usize {

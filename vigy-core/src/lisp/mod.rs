@@ -124,20 +124,15 @@ impl<'m> Lisp<'m> {
     }
 
     fn failure(&self) -> Failure {
-        let Some(fault) = self.machine.fault() else { return raised("bug", "the machine failed without a fault", None) };
+        let Some(fault) = self.machine.fault() else { return Failure::raised("bug", "the machine failed without a fault", None) };
         let place = fault.span.map(|span| Place { line: span.line, column: span.column });
         match &fault.kind {
             FaultKind::OutOfFuel => Failure::Exhausted(Resource::Fuel),
             FaultKind::OutOfHeap => Failure::Exhausted(Resource::Heap),
             FaultKind::OutOfOutput => Failure::Exhausted(Resource::Output),
-            kind => raised(kind.name(), fault.message.as_str(), place),
+            kind => Failure::raised(kind.name(), fault.message.as_str(), place),
         }
     }
-}
-
-fn raised(tag: &str, message: &str, place: Option<Place>) -> Failure {
-    let tag = crate::door::cut(tag, 128).try_into().unwrap_or_default();
-    Failure::Raised { tag, message: crate::message(message), place }
 }
 
 impl Evaluator for Lisp<'_> {
@@ -162,7 +157,7 @@ impl Evaluator for Lisp<'_> {
                     Ok(Poll::Pending) => return Step::Waiting,
                     Err(VerbError::Exhausted(resource)) => return Step::Failed(Failure::Exhausted(resource)),
                     // `answer` hands what can be caught to the machine.
-                    Err(VerbError::Raise { tag, message }) => return Step::Failed(raised(tag, message, None)),
+                    Err(VerbError::Raise { tag, message }) => return Step::Failed(Failure::raised(tag, message, None)),
                 },
             }
         }

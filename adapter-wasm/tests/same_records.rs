@@ -1,0 +1,94 @@
+//! A program leaves the same bytes in the store, whether it runs natively or as a module.
+
+mod common;
+
+use common::{HELLO, MIRROR, compile, end, life, module};
+use vigy_core::Limits;
+
+const SEEDS: u64 = 24;
+
+/// Lives a vigy natively and as a module, from the same seeds, and compares all that they leave.
+#[track_caller]
+fn check(source: &str, limits: Limits, seeds: u64, ticks: u32) -> (String, u64) {
+    let image = compile(source);
+    let module = module(&image);
+    assert_eq!(module.program(), image.hash());
+    let mut last = Default::default();
+    for seed in 0..seeds {
+        let native = life(&image, None, seed, limits, ticks);
+        let as_module = life(&image, Some(&module), seed, limits, ticks);
+        assert_eq!(native.runs.len(), ticks as usize);
+        for (run, record) in &native.runs {
+            assert_eq!(Some(record), as_module.runs.get(run), "seed {seed}, run {run}: {:?}", end(&as_module, &limits));
+        }
+        assert!(native == as_module, "seed {seed}: values, keys, outcomes and checkpoint are the same too");
+        last = end(&as_module, &limits);
+    }
+    last
+}
+
+#[test]
+fn hello_vigy() {
+    assert_eq!(check(HELLO, Limits::default(), SEEDS, 5).0, "ok");
+}
+
+#[test]
+fn mirror_dir() {
+    check(MIRROR, Limits::default(), SEEDS, 3);
+}
+
+#[test]
+fn keys_outcomes_and_time_reach_from_tick_to_tick() {
+    let program = r#"
+        (def n (vigy-incr "n"))
+        (vigy-set "squares" (map (fn [x] (* x x)) (range 0 (* 40 n))))
+        (vigy-log "info" (str n " " (vigy-get "n") " " (vigy-last-outcomes) " " (vigy-since-last-tick) " " (vigy-tick)))
+        (vigy-trace "squares" (vigy-get "squares"))
+        (if (vigy-once "first") (vigy-event "first" "tick"))
+        (if (vigy-rate-limited? "r" 2500) (vigy-log "debug" "limited"))
+        (vigy-metric "root" (sqrt n))
+        (display (/ 1.0 n))
+        (vigy-condition "Ready" (even? n) "Counting" "still")
+        (when (> n 2) (vigy-del "squares"))
+        (for [x (range 0 n)] (vigy-push {:x x :data (vigy-get "squares")}))
+        (vigy-defer "the rest")"#;
+    assert_eq!(check(program, Limits::default(), SEEDS, 5).0, "ok");
+}
+
+#[test]
+fn an_endless_loop_ends_by_fuel() {
+    let limits = Limits { fuel: 300_000, ..Limits::default() };
+    let (outcome, fuel) = check("(vigy-log \"info\" \"round\") (loop [n 0] (recur (+ n 1)))", limits, 2, 2);
+    assert_eq!(outcome, "out-of-fuel: used all 300000 steps (limit `fuel`)");
+    println!("an endless loop: {fuel} units of fuel, natively and in the module");
+}
+
+#[test]
+fn every_limit_ends_a_module_as_it_ends_the_program() {
+    let small = Limits {
+        fuel: 1_000_000,
+        heap_bytes: 64 << 10,
+        depth: 100,
+        stack_bytes: 16 << 10,
+        output_bytes: 1000,
+        actions: 4,
+        log_lines: 3,
+        kv_keys: 3,
+        record_bytes: 4096,
+        value_bytes: 8192,
+    };
+    let ends = |source: &str| check(source, small, 1, 2).0;
+    let tag = |end: String| end.split(':').next().unwrap_or_default().to_owned();
+    let forever = |body: &str| tag(ends(&format!("(loop [n 0] {body} (recur (+ n 1)))")));
+    assert_eq!(forever("(vigy-push n)"), "too-many-actions");
+    assert_eq!(forever("(vigy-log \"info\" n)"), "too-many-log-lines");
+    assert_eq!(forever("(display \"0123456789\")"), "too-much-output");
+    assert_eq!(forever("(vigy-get (str n))"), "too-many-kv-keys");
+    assert_eq!(forever("(vigy-set (str n) n)"), "too-many-kv-keys");
+    assert_eq!(forever("(vigy-metric \"m\" n)"), "record-full");
+    assert_eq!(forever("(vigy-trace \"t\" (range n (+ n 300)))"), "too-many-value-bytes");
+    assert_eq!(tag(ends("(defn grow [l] (grow (append l l))) (grow (range 0 100))")), "out-of-heap");
+    assert!(ends("(defn deep [n] (+ 1 (deep n))) (deep 1)").contains("depth-exceeded"));
+    assert!(ends("(vigy-set \"\" 1)").contains("bad-key: a kv key cannot be empty"));
+    assert!(ends("(fs/read \"x\") (throw \"on purpose\")").contains(':'));
+}
