@@ -6,6 +6,7 @@ use std::path::Path;
 use std::{env, fs};
 
 #[path = "src/vigy.rs"]
+#[allow(dead_code, reason = "the build asks for the limits alone")]
 mod vigy;
 
 const PROGRAM: &str = "../../programs/hello-vigy/main.tlisp";
