@@ -1,0 +1,99 @@
+//! A complete device: hello-vigy from flash, ticked by the clock, its state in flash, its runs on semihosting as lines of hex.
+//!
+//! It lives twice: after some ticks it opens its store again, as after a restart, and goes on where it stood. Then it exits: 0, or 1
+//! when anything failed.
+#![no_std]
+#![no_main]
+
+mod flash;
+mod stack;
+mod time;
+mod vigy;
+
+use adapter_embassy::{EmbassyClock, Installed, Memory, Program, Refuse, Store, Streamed, keep};
+use cortex_m::singleton;
+use cortex_m_semihosting::debug::{self, EXIT_FAILURE, EXIT_SUCCESS};
+use cortex_m_semihosting::hio;
+use embassy_executor::Spawner;
+use vigy_core::{Checkpoint, Host, RunKey, TickInterval, TickMemory, Unsettled};
+
+use flash::{BYTES, Flash};
+use vigy::{INCARNATION, INTERVAL_MS, LIMITS, START, TICKS};
+
+include!(concat!(env!("OUT_DIR"), "/image.rs"));
+
+/// Room for a state: half of it is written while the other half counts.
+const STATE: usize = 1400;
+
+#[embassy_executor::main]
+async fn main(_spawner: Spawner) {
+    stack::paint();
+    let done = match cortex_m::Peripherals::take() {
+        Some(peripherals) => {
+            time::start(peripherals.SYST);
+            live_twice().await
+        }
+        None => None,
+    };
+    line("stack ", &stack::used().to_be_bytes());
+    debug::exit(if done.is_some() { EXIT_SUCCESS } else { EXIT_FAILURE });
+}
+
+/// Nothing when anything fails.
+async fn live_twice() -> Option<()> {
+    let mut flash = Flash(singleton!(FLASH: [u8; BYTES] = [0; BYTES])?);
+    Store::format(&mut flash, 0..BYTES as u32).await.ok()?;
+    let state = singleton!(STATES: [u8; STATE] = [0; STATE])?;
+    let tick = TickMemory {
+        record: singleton!(RECORD: [u8; 1024] = [0; 1024])?,
+        values: singleton!(VALUES: [u8; 512] = [0; 512])?,
+        outcomes: singleton!(OUTCOMES: [u8; 512] = [0; 512])?,
+        actions: singleton!(ACTIONS: [u32; 4] = [0; 4])?,
+        keys: singleton!(KEYS: [u32; 16] = [0; 16])?,
+    };
+    let mut memory = Memory { tick, words: singleton!(WORDS_: [u64; WORDS] = [0; WORDS])? };
+    let interval = TickInterval::from_millis(INTERVAL_MS).ok()?;
+    let program = Installed::new(Program::load(&IMAGE).ok()?, HASH, interval, LIMITS).ok()?;
+    for _life in 0..2 {
+        let store = Store::open(flash, 0..BYTES as u32, state).await.ok()?;
+        let mut checkpoint = store.checkpoint().unwrap_or(Checkpoint::new(INCARNATION, START));
+        let mut storage = Streamed { storage: store, sink };
+        storage.catch_up(&checkpoint).await.ok()?;
+        let mut host = Host { clock: EmbassyClock { start: START }, storage, effects: Refuse };
+        keep(&mut host, &program, &mut checkpoint, &mut memory, TICKS).await.ok()?;
+        flash = host.storage.storage.close();
+    }
+    Some(())
+}
+
+/// Where runs go.
+fn sink(_run: RunKey, piece: Unsettled<'_>) {
+    match piece {
+        Unsettled::Record(record) => line("record ", record),
+        Unsettled::Value(value) => line("value ", value),
+    }
+}
+
+/// A line on semihosting. A device that nobody listens to goes on.
+fn line(name: &str, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let Ok(mut out) = hio::hstdout() else { return };
+    let mut say = |text: &[u8]| out.write_all(text).unwrap_or_default();
+    say(name.as_bytes());
+    for chunk in bytes.chunks(32) {
+        let mut hex = [0; 64];
+        for (pair, byte) in hex.chunks_exact_mut(2).zip(chunk) {
+            pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        }
+        say(&hex[..chunk.len() * 2]);
+    }
+    say(b"\n");
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    debug::exit(EXIT_FAILURE);
+    loop {
+        cortex_m::asm::wfi();
+    }
+}
