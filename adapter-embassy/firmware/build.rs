@@ -1,5 +1,6 @@
 //! Compiles the program on the host: what goes into the firmware is its image.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -23,7 +24,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         writeln!(source, "    {word:#018x},")?;
     }
     source += "];\n";
-    writeln!(source, "/// Its name: BLAKE3.\npub(crate) const HASH: [u8; 32] = {:?};", image.hash())?;
+    let builtins: BTreeSet<u32> = program.builtins().collect();
+    writeln!(source, "/// The builtins that it may call; no others are linked.")?;
+    let only = format_args!("Builtins::only(&{:?})", Vec::from_iter(builtins));
+    writeln!(source, "pub(crate) static BUILTINS: Builtins = {only};")?;
     let needed = vigy_core::lisp::words_needed(program, &vigy::LIMITS);
     writeln!(source, "/// Words of memory it needs.\npub(crate) const WORDS: usize = {needed};")?;
     fs::write(out.join("image.rs"), source)?;

@@ -1,26 +1,53 @@
 //! The task that keeps one vigy ticking.
 
+use core::fmt;
+
 use vigy_core::lisp::{self, Imports, Lisp, TooManyImports};
 use vigy_core::{
     AsyncClock, AsyncEffects, AsyncStorage, Checkpoint, Host, HostError, Limits, MemoryTooSmall, Spec, TickInterval, TickMemory,
 };
-use vigy_lisp::Program;
+use vigy_lisp::{Builtins, Program};
 
 /// A program on this device, with what a tick needs to know of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Installed<'p> {
     program: Program<'p>,
+    builtins: &'p Builtins,
     imports: Imports,
     spec: Spec,
 }
 
+/// A program that this device cannot run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NotInstalled {
+    /// It uses too many functions of the host.
+    Imports(TooManyImports),
+    /// It may call a builtin that this firmware was linked without.
+    Builtin(&'static str),
+}
+
+impl fmt::Display for NotInstalled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Imports(error) => error.fmt(f),
+            Self::Builtin(name) => write!(f, "the program may call `{name}`, which this firmware was linked without"),
+        }
+    }
+}
+
+impl core::error::Error for NotInstalled {}
+
 impl<'p> Installed<'p> {
-    /// A program, the hash that its records name it by (BLAKE3 of the image, from whoever compiled it), and its schedule.
+    /// A program, the builtins that this firmware has ([`Builtins::ALL`], or [`Builtins::only`] those of its program), and its schedule.
     ///
     /// # Errors
-    /// [`TooManyImports`].
-    pub fn new(program: Program<'p>, hash: [u8; 32], interval: TickInterval, limits: Limits) -> Result<Self, TooManyImports> {
-        Ok(Self { program, imports: Imports::of(program)?, spec: Spec { program: hash, interval, limits } })
+    /// [`NotInstalled`].
+    pub fn new(program: Program<'p>, builtins: &'p Builtins, interval: TickInterval, limits: Limits) -> Result<Self, NotInstalled> {
+        if let Some(name) = builtins.missing(&program) {
+            return Err(NotInstalled::Builtin(name));
+        }
+        let imports = Imports::of(program).map_err(NotInstalled::Imports)?;
+        Ok(Self { program, builtins, imports, spec: Spec { program: program.hash(), interval, limits } })
     }
 }
 
@@ -47,17 +74,36 @@ pub async fn keep<C: AsyncClock, S: AsyncStorage, F: AsyncEffects>(
     memory: &mut Memory<'_>,
     ticks: u64,
 ) -> Result<(), HostError<S::Error>> {
-    let Installed { program, imports, spec } = vigy;
+    let Installed { program, builtins, imports, spec } = vigy;
     let given = memory.words.len();
     for _ in 0..ticks {
         while host.clock.now() < checkpoint.due {
             host.clock.sleep_until(checkpoint.due).await;
         }
-        let mut evaluation = Lisp::new(*program, imports, &spec.limits, memory.words).map_err(|_| {
+        let mut evaluation = Lisp::with_builtins(*program, builtins, imports, &spec.limits, memory.words).map_err(|_| {
             let needed = lisp::words_needed(*program, &spec.limits);
             MemoryTooSmall { part: "words", needed, given }
         })?;
         host.tick_async(spec, checkpoint, memory.tick.reborrow(), &mut evaluation).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_refused_where_a_builtin_is_missing() {
+        let install = |source: &str, builtins: &Builtins| {
+            let image = lisp::compile(source, &[]).expect("it compiles");
+            Installed::new(image.program(), builtins, TickInterval::default(), Limits::default()).map(|_| ())
+        };
+        let hashes = lisp::compile("(sha256 \"a\")", &[]).expect("it compiles");
+        let linked = Builtins::only(&std::vec::Vec::from_iter(hashes.program().builtins()));
+        assert_eq!(install("(sha256 \"b\")", &linked), Ok(()));
+        assert_eq!(install("(sha512 \"b\")", &linked), Err(NotInstalled::Builtin("sha512")));
+        assert!(install("(map sha512 (list \"b\"))", &linked).is_err());
+        assert_eq!(install("(sha512 \"b\")", Builtins::ALL), Ok(()));
+    }
 }

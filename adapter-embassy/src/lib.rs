@@ -8,7 +8,8 @@
 //! - [`Streamed`]: a store that shows every committed run to a sink, at least once.
 //! - [`keep`]: the task. It sleeps until a tick is due, ticks, and so on.
 //!
-//! The program is an image, compiled on another machine; it runs where it lies, in flash. `firmware/` is a complete device.
+//! The program is an image, compiled on another machine; it runs where it lies, in flash. A firmware links
+//! only the builtins that its program calls. `firmware/` is a complete device.
 //!
 //! **Action keys survive restarts** because the tick number is part of the checkpoint, and the checkpoint is part of every batch: no
 //! action is carried out before the flash has the number of its tick. A device whose flash was erased needs a new
@@ -28,7 +29,7 @@ mod stream;
 
 pub use clock::EmbassyClock;
 pub use effects::Refuse;
-pub use keep::{Installed, Memory, keep};
+pub use keep::{Installed, Memory, NotInstalled, keep};
 pub use store::{FlashError, PART_BYTES, Store, StoreError, Words, WordsError};
 pub use stream::Streamed;
-pub use vigy_lisp::{ImageError, Program};
+pub use vigy_lisp::{Builtins, ImageError, Program};

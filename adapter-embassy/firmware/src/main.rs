@@ -10,7 +10,7 @@ mod stack;
 mod time;
 mod vigy;
 
-use adapter_embassy::{EmbassyClock, Installed, Memory, Program, Refuse, Store, Streamed, keep};
+use adapter_embassy::{Builtins, EmbassyClock, Installed, Memory, Program, Refuse, Store, Streamed, keep};
 use cortex_m::singleton;
 use cortex_m_semihosting::debug::{self, EXIT_FAILURE, EXIT_SUCCESS};
 use cortex_m_semihosting::hio;
@@ -53,7 +53,7 @@ async fn live_twice() -> Option<()> {
     };
     let mut memory = Memory { tick, words: singleton!(WORDS_: [u64; WORDS] = [0; WORDS])? };
     let interval = TickInterval::from_millis(INTERVAL_MS).ok()?;
-    let program = Installed::new(Program::load(&IMAGE).ok()?, HASH, interval, LIMITS).ok()?;
+    let program = Installed::new(Program::load(&IMAGE).ok()?, &BUILTINS, interval, LIMITS).ok()?;
     for _life in 0..2 {
         let store = Store::open(flash, 0..BYTES as u32, state).await.ok()?;
         let mut checkpoint = store.checkpoint().unwrap_or(Checkpoint::new(INCARNATION, START));

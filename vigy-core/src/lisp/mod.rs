@@ -4,7 +4,7 @@ mod verbs;
 
 use core::task::Poll;
 
-use vigy_lisp::{Budget, EncodeError, FaultKind, HostFn, Machine, MemoryTooSmall, Program, Value};
+use vigy_lisp::{Budget, Builtins, EncodeError, FaultKind, HostFn, Machine, MemoryTooSmall, Program, Value};
 
 use crate::door::Encode;
 use crate::record::{Place, Resource};
@@ -99,6 +99,20 @@ impl<'m> Lisp<'m> {
     /// [`MemoryTooSmall`], in words.
     pub fn new(program: Program<'m>, imports: &'m Imports, limits: &Limits, memory: &'m mut [u64]) -> Result<Self, MemoryTooSmall> {
         Ok(Self { machine: Machine::new(program, memory, &budget(limits))?, verbs: &imports.verbs })
+    }
+
+    /// [`Lisp::new`] with some of the builtins, which MUST be those that the program calls ([`Builtins::missing`]).
+    ///
+    /// # Errors
+    /// As [`Lisp::new`].
+    pub fn with_builtins(
+        program: Program<'m>,
+        builtins: &'m Builtins,
+        imports: &'m Imports,
+        limits: &Limits,
+        memory: &'m mut [u64],
+    ) -> Result<Self, MemoryTooSmall> {
+        Ok(Self { machine: Machine::with_builtins(program, builtins, memory, &budget(limits))?, verbs: &imports.verbs })
     }
 
     /// The most bytes of heap this evaluation had in use.

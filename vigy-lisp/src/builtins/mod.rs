@@ -23,22 +23,33 @@ use crate::value::Value;
 /// What a builtin answers.
 pub(crate) type Answer = Result<Value, Stop>;
 
-/// One builtin.
-pub(crate) struct Row {
+/// What a builtin does.
+type Run = fn(&mut Machine<'_>, usize, usize) -> Answer;
+
+/// One builtin. Seen by the compiler of this crate alone, so that what [`TABLE`] is asked at run time links no code.
+struct Row {
+    name: &'static str,
+    min: u16,
+    max: u16,
+    run: Run,
+}
+
+/// A builtin, but for its code.
+#[derive(Clone, Copy)]
+pub(crate) struct Signature {
     pub(crate) name: &'static str,
     min: u16,
     max: u16,
-    pub(crate) run: fn(&mut Machine<'_>, usize, usize) -> Answer,
 }
 
 const ANY: u16 = u16::MAX;
 
-const fn row(name: &'static str, min: u16, max: u16, run: fn(&mut Machine<'_>, usize, usize) -> Answer) -> Row {
+const fn row(name: &'static str, min: u16, max: u16, run: Run) -> Row {
     Row { name, min, max, run }
 }
 
 /// All builtins. The position of a row is its number in images: rows are only ever added at the end.
-pub(crate) static TABLE: &[Row] = &[
+const ROWS: &[Row] = &[
     row("+", 0, ANY, number::add),
     row("-", 1, ANY, number::sub),
     row("*", 0, ANY, number::mul),
@@ -302,21 +313,76 @@ pub(crate) static TABLE: &[Row] = &[
     row("slugify", 2, 2, encode::slugify),
 ];
 
+/// The names and arities of all builtins.
+pub(crate) static TABLE: [Signature; ROWS.len()] = {
+    let mut table = [Signature { name: "", min: 0, max: 0 }; ROWS.len()];
+    let mut at = 0;
+    while at < table.len() {
+        table[at] = Signature { name: ROWS[at].name, min: ROWS[at].min, max: ROWS[at].max };
+        at += 1;
+    }
+    table
+};
+
 /// The code of a builtin, to be compared and looked up, not called.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-pub struct BuiltinCode(#[allow(dead_code, reason = "its address is what counts")] fn(&mut Machine<'_>, usize, usize) -> Answer);
+pub struct BuiltinCode(pub(crate) Run);
 
 /// The code of all builtins, by their numbers: for who links this crate and wants to leave out what a program does not use.
-pub const BUILTINS: [BuiltinCode; TABLE.len()] = {
-    let mut code = [BuiltinCode(TABLE[0].run); TABLE.len()];
+pub const BUILTINS: [BuiltinCode; ROWS.len()] = {
+    let mut code = [BuiltinCode(absent); ROWS.len()];
     let mut at = 0;
     while at < code.len() {
-        code[at] = BuiltinCode(TABLE[at].run);
+        code[at] = BuiltinCode(ROWS[at].run);
         at += 1;
     }
     code
 };
+
+/// The builtins that a machine has. A firmware for one program links only those that [`crate::Program::builtins`] names.
+pub struct Builtins {
+    pub(crate) code: [BuiltinCode; ROWS.len()],
+    present: [bool; ROWS.len()],
+}
+
+impl Builtins {
+    /// All of them.
+    pub const ALL: &'static Self = &Self { code: BUILTINS, present: [true; ROWS.len()] };
+
+    /// Those with the given numbers. In a `static`, the code of the others is not linked.
+    #[must_use]
+    pub const fn only(numbers: &[u32]) -> Self {
+        let mut builtins = Self { code: [BuiltinCode(absent); ROWS.len()], present: [false; ROWS.len()] };
+        let mut at = 0;
+        while at < numbers.len() {
+            let number = numbers[at] as usize;
+            if number < ROWS.len() {
+                builtins.code[number] = BUILTINS[number];
+                builtins.present[number] = true;
+            }
+            at += 1;
+        }
+        builtins
+    }
+
+    /// The name of a builtin that a program may call and that is not here.
+    #[must_use]
+    pub fn missing(&self, program: &crate::Program<'_>) -> Option<&'static str> {
+        program.builtins().find(|&number| self.present.get(number as usize) == Some(&false)).map(name)
+    }
+}
+
+impl core::fmt::Debug for Builtins {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Builtins({} of {})", self.present.iter().filter(|present| **present).count(), ROWS.len())
+    }
+}
+
+/// Stands where a builtin is not linked.
+fn absent(m: &mut Machine<'_>, _: usize, _: usize) -> Answer {
+    Err(m.error(Tag::NativeFn, format_args!("this machine does not have this builtin")))
+}
 
 pub(crate) fn exists(id: u32) -> bool {
     (id as usize) < TABLE.len()

@@ -451,7 +451,7 @@ impl Machine<'_> {
                 }
                 byte::Builtin => {
                     tick!();
-                    let run = builtins::TABLE[code[pc + 1] as usize].run;
+                    let run = self.builtins.code[code[pc + 1] as usize].0;
                     self.fuel = fuel;
                     let result = run(self, base + a(word), b(word));
                     fuel = self.fuel;
@@ -615,7 +615,7 @@ impl Machine<'_> {
                 if !builtins::accepts(callee.index_of(), n) {
                     return Err(self.wrong_arity(callee, n));
                 }
-                let v = (builtins::TABLE[callee.index_of() as usize].run)(self, at + 2, n)?;
+                let v = (self.builtins.code[callee.index_of() as usize].0)(self, at + 2, n)?;
                 self.stack[at] = v.0;
                 Ok(Called::Answered)
             }

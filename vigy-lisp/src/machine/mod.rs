@@ -17,6 +17,7 @@ pub use fault::{CHAIN, Fault, FaultKind, Message};
 pub(crate) use fault::{Stop, Tag};
 
 use crate::budget::Budget;
+use crate::builtins::Builtins;
 use crate::heap::{Exhausted, Heap};
 use crate::image::{Program, WINDOW};
 use crate::print::{self, Style};
@@ -96,6 +97,7 @@ const NO_HANDLER: usize = u32::MAX as usize;
 /// **look** ([`Self::view`], [`Self::text`], [`Self::encode`], [`Self::display`], …) reads values.
 pub struct Machine<'m> {
     program: Program<'m>,
+    builtins: &'m Builtins,
     budget: Budget,
     globals: &'m mut [u64],
     stack: &'m mut [u64],
@@ -121,6 +123,19 @@ impl<'m> Machine<'m> {
     /// # Errors
     /// [`MemoryTooSmall`], when `memory` has fewer words than [`Program::words_needed`]: a machine never runs smaller.
     pub fn new(program: Program<'m>, memory: &'m mut [u64], budget: &Budget) -> Result<Self, MemoryTooSmall> {
+        Self::with_builtins(program, Builtins::ALL, memory, budget)
+    }
+
+    /// [`Self::new`] with some of the builtins. What calls another one raises an error: ask [`Builtins::missing`] before.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_builtins(
+        program: Program<'m>,
+        builtins: &'m Builtins,
+        memory: &'m mut [u64],
+        budget: &Budget,
+    ) -> Result<Self, MemoryTooSmall> {
         let needed = program.words_needed(budget);
         let given = memory.len();
         let Some(memory) = memory.get_mut(..needed) else {
@@ -131,6 +146,7 @@ impl<'m> Machine<'m> {
         globals.copy_from_slice(program.globals);
         Ok(Self {
             program,
+            builtins,
             budget: *budget,
             globals,
             stack,
