@@ -1,6 +1,7 @@
 //! Strings. Lengths and positions count Unicode scalar values.
 
 use super::Answer;
+use super::search::find;
 use crate::heap::Writer;
 use crate::machine::{Machine, Stop, Tag};
 use crate::print::{self, Style};
@@ -13,7 +14,7 @@ pub(super) fn text(m: &mut Machine<'_>, at: usize) -> Result<Value, Stop> {
 }
 
 /// Argument `at` as a string, for functions of the script library, whose failures are tagged `native-fn`.
-fn script_text(m: &mut Machine<'_>, at: usize, name: &str) -> Result<Value, Stop> {
+pub(super) fn script_text(m: &mut Machine<'_>, at: usize, name: &str) -> Result<Value, Stop> {
     let v = m.at(at);
     if v.is(tag::STRING) {
         return Ok(v);
@@ -221,78 +222,6 @@ pub(super) fn string_ref(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     }
 }
 
-fn find(hay: &[u8], needle: &[u8], from: usize) -> Option<usize> {
-    if needle.is_empty() {
-        return Some(from);
-    }
-    let first = needle[0];
-    let mut at = from;
-    while let Some(next) = hay.get(at..)?.iter().position(|b| *b == first) {
-        at += next;
-        if hay[at..].starts_with(needle) {
-            return Some(at);
-        }
-        at += 1;
-    }
-    None
-}
-
-fn two(m: &mut Machine<'_>, at: usize, name: &str) -> Result<(Value, Value), Stop> {
-    let a = script_text(m, at, name)?;
-    let b = script_text(m, at + 1, name)?;
-    m.charge(m.heap.bytes(a).len() / 16)?;
-    Ok((a, b))
-}
-
-pub(super) fn contains(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let (a, b) = two(m, at, "string-contains?")?;
-    Ok(Value::bool(find(m.heap.bytes(a), m.heap.bytes(b), 0).is_some()))
-}
-pub(super) fn starts_with(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let (a, b) = two(m, at, "string-starts-with?")?;
-    Ok(Value::bool(m.heap.bytes(a).starts_with(m.heap.bytes(b))))
-}
-pub(super) fn ends_with(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let (a, b) = two(m, at, "string-ends-with?")?;
-    Ok(Value::bool(m.heap.bytes(a).ends_with(m.heap.bytes(b))))
-}
-
-/// `(string-index s part)`: position of the first occurrence, nil without one.
-pub(super) fn index(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let (a, b) = two(m, at, "string-index")?;
-    Ok(match find(m.heap.bytes(a), m.heap.bytes(b), 0) {
-        Some(byte) if m.heap.is_ascii(a) => Value::index(byte),
-        Some(byte) => Value::index(m.heap.text(a)[..byte].chars().count()),
-        None => Value::NIL,
-    })
-}
-
-/// `(string-replace s from to)`: every occurrence; an empty `from` occurs before and behind every character.
-pub(super) fn replace(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let (s, from) = two(m, at, "string-replace")?;
-    let to = script_text(m, at + 2, "string-replace")?;
-    let len = m.heap.bytes(s).len();
-    let step = m.heap.bytes(from).len();
-    build(m, |w| {
-        let mut at = 0;
-        while at <= len {
-            let found = if step == 0 { Some(at) } else { find(w.heap().bytes(s), w.heap().bytes(from), at) };
-            let Some(next) = found else { break };
-            push_part(w, s, at, next);
-            w.push_text(to);
-            at = next + step;
-            if step == 0 {
-                let width = w.heap().text(s)[at..].chars().next().map_or(1, char::len_utf8);
-                push_part(w, s, at, (at + width).min(len));
-                at += width;
-            }
-        }
-        if at < len {
-            push_part(w, s, at, len);
-        }
-    })
-}
-
 pub(super) fn push_part(w: &mut Writer<'_, '_>, v: Value, from: usize, to: usize) {
     let mut buffer = [0u8; 128];
     let mut at = from;
@@ -304,38 +233,7 @@ pub(super) fn push_part(w: &mut Writer<'_, '_>, v: Value, from: usize, to: usize
     }
 }
 
-/// `(string-split s separator)`; an empty separator splits between all characters and at both ends.
-pub(super) fn split(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let (s, sep) = two(m, at, "string-split")?;
-    let len = m.heap.bytes(s).len();
-    let step = m.heap.bytes(sep).len();
-    if step == 0 {
-        let empty = m.heap.string("")?;
-        let tail = m.heap.list(&[empty.0], Value::NIL)?;
-        let all = chars_of(m, s, tail)?;
-        return Ok(m.heap.cons(empty, all)?);
-    }
-    let mut count = 1;
-    let mut from = 0;
-    while let Some(next) = find(m.heap.bytes(s), m.heap.bytes(sep), from) {
-        count += 1;
-        from = next + step;
-    }
-    m.charge(count)?;
-    let buffer = m.heap.buffer(count)?;
-    let mut from = 0;
-    loop {
-        let next = find(m.heap.bytes(s), m.heap.bytes(sep), from);
-        let item = part(m, s, from, next.unwrap_or(len))?;
-        m.heap.buffer_push(buffer, item);
-        match next {
-            Some(next) => from = next + step,
-            None => return Ok(m.heap.buffer_seal(buffer, Value::NIL)),
-        }
-    }
-}
-
-fn chars_of(m: &mut Machine<'_>, s: Value, tail: Value) -> Answer {
+pub(super) fn chars_of(m: &mut Machine<'_>, s: Value, tail: Value) -> Answer {
     let count = m.heap.text(s).chars().count();
     m.charge(count)?;
     let buffer = m.heap.buffer(count)?;
@@ -494,44 +392,4 @@ pub(super) fn to_number(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
         Ok(f) if f.is_finite() => Ok(m.heap.float(f)?),
         _ => Err(m.error(Tag::NativeFn, format_args!("in native `string->number`: not a number"))),
     }
-}
-
-pub(super) fn symbol_to_string(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let v = m.at(at);
-    if v.is(tag::SYMBOL) { name_text(m, v) } else { Err(m.mismatch("symbol", v)) }
-}
-pub(super) fn keyword_to_string(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let v = m.at(at);
-    if v.is(tag::KEYWORD) { name_text(m, v) } else { Err(m.mismatch("keyword", v)) }
-}
-/// `(name x)`: the text of a string, symbol or keyword.
-pub(super) fn name(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let v = m.at(at);
-    match v.tag() {
-        tag::STRING => Ok(v),
-        tag::SYMBOL | tag::KEYWORD => name_text(m, v),
-        _ => Err(m.mismatch("string, symbol or keyword", v)),
-    }
-}
-
-fn name_text(m: &mut Machine<'_>, v: Value) -> Answer {
-    build(m, |w| w.push_text(v))
-}
-
-pub(super) fn to_symbol(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let v = text(m, at)?;
-    Ok(m.heap.intern_value(tag::SYMBOL, v)?)
-}
-pub(super) fn to_keyword(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let v = text(m, at)?;
-    Ok(m.heap.intern_value(tag::KEYWORD, v)?)
-}
-/// `(symbol x)` and `(keyword x)` take strings, symbols and keywords.
-pub(super) fn symbol(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
-    let v = name(m, at, n)?;
-    Ok(m.heap.intern_value(tag::SYMBOL, v)?)
-}
-pub(super) fn keyword(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
-    let v = name(m, at, n)?;
-    Ok(m.heap.intern_value(tag::KEYWORD, v)?)
 }

@@ -6,15 +6,18 @@
 
 mod analyze;
 mod constants;
+mod destructure;
 mod emit;
 mod error;
 mod expand;
 mod forms;
 mod ir;
 mod macros;
+mod make;
 mod modules;
 mod patterns;
 mod prelude;
+mod quasiquote;
 mod table;
 
 use alloc::collections::VecDeque;

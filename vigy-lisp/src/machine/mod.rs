@@ -10,6 +10,8 @@
 
 mod exec;
 mod fault;
+mod frames;
+mod unwind;
 
 use core::fmt::{self, Write};
 
