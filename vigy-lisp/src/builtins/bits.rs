@@ -50,7 +50,7 @@ fn shift(m: &mut Machine<'_>, at: usize, name: &str, f: fn(i64, u32) -> i64) -> 
     let x = int(m, x)?;
     let by = int(m, by)?;
     if !(0..64).contains(&by) {
-        return Err(m.error(Tag::NativeFn, format_args!("in native `{name}`: a shift by {by}, not by 0 to 63")));
+        return Err(m.error(Tag::NativeFn, format_args!("`{name}`: a shift by {by}, not by 0 to 63")));
     }
     Ok(m.heap.int(f(x, by as u32))?)
 }

@@ -55,16 +55,16 @@ pub(crate) fn num(m: &mut Machine<'_>, v: Value) -> Result<Num, Stop> {
 pub(crate) fn int(m: &mut Machine<'_>, v: Value) -> Result<i64, Stop> {
     match m.heap.as_int(v) {
         Some(i) => Ok(i),
-        None => Err(m.mismatch("integer", v)),
+        None => Err(m.mismatch("int", v)),
     }
 }
 
 pub(super) fn overflow(m: &mut Machine<'_>, name: &str) -> Stop {
-    m.error(Tag::IntegerOverflow, format_args!("integer overflow in `{name}`"))
+    m.error(Tag::IntegerOverflow, format_args!("`{name}`: the result does not fit into 64 bits"))
 }
 
 fn zero_divisor(m: &mut Machine<'_>) -> Stop {
-    m.error(Tag::DivisionByZero, format_args!("division by zero"))
+    m.complain(Tag::DivisionByZero, format_args!("the divisor is 0"))
 }
 
 fn put(m: &mut Machine<'_>, n: Num) -> Answer {
@@ -339,9 +339,7 @@ pub(super) fn compare(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
         Ordering::Equal
     } else {
         let (a, b) = (crate::print::type_name(x), crate::print::type_name(y));
-        return Err(
-            m.error(Tag::TypeMismatch, format_args!("type mismatch: expected two numbers, strings, symbols or keywords, got {a} and {b}"))
-        );
+        return Err(m.complain(Tag::TypeMismatch, format_args!("expected two numbers, strings, symbols or keywords, got {a} and {b}")));
     };
     Ok(Value(((order as i64) << 2) as u64))
 }

@@ -54,7 +54,7 @@ fn unit(m: &mut Machine<'_>, at: usize, name: &str, f: fn(f64) -> f64) -> Answer
     let v = m.at(at);
     let x = num(m, v)?.float();
     if !(-1.0..=1.0).contains(&x) && !x.is_nan() {
-        return Err(m.error(Tag::NativeFn, format_args!("in native `{name}`: argument outside -1 to 1")));
+        return Err(m.error(Tag::NativeFn, format_args!("`{name}`: argument outside -1 to 1")));
     }
     Ok(m.heap.float(f(x))?)
 }

@@ -20,14 +20,14 @@ pub(super) fn script_text(m: &mut Machine<'_>, at: usize, name: &str) -> Result<
         return Ok(v);
     }
     let got = print::type_name(v);
-    Err(m.error(Tag::NativeFn, format_args!("in native `{name}`: expected string, got {got}")))
+    Err(m.error(Tag::NativeFn, format_args!("`{name}`: expected string, got {got}")))
 }
 
 fn script_int(m: &mut Machine<'_>, at: usize, name: &str) -> Result<i64, Stop> {
     let v = m.at(at);
     m.heap.as_int(v).ok_or_else(|| {
         let got = print::type_name(v);
-        m.error(Tag::NativeFn, format_args!("in native `{name}`: expected integer, got {got}"))
+        m.error(Tag::NativeFn, format_args!("`{name}`: expected int, got {got}"))
     })
 }
 
@@ -207,7 +207,7 @@ pub(super) fn subs(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     };
     match (start, end) {
         (Some(start), Some(end)) if start <= end => part(m, v, start, end),
-        _ => Err(m.error(Tag::OutOfRange, format_args!("in native `subs`: outside the string"))),
+        _ => Err(m.error(Tag::OutOfRange, format_args!("`subs`: outside the string"))),
     }
 }
 
@@ -218,7 +218,7 @@ pub(super) fn string_ref(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let bounds = usize::try_from(i).ok().and_then(|i| Some((byte_of(m, v, i)?, byte_of(m, v, i + 1)?)));
     match bounds {
         Some((from, to)) => part(m, v, from, to),
-        None => Err(m.error(Tag::OutOfRange, format_args!("in native `string-ref`: outside the string"))),
+        None => Err(m.error(Tag::OutOfRange, format_args!("`string-ref`: outside the string"))),
     }
 }
 
@@ -281,7 +281,7 @@ pub(super) fn join(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let mut list = m.at(at + 1);
     if !list.is_list() {
         let got = print::type_name(list);
-        return Err(m.error(Tag::NativeFn, format_args!("in native `string-join`: expected list, got {got}")));
+        return Err(m.error(Tag::NativeFn, format_args!("`string-join`: expected list, got {got}")));
     }
     let n = m.heap.length(list);
     m.charge(n / 4)?;
@@ -303,7 +303,7 @@ pub(super) fn format(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let pattern = script_text(m, at, "string-format")?;
     let holes = m.heap.text(pattern).matches("{}").count();
     if holes > n - 1 {
-        return Err(m.error(Tag::NativeFn, format_args!("in native `string-format`: {holes} placeholders, {} arguments", n - 1)));
+        return Err(m.error(Tag::NativeFn, format_args!("`string-format`: {holes} placeholders, {} arguments", n - 1)));
     }
     let program = m.program();
     let (args, heap) = m.args_and_heap(at + 1, n - 1);
@@ -390,6 +390,6 @@ pub(super) fn to_number(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     }
     match text.parse::<f64>() {
         Ok(f) if f.is_finite() => Ok(m.heap.float(f)?),
-        _ => Err(m.error(Tag::NativeFn, format_args!("in native `string->number`: not a number"))),
+        _ => Err(m.error(Tag::NativeFn, format_args!("`string->number`: not a number"))),
     }
 }

@@ -48,8 +48,8 @@ impl Machine<'_> {
         // Something went wrong at `pc`: find a handler or fail.
         macro_rules! stop {
             ($stop:expr) => {{
-                let stop = $stop;
                 leave!(pc);
+                let stop = $stop;
                 match self.unwind(stop) {
                     Ok(()) => {
                         pc = self.pc;
@@ -76,7 +76,7 @@ impl Machine<'_> {
         // Runs a method of the machine that may fail, with registers and fuel handed over and taken back.
         macro_rules! with_machine {
             ($call:expr) => {{
-                self.fuel = fuel;
+                leave!(pc);
                 let result = $call;
                 fuel = self.fuel;
                 match result {
@@ -200,7 +200,7 @@ impl Machine<'_> {
                     let v = self.globals[bx(word)];
                     if v == Value::UNBOUND.0 {
                         let name = p.global_name(bx(word));
-                        stop!(self.error(Tag::UnboundSymbol, format_args!("unbound symbol `{name}`")));
+                        stop!(self.error(Tag::UnboundSymbol, format_args!("`{name}` is not defined")));
                     }
                     regs[a(word)] = v;
                     pc += 1;
@@ -208,7 +208,7 @@ impl Machine<'_> {
                 byte::SetGlobal => {
                     if self.globals[bx(word)] == Value::UNBOUND.0 {
                         let name = p.global_name(bx(word));
-                        stop!(self.error(Tag::UnboundSymbol, format_args!("unbound symbol `{name}`")));
+                        stop!(self.error(Tag::UnboundSymbol, format_args!("`{name}` is not defined")));
                     }
                     self.globals[bx(word)] = regs[a(word)];
                     pc += 1;
@@ -438,7 +438,7 @@ impl Machine<'_> {
                 byte::Builtin => {
                     tick!();
                     let run = builtins::TABLE[code[pc + 1] as usize].run;
-                    self.fuel = fuel;
+                    leave!(pc);
                     let result = run(self, base + a(word), b(word));
                     fuel = self.fuel;
                     match result {

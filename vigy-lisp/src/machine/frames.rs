@@ -24,7 +24,7 @@ impl Machine<'_> {
     #[cold]
     pub(super) fn no_pair(&mut self, name: &str, v: Value) -> Stop {
         if v.is_nil() {
-            self.error(Tag::NativeFn, format_args!("in native `{name}`: {name} of the empty list"))
+            self.error(Tag::NativeFn, format_args!("`{name}`: expected pair, got the empty list"))
         } else {
             self.mismatch("pair", v)
         }
@@ -33,7 +33,7 @@ impl Machine<'_> {
     #[cold]
     pub(super) fn too_deep(&mut self) -> Stop {
         let limit = self.budget.depth;
-        self.error(Tag::DepthExceeded, format_args!("calls are nested too deeply (limit {limit})"))
+        self.error(Tag::DepthExceeded, format_args!("more than {limit} calls within each other"))
     }
 
     /// Replaces the list in the last of `n` arguments by its elements; the number of arguments then.
@@ -123,7 +123,7 @@ impl Machine<'_> {
             tag::KEYWORD | tag::MAP => Err(self.wrong_arity(callee, n)),
             _ => {
                 let got = print::type_name(callee);
-                Err(self.error(Tag::NotCallable, format_args!("value of type {got} is not callable")))
+                Err(self.error(Tag::NotCallable, format_args!("expected function, got {got}")))
             }
         }
     }

@@ -51,9 +51,9 @@ impl Machine<'_> {
         };
         // Messages keep what fits and never fail.
         let _ = match stop {
-            Stop::OutOfFuel => message.write_str("the fuel of the run is used up"),
-            Stop::OutOfHeap => message.write_str("the heap of the run is used up"),
-            Stop::OutOfOutput | Stop::Output(_) => message.write_str("more output than the run may write"),
+            Stop::OutOfFuel => write!(message, "the limit is {} steps", self.budget.fuel),
+            Stop::OutOfHeap => write!(message, "the limit is {} bytes", self.budget.heap_bytes),
+            Stop::OutOfOutput | Stop::Output(_) => write!(message, "the limit is {} bytes", self.budget.output_bytes),
             Stop::Raised(v) => message.write_str(self.heap.text(self.heap.field(v, 1))),
             Stop::Thrown(v) => message
                 .write_str("uncaught: ")

@@ -65,7 +65,7 @@ struct Search {
 }
 
 fn fail(m: &mut Machine<'_>, name: &str, what: &str) -> Stop {
-    m.error(Tag::NativeFn, format_args!("in native `{name}`: {what}"))
+    m.error(Tag::NativeFn, format_args!("`{name}`: {what}"))
 }
 
 impl Search {

@@ -45,7 +45,7 @@ pub(super) enum Task {
 }
 
 pub(super) fn bad(span: Span, form: &str, reason: &str) -> CompileError {
-    CompileError::new(Tag::BadSpecialForm, span, format_args!("bad `{form}`: {reason}"))
+    CompileError::new(Tag::BadSpecialForm, span, format_args!("`{form}`: {reason}"))
 }
 
 impl Compiler<'_> {

@@ -377,7 +377,7 @@ impl<'c> Emitter<'c> {
                         self.tasks.push(Task::Expr(value, top, top + 1));
                         // What is set was never defined: the value is computed, then it is an error.
                         let name = self.constants.global_name(g);
-                        let text = self.constants.string(&alloc::format!("unbound symbol `{name}`"));
+                        let text = self.constants.string(&alloc::format!("`{name}` is not defined"));
                         let i = self.constant(text, span)?;
                         let at = self.tasks.len() - 1;
                         self.tasks.insert(at, Task::Op2(abc(Op::Raise, Tag::UnboundSymbol as usize, 0, 0), i as u32, span));
