@@ -244,7 +244,7 @@ fn write_leaf(program: &Program<'_>, v: Value, style: Style, out: &mut dyn Sink)
     }
 }
 
-fn name<'i>(names: &Names<'i>, id: u32) -> &'i str {
+pub(crate) fn name<'i>(names: &Names<'i>, id: u32) -> &'i str {
     if id == u32::MAX { "lambda" } else { names.text(id & !FROZEN) }
 }
 

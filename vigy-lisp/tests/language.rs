@@ -74,8 +74,8 @@ fn macros_are_functions_of_data() {
 
 #[test]
 fn mistakes_are_found_before_anything_runs() {
-    refused("(foo 1)", "1:2: unbound symbol `foo`");
-    refused("(lenght '(1))", "1:2: unbound symbol `lenght`; did you mean `length`?");
+    refused("(foo 1)", "1:2: `foo` is not defined");
+    refused("(lenght '(1))", "1:2: `lenght` is not defined; did you mean `length`?");
     refused("(define (f x) x)\n(f 1 2)", "2:1: `f` expected 1 argument, got 2");
     refused("(car", "1:1: the text ends before the `)` that belongs to this");
 }
@@ -113,4 +113,22 @@ fn budgets_end_runs() {
     fails("(loop [] (recur))", "out-of-fuel");
     fails("(define (f n) (+ 1 (f n))) (f 1)", "depth-exceeded");
     fails("(define (grow xs) (grow (append xs xs))) (grow (list 1 2 3))", "out-of-heap");
+}
+
+/// The message of what `source` raises is `message`.
+#[track_caller]
+fn says(source: &str, message: &str) {
+    check(&format!("(try {source} (catch (e) (error-message e)))"), &format!("{message:?}"));
+}
+
+#[test]
+fn messages_say_what_was_expected_and_where_and_leave_the_tag_out() {
+    says("(+ 1 \"a\")", "expected number, got string");
+    says("(+ 1 2 \"a\")", "`+`: expected number, got string");
+    says("(nth \"a\" '(1))", "`nth`: expected int, got string");
+    says("(map car 5)", "`map`: expected list, got int");
+    says("(car 5)", "`car`: expected pair, got int");
+    says("(car ())", "`car`: expected pair, got the empty list");
+    says("(modulo 5 0)", "`modulo`: the divisor is 0");
+    says("(\"f\" 1)", "expected function, got string");
 }

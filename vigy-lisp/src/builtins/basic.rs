@@ -110,7 +110,7 @@ pub(super) fn mismatch(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let got = crate::print::type_name(got);
     let mut text = crate::machine::Message::default();
     let _ = core::fmt::Write::write_str(&mut text, m.heap.text(expected));
-    Err(m.error(Tag::TypeMismatch, format_args!("type mismatch: expected {text}, got {got}")))
+    Err(m.complain(Tag::TypeMismatch, format_args!("expected {text}, got {got}")))
 }
 
 fn plist(m: &mut Machine<'_>, at: usize) -> Answer {

@@ -29,7 +29,7 @@ pub(super) fn make(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let capacity = super::number::int(m, v)?;
     match u32::try_from(capacity) {
         Ok(c) if c != u32::MAX => Ok(m.heap.channel(Some(c))?),
-        _ => Err(m.error(Tag::NativeFn, format_args!("in native `chan`: a capacity of {capacity}"))),
+        _ => Err(m.error(Tag::NativeFn, format_args!("`chan`: a capacity of {capacity}"))),
     }
 }
 
@@ -174,7 +174,7 @@ pub(super) fn begin(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
             m.heap.set_count(f, RUNNING);
             Ok(m.heap.field(f, 0))
         }
-        RUNNING => Err(m.error(Tag::NativeFn, format_args!("in native `go-run`: the fiber is already running"))),
+        RUNNING => Err(m.error(Tag::NativeFn, format_args!("`go-run`: the fiber is already running"))),
         _ => Ok(Value::NIL),
     }
 }

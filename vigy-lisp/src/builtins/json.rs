@@ -15,7 +15,7 @@ const DEPTH: usize = 128;
 const ARRAY: &str = "json/array";
 
 fn fail(m: &mut Machine<'_>, name: &str, what: core::fmt::Arguments<'_>) -> Stop {
-    m.error(Tag::NativeFn, format_args!("in native `{name}`: {what}"))
+    m.error(Tag::NativeFn, format_args!("`{name}`: {what}"))
 }
 
 #[derive(Clone, Copy)]

@@ -33,7 +33,7 @@ fn pair(m: &mut Machine<'_>, at: usize, name: &str) -> Result<Value, Stop> {
     if v.is_pair() {
         Ok(v)
     } else if v.is_nil() {
-        Err(m.error(Tag::NativeFn, format_args!("in native `{name}`: {name} of the empty list")))
+        Err(m.error(Tag::NativeFn, format_args!("`{name}`: expected pair, got the empty list")))
     } else {
         Err(m.mismatch("pair", v))
     }
@@ -66,7 +66,7 @@ fn element(m: &mut Machine<'_>, at: usize, i: usize, name: &str) -> Answer {
     let v = list_arg(m, at)?;
     let v = m.heap.drop_first(v, i);
     if v.is_nil() {
-        return Err(m.error(Tag::NativeFn, format_args!("in native `{name}`: the list is too short")));
+        return Err(m.error(Tag::NativeFn, format_args!("`{name}`: the list is too short")));
     }
     Ok(m.heap.first(v))
 }
@@ -245,7 +245,7 @@ pub(super) fn range(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
         _ => (arg(0), arg(1), arg(2)),
     };
     if step == 0 {
-        return Err(m.error(Tag::NativeFn, format_args!("in native `range`: a step of zero")));
+        return Err(m.error(Tag::NativeFn, format_args!("`range`: a step of zero")));
     }
     let span = if step > 0 { i128::from(end) - i128::from(start) } else { i128::from(start) - i128::from(end) };
     let by = i128::from(step).abs();
@@ -277,7 +277,7 @@ fn range_of_floats(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
         _ => (xs[0], xs[1], xs[2]),
     };
     if step == 0.0 || step.is_nan() {
-        return Err(m.error(Tag::NativeFn, format_args!("in native `range`: a step of zero")));
+        return Err(m.error(Tag::NativeFn, format_args!("`range`: a step of zero")));
     }
     let mut list = Value::NIL;
     let mut x = start;
@@ -286,7 +286,7 @@ fn range_of_floats(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
         let v = m.heap.float(x)?;
         list = m.heap.cons(v, list)?;
         if x + step == x {
-            return Err(m.error(Tag::NativeFn, format_args!("in native `range`: a step too small to matter")));
+            return Err(m.error(Tag::NativeFn, format_args!("`range`: a step too small to matter")));
         }
         x += step;
     }

@@ -34,7 +34,7 @@ pub(crate) enum Num {
 }
 
 impl Num {
-    fn float(self) -> f64 {
+    pub(super) fn float(self) -> f64 {
         match self {
             Self::Int(i) => i as f64,
             Self::Float(f) => f,
@@ -55,16 +55,16 @@ pub(crate) fn num(m: &mut Machine<'_>, v: Value) -> Result<Num, Stop> {
 pub(crate) fn int(m: &mut Machine<'_>, v: Value) -> Result<i64, Stop> {
     match m.heap.as_int(v) {
         Some(i) => Ok(i),
-        None => Err(m.mismatch("integer", v)),
+        None => Err(m.mismatch("int", v)),
     }
 }
 
-fn overflow(m: &mut Machine<'_>, name: &str) -> Stop {
-    m.error(Tag::IntegerOverflow, format_args!("integer overflow in `{name}`"))
+pub(super) fn overflow(m: &mut Machine<'_>, name: &str) -> Stop {
+    m.error(Tag::IntegerOverflow, format_args!("`{name}`: the result does not fit into 64 bits"))
 }
 
 fn zero_divisor(m: &mut Machine<'_>) -> Stop {
-    m.error(Tag::DivisionByZero, format_args!("division by zero"))
+    m.complain(Tag::DivisionByZero, format_args!("the divisor is 0"))
 }
 
 fn put(m: &mut Machine<'_>, n: Num) -> Answer {
@@ -270,139 +270,6 @@ pub(super) fn expt(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     put(m, r)
 }
 
-fn rounded(m: &mut Machine<'_>, at: usize, name: &str, round: fn(f64) -> f64) -> Answer {
-    let v = m.at(at);
-    match num(m, v)? {
-        Num::Int(_) => Ok(v),
-        Num::Float(f) => {
-            let r = round(f);
-            // Exactly the doubles that are ints: from -2^63 on, below 2^63.
-            if (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&r) {
-                Ok(m.heap.int(r as i64)?)
-            } else {
-                Err(overflow(m, name))
-            }
-        }
-    }
-}
-
-pub(super) fn floor(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    rounded(m, at, "floor", libm::floor)
-}
-pub(super) fn ceiling(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    rounded(m, at, "ceiling", libm::ceil)
-}
-pub(super) fn round(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    rounded(m, at, "round", libm::round)
-}
-pub(super) fn truncate(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    rounded(m, at, "truncate", libm::trunc)
-}
-
-fn real(m: &mut Machine<'_>, at: usize, f: fn(f64) -> f64) -> Answer {
-    let v = m.at(at);
-    let x = num(m, v)?.float();
-    Ok(m.heap.float(f(x))?)
-}
-
-fn real2(m: &mut Machine<'_>, at: usize, f: fn(f64, f64) -> f64) -> Answer {
-    let (x, y) = (m.at(at), m.at(at + 1));
-    let x = num(m, x)?.float();
-    let y = num(m, y)?.float();
-    Ok(m.heap.float(f(x, y))?)
-}
-
-fn unit(m: &mut Machine<'_>, at: usize, name: &str, f: fn(f64) -> f64) -> Answer {
-    let v = m.at(at);
-    let x = num(m, v)?.float();
-    if !(-1.0..=1.0).contains(&x) && !x.is_nan() {
-        return Err(m.error(Tag::NativeFn, format_args!("in native `{name}`: argument outside -1 to 1")));
-    }
-    Ok(m.heap.float(f(x))?)
-}
-
-pub(super) fn sqrt(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    real(m, at, libm::sqrt)
-}
-pub(super) fn sin(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    real(m, at, libm::sin)
-}
-pub(super) fn cos(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    real(m, at, libm::cos)
-}
-pub(super) fn tan(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    real(m, at, libm::tan)
-}
-pub(super) fn asin(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    unit(m, at, "asin", libm::asin)
-}
-pub(super) fn acos(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    unit(m, at, "acos", libm::acos)
-}
-pub(super) fn atan(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    real(m, at, libm::atan)
-}
-pub(super) fn atan2(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    real2(m, at, libm::atan2)
-}
-pub(super) fn hypot(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    real2(m, at, libm::hypot)
-}
-/// e^x, correctly rounded but for the rarest cases: a series over a sum of two doubles, which carries twice the digits.
-fn exponential(x: f64) -> f64 {
-    const LN2: f64 = core::f64::consts::LN_2;
-    /// What `LN2` leaves out of the natural logarithm of two.
-    const LN2_REST: f64 = 2.319_046_813_846_299_6e-17;
-    if x.is_nan() || !(-700.0..=700.0).contains(&x) {
-        return libm::exp(x);
-    }
-    // Sum and product of which the second part is what rounding left out.
-    let sum = |a: f64, b: f64| {
-        let s = a + b;
-        let t = s - a;
-        (s, (a - (s - t)) + (b - t))
-    };
-    let product = |a: f64, b: f64| {
-        let p = a * b;
-        (p, libm::fma(a, b, -p))
-    };
-    // x = k ln 2 + r, with r below 0.35, then r / 2^8 for a series that ends soon.
-    let k = libm::round(x / LN2);
-    let (p, e) = product(k, LN2);
-    let (r, s) = sum(x, -p);
-    let (r, s) = sum(r, s - e - k * LN2_REST);
-    let (r, s) = (r / 256.0, s / 256.0);
-    // (e^r - 1) by Horner: r (1 + r/2 (1 + r/3 (…))).
-    let (mut high, mut low) = (1.0, 0.0);
-    for n in (2..=9).rev() {
-        let n = f64::from(n);
-        let (p, e) = product(high, r);
-        let e = e + high * s + low * r;
-        let q = p / n;
-        let rest = (libm::fma(-q, n, p) + e) / n;
-        let (a, b) = sum(1.0, q);
-        (high, low) = sum(a, b + rest);
-    }
-    let (p, e) = product(high, r);
-    let (mut high, mut low) = sum(p, e + high * s + low * r);
-    // Doubling eight times: (1 + y)^2 - 1 = 2 y + y^2.
-    for _ in 0..8 {
-        let (p, e) = product(high, high);
-        let e = e + 2.0 * high * low;
-        let (a, b) = sum(2.0 * high, p);
-        (high, low) = sum(a, b + e + 2.0 * low);
-    }
-    let (a, b) = sum(1.0, high);
-    libm::ldexp(a + (b + low), k as i32)
-}
-
-pub(super) fn exp(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    real(m, at, exponential)
-}
-pub(super) fn log(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
-    if n == 1 { real(m, at, libm::log) } else { real2(m, at, |x, base| libm::log(x) / libm::log(base)) }
-}
-
 pub(super) fn gcd(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let mut r: u64 = 0;
     for i in 0..n {
@@ -433,57 +300,6 @@ pub(super) fn lcm(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     }
     let r = i64::try_from(r).map_err(|_| overflow(m, "lcm"))?;
     Ok(m.heap.int(r)?)
-}
-
-fn wrap(m: &mut Machine<'_>, at: usize, n: usize, start: i64, f: fn(i64, i64) -> i64) -> Answer {
-    let mut acc = start;
-    for i in 0..n {
-        let v = m.at(at + i);
-        acc = f(acc, int(m, v)?);
-    }
-    Ok(m.heap.int(acc)?)
-}
-
-pub(super) fn wrapping_add(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
-    wrap(m, at, n, 0, i64::wrapping_add)
-}
-pub(super) fn wrapping_mul(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
-    wrap(m, at, n, 1, i64::wrapping_mul)
-}
-pub(super) fn wrapping_sub(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
-    let v = m.at(at);
-    let first = int(m, v)?;
-    if n == 1 { Ok(m.heap.int(first.wrapping_neg())?) } else { wrap(m, at + 1, n - 1, first, i64::wrapping_sub) }
-}
-pub(super) fn bit_and(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
-    wrap(m, at, n, -1, |a, b| a & b)
-}
-pub(super) fn bit_or(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
-    wrap(m, at, n, 0, |a, b| a | b)
-}
-pub(super) fn bit_xor(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
-    wrap(m, at, n, 0, |a, b| a ^ b)
-}
-pub(super) fn bit_not(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let v = m.at(at);
-    let x = int(m, v)?;
-    Ok(m.heap.int(!x)?)
-}
-
-fn shift(m: &mut Machine<'_>, at: usize, name: &str, f: fn(i64, u32) -> i64) -> Answer {
-    let (x, by) = (m.at(at), m.at(at + 1));
-    let x = int(m, x)?;
-    let by = int(m, by)?;
-    if !(0..64).contains(&by) {
-        return Err(m.error(Tag::NativeFn, format_args!("in native `{name}`: a shift by {by}, not by 0 to 63")));
-    }
-    Ok(m.heap.int(f(x, by as u32))?)
-}
-pub(super) fn shift_left(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    shift(m, at, "bit-shift-left", i64::wrapping_shl)
-}
-pub(super) fn shift_right(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    shift(m, at, "bit-shift-right", i64::wrapping_shr)
 }
 
 fn chain(m: &mut Machine<'_>, at: usize, n: usize, f: fn(Ordering) -> bool) -> Answer {
@@ -523,17 +339,9 @@ pub(super) fn compare(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
         Ordering::Equal
     } else {
         let (a, b) = (crate::print::type_name(x), crate::print::type_name(y));
-        return Err(
-            m.error(Tag::TypeMismatch, format_args!("type mismatch: expected two numbers, strings, symbols or keywords, got {a} and {b}"))
-        );
+        return Err(m.complain(Tag::TypeMismatch, format_args!("expected two numbers, strings, symbols or keywords, got {a} and {b}")));
     };
     Ok(Value(((order as i64) << 2) as u64))
-}
-
-pub(super) fn is_nan(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let v = m.at(at);
-    let x = num(m, v)?.float();
-    Ok(Value::bool(x.is_nan()))
 }
 
 /// `(parse-int s)` and `(parse-float s)`: nil for what is no number.
@@ -552,8 +360,4 @@ pub(super) fn parse_float(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
         Ok(f) => m.heap.float(f)?,
         Err(_) => Value::NIL,
     })
-}
-
-pub(super) fn to_float(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    real(m, at, |x| x)
 }

@@ -1,6 +1,7 @@
 //! Strings. Lengths and positions count Unicode scalar values.
 
 use super::Answer;
+use super::search::find;
 use crate::heap::Writer;
 use crate::machine::{Machine, Stop, Tag};
 use crate::print::{self, Style};
@@ -13,20 +14,20 @@ pub(super) fn text(m: &mut Machine<'_>, at: usize) -> Result<Value, Stop> {
 }
 
 /// Argument `at` as a string, for functions of the script library, whose failures are tagged `native-fn`.
-fn script_text(m: &mut Machine<'_>, at: usize, name: &str) -> Result<Value, Stop> {
+pub(super) fn script_text(m: &mut Machine<'_>, at: usize, name: &str) -> Result<Value, Stop> {
     let v = m.at(at);
     if v.is(tag::STRING) {
         return Ok(v);
     }
     let got = print::type_name(v);
-    Err(m.error(Tag::NativeFn, format_args!("in native `{name}`: expected string, got {got}")))
+    Err(m.error(Tag::NativeFn, format_args!("`{name}`: expected string, got {got}")))
 }
 
 fn script_int(m: &mut Machine<'_>, at: usize, name: &str) -> Result<i64, Stop> {
     let v = m.at(at);
     m.heap.as_int(v).ok_or_else(|| {
         let got = print::type_name(v);
-        m.error(Tag::NativeFn, format_args!("in native `{name}`: expected integer, got {got}"))
+        m.error(Tag::NativeFn, format_args!("`{name}`: expected int, got {got}"))
     })
 }
 
@@ -206,7 +207,7 @@ pub(super) fn subs(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     };
     match (start, end) {
         (Some(start), Some(end)) if start <= end => part(m, v, start, end),
-        _ => Err(m.error(Tag::OutOfRange, format_args!("in native `subs`: outside the string"))),
+        _ => Err(m.error(Tag::OutOfRange, format_args!("`subs`: outside the string"))),
     }
 }
 
@@ -217,80 +218,8 @@ pub(super) fn string_ref(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let bounds = usize::try_from(i).ok().and_then(|i| Some((byte_of(m, v, i)?, byte_of(m, v, i + 1)?)));
     match bounds {
         Some((from, to)) => part(m, v, from, to),
-        None => Err(m.error(Tag::OutOfRange, format_args!("in native `string-ref`: outside the string"))),
+        None => Err(m.error(Tag::OutOfRange, format_args!("`string-ref`: outside the string"))),
     }
-}
-
-fn find(hay: &[u8], needle: &[u8], from: usize) -> Option<usize> {
-    if needle.is_empty() {
-        return Some(from);
-    }
-    let first = needle[0];
-    let mut at = from;
-    while let Some(next) = hay.get(at..)?.iter().position(|b| *b == first) {
-        at += next;
-        if hay[at..].starts_with(needle) {
-            return Some(at);
-        }
-        at += 1;
-    }
-    None
-}
-
-fn two(m: &mut Machine<'_>, at: usize, name: &str) -> Result<(Value, Value), Stop> {
-    let a = script_text(m, at, name)?;
-    let b = script_text(m, at + 1, name)?;
-    m.charge(m.heap.bytes(a).len() / 16)?;
-    Ok((a, b))
-}
-
-pub(super) fn contains(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let (a, b) = two(m, at, "string-contains?")?;
-    Ok(Value::bool(find(m.heap.bytes(a), m.heap.bytes(b), 0).is_some()))
-}
-pub(super) fn starts_with(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let (a, b) = two(m, at, "string-starts-with?")?;
-    Ok(Value::bool(m.heap.bytes(a).starts_with(m.heap.bytes(b))))
-}
-pub(super) fn ends_with(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let (a, b) = two(m, at, "string-ends-with?")?;
-    Ok(Value::bool(m.heap.bytes(a).ends_with(m.heap.bytes(b))))
-}
-
-/// `(string-index s part)`: position of the first occurrence, nil without one.
-pub(super) fn index(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let (a, b) = two(m, at, "string-index")?;
-    Ok(match find(m.heap.bytes(a), m.heap.bytes(b), 0) {
-        Some(byte) if m.heap.is_ascii(a) => Value::index(byte),
-        Some(byte) => Value::index(m.heap.text(a)[..byte].chars().count()),
-        None => Value::NIL,
-    })
-}
-
-/// `(string-replace s from to)`: every occurrence; an empty `from` occurs before and behind every character.
-pub(super) fn replace(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let (s, from) = two(m, at, "string-replace")?;
-    let to = script_text(m, at + 2, "string-replace")?;
-    let len = m.heap.bytes(s).len();
-    let step = m.heap.bytes(from).len();
-    build(m, |w| {
-        let mut at = 0;
-        while at <= len {
-            let found = if step == 0 { Some(at) } else { find(w.heap().bytes(s), w.heap().bytes(from), at) };
-            let Some(next) = found else { break };
-            push_part(w, s, at, next);
-            w.push_text(to);
-            at = next + step;
-            if step == 0 {
-                let width = w.heap().text(s)[at..].chars().next().map_or(1, char::len_utf8);
-                push_part(w, s, at, (at + width).min(len));
-                at += width;
-            }
-        }
-        if at < len {
-            push_part(w, s, at, len);
-        }
-    })
 }
 
 pub(super) fn push_part(w: &mut Writer<'_, '_>, v: Value, from: usize, to: usize) {
@@ -304,38 +233,7 @@ pub(super) fn push_part(w: &mut Writer<'_, '_>, v: Value, from: usize, to: usize
     }
 }
 
-/// `(string-split s separator)`; an empty separator splits between all characters and at both ends.
-pub(super) fn split(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let (s, sep) = two(m, at, "string-split")?;
-    let len = m.heap.bytes(s).len();
-    let step = m.heap.bytes(sep).len();
-    if step == 0 {
-        let empty = m.heap.string("")?;
-        let tail = m.heap.list(&[empty.0], Value::NIL)?;
-        let all = chars_of(m, s, tail)?;
-        return Ok(m.heap.cons(empty, all)?);
-    }
-    let mut count = 1;
-    let mut from = 0;
-    while let Some(next) = find(m.heap.bytes(s), m.heap.bytes(sep), from) {
-        count += 1;
-        from = next + step;
-    }
-    m.charge(count)?;
-    let buffer = m.heap.buffer(count)?;
-    let mut from = 0;
-    loop {
-        let next = find(m.heap.bytes(s), m.heap.bytes(sep), from);
-        let item = part(m, s, from, next.unwrap_or(len))?;
-        m.heap.buffer_push(buffer, item);
-        match next {
-            Some(next) => from = next + step,
-            None => return Ok(m.heap.buffer_seal(buffer, Value::NIL)),
-        }
-    }
-}
-
-fn chars_of(m: &mut Machine<'_>, s: Value, tail: Value) -> Answer {
+pub(super) fn chars_of(m: &mut Machine<'_>, s: Value, tail: Value) -> Answer {
     let count = m.heap.text(s).chars().count();
     m.charge(count)?;
     let buffer = m.heap.buffer(count)?;
@@ -383,7 +281,7 @@ pub(super) fn join(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let mut list = m.at(at + 1);
     if !list.is_list() {
         let got = print::type_name(list);
-        return Err(m.error(Tag::NativeFn, format_args!("in native `string-join`: expected list, got {got}")));
+        return Err(m.error(Tag::NativeFn, format_args!("`string-join`: expected list, got {got}")));
     }
     let n = m.heap.length(list);
     m.charge(n / 4)?;
@@ -405,7 +303,7 @@ pub(super) fn format(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let pattern = script_text(m, at, "string-format")?;
     let holes = m.heap.text(pattern).matches("{}").count();
     if holes > n - 1 {
-        return Err(m.error(Tag::NativeFn, format_args!("in native `string-format`: {holes} placeholders, {} arguments", n - 1)));
+        return Err(m.error(Tag::NativeFn, format_args!("`string-format`: {holes} placeholders, {} arguments", n - 1)));
     }
     let program = m.program();
     let (args, heap) = m.args_and_heap(at + 1, n - 1);
@@ -492,46 +390,6 @@ pub(super) fn to_number(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     }
     match text.parse::<f64>() {
         Ok(f) if f.is_finite() => Ok(m.heap.float(f)?),
-        _ => Err(m.error(Tag::NativeFn, format_args!("in native `string->number`: not a number"))),
+        _ => Err(m.error(Tag::NativeFn, format_args!("`string->number`: not a number"))),
     }
-}
-
-pub(super) fn symbol_to_string(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let v = m.at(at);
-    if v.is(tag::SYMBOL) { name_text(m, v) } else { Err(m.mismatch("symbol", v)) }
-}
-pub(super) fn keyword_to_string(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let v = m.at(at);
-    if v.is(tag::KEYWORD) { name_text(m, v) } else { Err(m.mismatch("keyword", v)) }
-}
-/// `(name x)`: the text of a string, symbol or keyword.
-pub(super) fn name(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let v = m.at(at);
-    match v.tag() {
-        tag::STRING => Ok(v),
-        tag::SYMBOL | tag::KEYWORD => name_text(m, v),
-        _ => Err(m.mismatch("string, symbol or keyword", v)),
-    }
-}
-
-fn name_text(m: &mut Machine<'_>, v: Value) -> Answer {
-    build(m, |w| w.push_text(v))
-}
-
-pub(super) fn to_symbol(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let v = text(m, at)?;
-    Ok(m.heap.intern_value(tag::SYMBOL, v)?)
-}
-pub(super) fn to_keyword(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let v = text(m, at)?;
-    Ok(m.heap.intern_value(tag::KEYWORD, v)?)
-}
-/// `(symbol x)` and `(keyword x)` take strings, symbols and keywords.
-pub(super) fn symbol(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
-    let v = name(m, at, n)?;
-    Ok(m.heap.intern_value(tag::SYMBOL, v)?)
-}
-pub(super) fn keyword(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
-    let v = name(m, at, n)?;
-    Ok(m.heap.intern_value(tag::KEYWORD, v)?)
 }

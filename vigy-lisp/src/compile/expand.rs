@@ -6,6 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::analyze::bad;
+use super::make::Make;
 use super::{CompileError, Compiler, Result};
 use crate::machine::Tag;
 use crate::reader::{Datum, Id, Shape};
@@ -13,66 +14,6 @@ use crate::span::Span;
 
 /// Rewrites of one form in a row.
 const MAX_REWRITES: usize = 2_000;
-
-/// Builds data with the place of the form that is being rewritten.
-pub(super) struct Make<'c, 'o> {
-    pub(super) c: &'c mut Compiler<'o>,
-    pub(super) span: Span,
-}
-
-impl Make<'_, '_> {
-    pub(super) fn sym(&mut self, name: &str) -> Id {
-        self.c.arena.symbol(name, self.span)
-    }
-    pub(super) fn list(&mut self, items: &[Id]) -> Id {
-        self.c.arena.list(items, Shape::Paren, self.span)
-    }
-    pub(super) fn nil(&mut self) -> Id {
-        self.list(&[])
-    }
-    /// `(head item…)`
-    pub(super) fn form(&mut self, head: &str, items: &[Id]) -> Id {
-        let mut all = Vec::with_capacity(items.len() + 1);
-        all.push(self.sym(head));
-        all.extend_from_slice(items);
-        self.list(&all)
-    }
-    pub(super) fn quote(&mut self, id: Id) -> Id {
-        self.form("quote", &[id])
-    }
-    pub(super) fn int(&mut self, i: usize) -> Id {
-        self.c.arena.add(Datum::Int(i as i64), self.span)
-    }
-    pub(super) fn str(&mut self, text: &str) -> Id {
-        let s = self.c.arena.names.intern(text);
-        self.c.arena.add(Datum::Str(s), self.span)
-    }
-    pub(super) fn keyword(&mut self, text: &str) -> Id {
-        let s = self.c.arena.names.intern(text);
-        self.c.arena.add(Datum::Keyword(s), self.span)
-    }
-    /// `(let ((name value)) body…)`
-    pub(super) fn let_one(&mut self, name: Id, value: Id, body: &[Id]) -> Id {
-        let binding = self.list(&[name, value]);
-        let bindings = self.list(&[binding]);
-        let mut items = alloc::vec![bindings];
-        items.extend_from_slice(body);
-        self.form("let", &items)
-    }
-    /// `(begin form…)`, or the form itself.
-    pub(super) fn body(&mut self, forms: &[Id]) -> Id {
-        if let [one] = forms { *one } else { self.form("begin", forms) }
-    }
-    pub(super) fn lambda(&mut self, params: &[Id], body: &[Id]) -> Id {
-        let params = self.list(params);
-        let mut items = alloc::vec![params];
-        items.extend_from_slice(body);
-        self.form("lambda", &items)
-    }
-    pub(super) fn fresh(&mut self) -> Id {
-        self.c.fresh(self.span)
-    }
-}
 
 impl<'o> Compiler<'o> {
     /// A symbol that no text can spell.
@@ -242,33 +183,6 @@ impl<'o> Compiler<'o> {
         }))
     }
 
-    /// The datum that an expression quotes, with quasiquotes that have no holes.
-    pub(super) fn quoted(&self, id: Id) -> Option<Id> {
-        match self.arena.items(id) {
-            [head, datum] if self.arena.is_symbol(*head, "quote") => Some(*datum),
-            _ if self.arena.is_list(id) || self.arena.as_symbol(id).is_some() => None,
-            _ => Some(id),
-        }
-    }
-
-    /// The datum of a quasiquote without holes.
-    fn template(&self, id: Id) -> Option<Id> {
-        let [head, datum] = self.arena.items(id) else {
-            return None;
-        };
-        if !self.arena.is_symbol(*head, "quasiquote") {
-            return None;
-        }
-        let mut work = alloc::vec![*datum];
-        while let Some(id) = work.pop() {
-            if matches!(self.arena.head(id), Some("unquote" | "unquote-splice" | "quasiquote")) {
-                return None;
-            }
-            work.extend_from_slice(self.arena.items(id));
-        }
-        Some(*datum)
-    }
-
     /// One step of what the program's macros and the rewritten library forms do, as `macroexpand-1` shows it.
     fn expand_shown(&mut self, id: Id) -> Result<Option<Id>> {
         let Some(head) = self.arena.items(id).first().and_then(|h| self.arena.as_symbol(*h)) else {
@@ -402,179 +316,6 @@ impl<'o> Compiler<'o> {
             form = m.let_one(f, thunk, &[inner]);
         }
         Ok(form)
-    }
-
-    /// One level of a quasiquote; deeper levels become `(%qq depth datum)`.
-    fn quasi(&mut self, id: Id, depth: usize) -> Result<Id> {
-        let span = self.arena.span(id);
-        let items = self.arena.items(id).to_vec();
-        let shape = match self.arena.get(id) {
-            Datum::List { shape, .. } if !items.is_empty() => shape,
-            Datum::List { shape: Shape::Brace, .. } => Shape::Brace,
-            _ => return Ok(self.make(span).quote(id)),
-        };
-        let tagged = |c: &Self, name: &str| items.len() == 2 && shape == Shape::Paren && c.arena.is_symbol(items[0], name);
-        if tagged(self, "unquote") && depth == 1 {
-            return Ok(items[1]);
-        }
-        if tagged(self, "unquote-splice") && depth == 1 {
-            return Err(bad(span, "unquote-splice", "it means something only inside a list"));
-        }
-        let inner = if tagged(self, "unquote") || tagged(self, "unquote-splice") {
-            depth - 1
-        } else if tagged(self, "quasiquote") {
-            depth + 1
-        } else {
-            depth
-        };
-        // Runs of ordinary elements become `(%list …)`; spliced ones stand between them.
-        let mut parts: Vec<Id> = Vec::new();
-        let mut run: Vec<Id> = Vec::new();
-        let mut spliced = false;
-        for item in &items {
-            let splice = inner == 1 && self.arena.items(*item).len() == 2 && self.arena.head(*item) == Some("unquote-splice");
-            if splice {
-                spliced = true;
-                let value = self.arena.item(*item, 1);
-                let mut m = self.make(span);
-                if !run.is_empty() {
-                    let list = m.form("%list", &run);
-                    parts.push(list);
-                    run.clear();
-                }
-                parts.push(value);
-            } else {
-                let leaf = !self.arena.is_list(*item);
-                let mut m = self.make(span);
-                let element = if leaf {
-                    m.quote(*item)
-                } else {
-                    let depth = m.int(inner);
-                    m.form("%qq", &[depth, *item])
-                };
-                run.push(element);
-            }
-        }
-        let mut m = self.make(span);
-        if shape == Shape::Brace && !spliced && depth == 1 {
-            // A map with holes is a map.
-            if m.c.building_macro {
-                let list = m.form("%list", &run);
-                let mark = m.int(2);
-                return Ok(m.form("%shape", &[list, mark]));
-            }
-            return Ok(m.form("%hash-map", &run));
-        }
-        let list = if spliced {
-            if !run.is_empty() {
-                let list = m.form("%list", &run);
-                parts.push(list);
-            }
-            let nil = m.nil();
-            parts.push(nil);
-            m.form("%append", &parts)
-        } else {
-            m.form("%list", &run)
-        };
-        Ok(match shape {
-            Shape::Bracket => {
-                let mark = m.int(1);
-                m.form("%shape", &[list, mark])
-            }
-            _ => list,
-        })
-    }
-
-    /// Bindings, flat or as a list of pairs, patterns included.
-    pub(super) fn binding_pairs(&self, bindings: Id, form: &str) -> Result<Vec<(Id, Id)>> {
-        let span = self.arena.span(bindings);
-        let items = self.arena.items(bindings);
-        if !self.arena.is_list(bindings) {
-            return Err(bad(span, form, "bindings are expected"));
-        }
-        let flat = self.arena.is_bracket(bindings) || items.iter().any(|b| !self.arena.is_list(*b));
-        if flat {
-            if !items.len().is_multiple_of(2) {
-                return Err(bad(span, form, "a name without a value"));
-            }
-            return Ok(items.chunks_exact(2).map(|c| (c[0], c[1])).collect());
-        }
-        items
-            .iter()
-            .map(|pair| match self.arena.items(*pair) {
-                [name, value] => Ok((*name, *value)),
-                _ => Err(bad(self.arena.span(*pair), form, "a binding is a name and a value")),
-            })
-            .collect()
-    }
-
-    /// Names and values for patterns and values, in order.
-    pub(super) fn destructure_all(&mut self, pairs: &[(Id, Id)], span: Span) -> Result<Vec<(Id, Id)>> {
-        let mut binds = Vec::new();
-        let mut work: Vec<(Id, Id)> = pairs.iter().rev().copied().collect();
-        while let Some((pattern, value)) = work.pop() {
-            if self.arena.as_symbol(pattern).is_some() {
-                binds.push((pattern, value));
-                continue;
-            }
-            if !self.arena.is_list(pattern) {
-                return Err(bad(self.arena.span(pattern), "let", "a name or a pattern is expected"));
-            }
-            let items = self.arena.items(pattern).to_vec();
-            let brace = self.arena.is_brace(pattern);
-            let mut m = self.make(span);
-            let whole = m.fresh();
-            binds.push((whole, value));
-            let mut parts = Vec::new();
-            if brace {
-                for entry in items.chunks_exact(2) {
-                    match m.c.arena.get(entry[0]) {
-                        // {:keys [a b]}
-                        Datum::Keyword(k) if m.c.arena.names.get(k) == "keys" => {
-                            for name in m.c.arena.items(entry[1]).to_vec() {
-                                let Some(text) = m.c.arena.symbol_text(name).map(ToString::to_string) else {
-                                    return Err(bad(m.c.arena.span(name), "let", "`:keys` is followed by names"));
-                                };
-                                let key = m.keyword(&text);
-                                let value = m.list(&[key, whole]);
-                                parts.push((name, value));
-                            }
-                        }
-                        // {:as all}
-                        Datum::Keyword(k) if m.c.arena.names.get(k) == "as" => {
-                            parts.push((entry[1], whole));
-                        }
-                        // {name :key}
-                        _ => {
-                            let value = m.form("%get-or-nil", &[whole, entry[1]]);
-                            parts.push((entry[0], value));
-                        }
-                    }
-                }
-            } else {
-                let mut i = 0;
-                while i < items.len() {
-                    let text = m.c.arena.symbol_text(items[i]).unwrap_or_default().to_string();
-                    if (text == "&" || text == "&rest") && i + 1 < items.len() {
-                        let n = m.int(i);
-                        let value = m.form("%parts", &[whole, n]);
-                        parts.push((items[i + 1], value));
-                        i += 1;
-                    } else if matches!(m.c.arena.get(items[i]), Datum::Keyword(k) if m.c.arena.names.get(k) == "as") && i + 1 < items.len()
-                    {
-                        parts.push((items[i + 1], whole));
-                        i += 1;
-                    } else {
-                        let n = m.int(i);
-                        let value = m.form("%part", &[whole, n]);
-                        parts.push((items[i], value));
-                    }
-                    i += 1;
-                }
-            }
-            work.extend(parts.into_iter().rev());
-        }
-        Ok(binds)
     }
 
     /// Forms of the library: their names can be taken by the program.

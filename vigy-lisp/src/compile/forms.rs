@@ -4,7 +4,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::analyze::bad;
-use super::expand::Make;
+use super::make::Make;
 use super::{Compiler, Result};
 use crate::reader::{Datum, Id, Shape};
 use crate::span::Span;

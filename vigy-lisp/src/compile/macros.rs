@@ -40,7 +40,7 @@ pub(super) struct Macro {
 }
 
 fn malformed(span: Span, reason: &str) -> CompileError {
-    CompileError::new(Tag::Reader, span, format_args!("bad `defmacro`: {reason}"))
+    CompileError::new(Tag::Reader, span, format_args!("`defmacro`: {reason}"))
 }
 
 impl Compiler<'_> {

@@ -6,15 +6,18 @@
 
 mod analyze;
 mod constants;
+mod destructure;
 mod emit;
 mod error;
 mod expand;
 mod forms;
 mod ir;
 mod macros;
+mod make;
 mod modules;
 mod patterns;
 mod prelude;
+mod quasiquote;
 mod table;
 
 use alloc::collections::VecDeque;
@@ -395,8 +398,8 @@ impl<'o> Compiler<'o> {
         candidates.extend(self.options.hosts.iter().flat_map(|t| t.iter()).map(|h| h.name));
         candidates.extend(self.defined.iter().map(|(_, s)| self.arena.names.get(*s)));
         match error::nearest(text, candidates.into_iter()) {
-            Some(near) => CompileError::new(Tag::UnboundSymbol, span, format_args!("unbound symbol `{text}`; did you mean `{near}`?")),
-            None => CompileError::new(Tag::UnboundSymbol, span, format_args!("unbound symbol `{text}`")),
+            Some(near) => CompileError::new(Tag::UnboundSymbol, span, format_args!("`{text}` is not defined; did you mean `{near}`?")),
+            None => CompileError::new(Tag::UnboundSymbol, span, format_args!("`{text}` is not defined")),
         }
     }
 

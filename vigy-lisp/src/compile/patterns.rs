@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::Result;
 use super::analyze::bad;
-use super::expand::Make;
+use super::make::Make;
 use crate::reader::{Datum, Id, Sym};
 
 /// What a clause asks and binds.

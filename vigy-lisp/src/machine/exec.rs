@@ -1,11 +1,11 @@
 //! The loop over instructions.
 
-use super::{CHAIN, Fault, FaultKind, HostCall, Machine, Message, NO_HANDLER, State, Step, Stop, Tag};
+use super::frames::{Called, return_word};
+use super::{HostCall, Machine, Message, State, Step, Stop, Tag};
 use crate::builtins;
 use crate::code::{a, b, bx, byte, c, sabc, sbx};
 use crate::equal::{self, Numbers};
 use crate::image::WINDOW;
-use crate::print;
 use crate::value::{Value, tag};
 use core::cmp::Ordering;
 use core::fmt::Write;
@@ -19,20 +19,6 @@ fn window(stack: &mut [u64], base: usize) -> &mut Window {
         Some(w) => w,
         None => unreachable!("a frame is entered only where its window fits"),
     }
-}
-
-const fn return_word(pc: usize, delta: usize) -> u64 {
-    ((pc as u64) << 32) | delta as u64
-}
-
-/// What calling a value led to.
-enum Called {
-    /// A frame was entered.
-    Entered,
-    /// It was done on the spot; the result is where the callee was.
-    Answered,
-    /// The host has to answer.
-    Host(HostCall),
 }
 
 impl Machine<'_> {
@@ -62,8 +48,8 @@ impl Machine<'_> {
         // Something went wrong at `pc`: find a handler or fail.
         macro_rules! stop {
             ($stop:expr) => {{
-                let stop = $stop;
                 leave!(pc);
+                let stop = $stop;
                 match self.unwind(stop) {
                     Ok(()) => {
                         pc = self.pc;
@@ -90,7 +76,7 @@ impl Machine<'_> {
         // Runs a method of the machine that may fail, with registers and fuel handed over and taken back.
         macro_rules! with_machine {
             ($call:expr) => {{
-                self.fuel = fuel;
+                leave!(pc);
                 let result = $call;
                 fuel = self.fuel;
                 match result {
@@ -214,7 +200,7 @@ impl Machine<'_> {
                     let v = self.globals[bx(word)];
                     if v == Value::UNBOUND.0 {
                         let name = p.global_name(bx(word));
-                        stop!(self.error(Tag::UnboundSymbol, format_args!("unbound symbol `{name}`")));
+                        stop!(self.error(Tag::UnboundSymbol, format_args!("`{name}` is not defined")));
                     }
                     regs[a(word)] = v;
                     pc += 1;
@@ -222,7 +208,7 @@ impl Machine<'_> {
                 byte::SetGlobal => {
                     if self.globals[bx(word)] == Value::UNBOUND.0 {
                         let name = p.global_name(bx(word));
-                        stop!(self.error(Tag::UnboundSymbol, format_args!("unbound symbol `{name}`")));
+                        stop!(self.error(Tag::UnboundSymbol, format_args!("`{name}` is not defined")));
                     }
                     self.globals[bx(word)] = regs[a(word)];
                     pc += 1;
@@ -452,7 +438,7 @@ impl Machine<'_> {
                 byte::Builtin => {
                     tick!();
                     let run = self.builtins.code[code[pc + 1] as usize].0;
-                    self.fuel = fuel;
+                    leave!(pc);
                     let result = run(self, base + a(word), b(word));
                     fuel = self.fuel;
                     match result {
@@ -528,213 +514,10 @@ impl Machine<'_> {
         answer.map_err(|w| builtins::work(self, w))
     }
 
-    #[cold]
-    fn no_pair(&mut self, name: &str, v: Value) -> Stop {
-        if v.is_nil() {
-            self.error(Tag::NativeFn, format_args!("in native `{name}`: {name} of the empty list"))
-        } else {
-            self.mismatch("pair", v)
-        }
-    }
-
-    #[cold]
-    fn too_deep(&mut self) -> Stop {
-        let limit = self.budget.depth;
-        self.error(Tag::DepthExceeded, format_args!("calls are nested too deeply (limit {limit})"))
-    }
-
     fn give_output(&mut self, text: Value) -> Step {
         // The text is the newest object: it is given back when the run goes on.
         let top = text.index_of() as usize;
         self.state = State::Output { text, top };
         Step::Output
     }
-
-    /// Replaces the list in the last of `n` arguments by its elements; the number of arguments then.
-    fn spread(&mut self, at: usize, n: usize) -> Result<usize, Stop> {
-        let last = self.at(at + n - 1);
-        if !last.is_list() {
-            return Err(self.mismatch("list", last));
-        }
-        let more = self.heap.length(last);
-        let start = at + n - 1;
-        if start + more + WINDOW > self.stack.len() {
-            return Err(self.too_deep());
-        }
-        let (heap, stack) = (&self.heap, &mut *self.stack);
-        let mut to = start;
-        let mut list = last;
-        while list.is_pair() {
-            let (run, tail) = heap.run(list);
-            stack[to..to + run.len()].copy_from_slice(run);
-            to += run.len();
-            list = tail;
-        }
-        Ok(to - at)
-    }
-
-    /// Calls the value at `at` with the `n` arguments from `at + 2` on.
-    fn call_value(&mut self, at: usize, n: usize, tail: bool, base: usize, after: usize) -> Result<Called, Stop> {
-        let callee = self.at(at);
-        match callee.tag() {
-            tag::CLOSURE | tag::FUNCTION => {
-                let f = self.program.function(self.heap.function_of(callee));
-                let (required, optional) = (usize::from(f.required), usize::from(f.optional));
-                let fixed = required + optional;
-                if n < required || (n > fixed && !f.rest) {
-                    return Err(self.wrong_arity(callee, n));
-                }
-                // The window of the callee must fit, and what is spread behind it may be long.
-                let next = if tail { base } else { at + 2 };
-                if at + 2 + WINDOW > self.stack.len() || (!tail && self.depth >= self.budget.depth) {
-                    return Err(self.too_deep());
-                }
-                if fixed > n {
-                    self.stack[at + 2 + n..at + 2 + fixed].fill(Value::ABSENT.0);
-                }
-                if f.rest {
-                    let more = n.saturating_sub(fixed);
-                    let (args, heap) = self.args_and_heap(at + 2 + fixed, more);
-                    let rest = heap.list(args, Value::NIL)?;
-                    self.stack[at + 2 + fixed] = rest.0;
-                    self.fuel -= more as i64 / 8;
-                }
-                if tail {
-                    let moved = fixed + usize::from(f.rest);
-                    self.stack.copy_within(at + 2..at + 2 + moved, base);
-                    self.stack[base - 2] = callee.0;
-                } else {
-                    self.depth += 1;
-                    self.stack[at + 1] = return_word(after, next - base);
-                }
-                self.base = next;
-                self.pc = f.entry as usize;
-                Ok(Called::Entered)
-            }
-            tag::BUILTIN => {
-                if !builtins::accepts(callee.index_of(), n) {
-                    return Err(self.wrong_arity(callee, n));
-                }
-                let v = (self.builtins.code[callee.index_of() as usize].0)(self, at + 2, n)?;
-                self.stack[at] = v.0;
-                Ok(Called::Answered)
-            }
-            tag::HOST => {
-                let import = callee.index_of();
-                let arity = self.program.imports[2 * import as usize + 1];
-                if n < (arity & 0xffff) as usize || n > (arity >> 16) as usize {
-                    return Err(self.wrong_arity(callee, n));
-                }
-                Ok(Called::Host(HostCall { import, args: n, at: at + 2, result: at }))
-            }
-            tag::KEYWORD | tag::MAP if n == 1 || n == 2 => {
-                let (first, default) = (self.at(at + 2), if n == 2 { self.at(at + 3) } else { Value::NIL });
-                let (map, key) = if callee.is(tag::MAP) { (callee, first) } else { (first, callee) };
-                let v = builtins::map::lookup(self, map, key, default)?;
-                self.stack[at] = v.0;
-                Ok(Called::Answered)
-            }
-            tag::KEYWORD | tag::MAP => Err(self.wrong_arity(callee, n)),
-            _ => {
-                let got = print::type_name(callee);
-                Err(self.error(Tag::NotCallable, format_args!("value of type {got} is not callable")))
-            }
-        }
-    }
-
-    #[cold]
-    fn wrong_arity(&mut self, callee: Value, n: usize) -> Stop {
-        let mut name = Message::default();
-        print::write_callee(&self.heap, &self.program, callee, &mut name);
-        let (min, max) = match callee.tag() {
-            tag::BUILTIN => builtins::arity(callee.index_of()),
-            tag::HOST => {
-                let arity = self.program.imports[2 * callee.index_of() as usize + 1];
-                ((arity & 0xffff) as usize, Some((arity >> 16) as usize).filter(|m| *m != 0xffff))
-            }
-            tag::CLOSURE | tag::FUNCTION => {
-                let f = self.program.function(self.heap.function_of(callee));
-                let required = usize::from(f.required);
-                (required, (!f.rest).then_some(required + usize::from(f.optional)))
-            }
-            _ => (1, Some(2)),
-        };
-        let mut wants = Message::default();
-        let _ = crate::arity::write(&mut wants, min, max);
-        self.error(Tag::ArityMismatch, format_args!("`{name}` expected {wants}, got {n}"))
-    }
-
-    /// Goes to the innermost handler, or fails.
-    pub(super) fn unwind(&mut self, stop: Stop) -> Result<(), Step> {
-        let (Stop::Raised(v) | Stop::Thrown(v)) = stop else {
-            return Err(self.fail(stop));
-        };
-        if self.handler == NO_HANDLER {
-            return Err(self.fail(stop));
-        }
-        let at = self.handler;
-        let (first, second) = (self.stack[at], self.stack[at + 1]);
-        self.handler = (first >> 32) as usize;
-        self.depth = first as u32;
-        self.pc = (second >> 32) as usize;
-        self.base = (second & 0xffff_ffff) as usize;
-        self.stack[at] = v.0;
-        // The second word says whether the language raised it: a handler that passes it on keeps that.
-        self.stack[at + 1] = Value::bool(matches!(stop, Stop::Raised(_))).0;
-        Ok(())
-    }
-
-    /// Writes down why the run failed.
-    #[cold]
-    fn fail(&mut self, stop: Stop) -> Step {
-        let mut message = Message::default();
-        let kind = match stop {
-            Stop::OutOfFuel => FaultKind::OutOfFuel,
-            Stop::OutOfHeap => FaultKind::OutOfHeap,
-            Stop::OutOfOutput | Stop::Output(_) => FaultKind::OutOfOutput,
-            Stop::Thrown(_) => FaultKind::Raised { tag: short(Tag::User.text()) },
-            Stop::Raised(v) => FaultKind::Raised { tag: short(self.heap.text(self.heap.field(v, 0))) },
-        };
-        // Messages keep what fits and never fail.
-        let _ = match stop {
-            Stop::OutOfFuel => message.write_str("the fuel of the run is used up"),
-            Stop::OutOfHeap => message.write_str("the heap of the run is used up"),
-            Stop::OutOfOutput | Stop::Output(_) => message.write_str("more output than the run may write"),
-            Stop::Raised(v) => message.write_str(self.heap.text(self.heap.field(v, 1))),
-            Stop::Thrown(v) => message
-                .write_str("uncaught: ")
-                .and_then(|()| print::write(&self.heap, &self.program, v, print::Style::Readable, &mut message)),
-        };
-        let mut chain = heapless::Vec::<_, CHAIN>::new();
-        let (mut pc, mut base) = (self.pc, self.base);
-        loop {
-            if let Some(span) = self.program.span_at(pc as u32)
-                && chain.push(span).is_err()
-            {
-                break;
-            }
-            if base <= 2 {
-                break;
-            }
-            let back = self.stack[base - 1];
-            // The return address lies behind the call.
-            pc = ((back >> 32) as usize).saturating_sub(1);
-            base -= (back & 0xffff_ffff) as usize;
-        }
-        self.fuel = self.fuel.max(0);
-        self.fault = Some(Fault { kind, message, span: chain.first().copied(), chain });
-        self.state = State::Failed;
-        Step::Failed
-    }
-}
-
-fn short(text: &str) -> heapless::String<48> {
-    let mut s = heapless::String::new();
-    for c in text.chars() {
-        // What does not fit is cut off.
-        if s.push(c).is_err() {
-            break;
-        }
-    }
-    s
 }

@@ -10,6 +10,8 @@
 
 mod exec;
 mod fault;
+mod frames;
+mod unwind;
 
 use core::fmt::{self, Write};
 
@@ -17,11 +19,12 @@ pub use fault::{CHAIN, Fault, FaultKind, Message};
 pub(crate) use fault::{Stop, Tag};
 
 use crate::budget::Budget;
-use crate::builtins::Builtins;
+use crate::builtins::{self, Builtins};
+use crate::code::Op;
 use crate::heap::{Exhausted, Heap};
 use crate::image::{Program, WINDOW};
 use crate::print::{self, Style};
-use crate::value::Value;
+use crate::value::{Value, tag};
 use crate::view::View;
 
 /// Why the machine stopped.
@@ -295,7 +298,7 @@ impl<'m> Machine<'m> {
     /// # Errors
     /// [`Exhausted`].
     pub fn keyword(&mut self, name: &str) -> Result<Value, Exhausted> {
-        self.heap.intern(crate::value::tag::KEYWORD, name)
+        self.heap.intern(tag::KEYWORD, name)
     }
 
     /// The symbol of that name.
@@ -303,7 +306,7 @@ impl<'m> Machine<'m> {
     /// # Errors
     /// [`Exhausted`].
     pub fn symbol(&mut self, name: &str) -> Result<Value, Exhausted> {
-        self.heap.intern(crate::value::tag::SYMBOL, name)
+        self.heap.intern(tag::SYMBOL, name)
     }
 
     /// An int.
@@ -357,7 +360,7 @@ impl<'m> Machine<'m> {
     // For builtins.
 
     pub(crate) fn make_error(&mut self, tag: &str, message: fmt::Arguments<'_>) -> Result<Value, Exhausted> {
-        let tag = self.heap.intern(crate::value::tag::KEYWORD, tag)?;
+        let tag = self.heap.intern(tag::KEYWORD, tag)?;
         let mut text = Message::default();
         // A message keeps what fits and never fails.
         let _ = text.write_fmt(message);
@@ -374,7 +377,40 @@ impl<'m> Machine<'m> {
     #[cold]
     pub(crate) fn mismatch(&mut self, expected: &str, got: Value) -> Stop {
         let got = print::type_name(got);
-        self.error(Tag::TypeMismatch, format_args!("type mismatch: expected {expected}, got {got}"))
+        self.complain(Tag::TypeMismatch, format_args!("expected {expected}, got {got}"))
+    }
+
+    /// An error that says which function of the library it happened in, where that is known.
+    #[cold]
+    pub(crate) fn complain(&mut self, tag: Tag, message: fmt::Arguments<'_>) -> Stop {
+        let mut text = Message::default();
+        let name = self.running();
+        // A message keeps what fits and never fails.
+        let _ = if name.is_empty() { text.write_fmt(message) } else { write!(text, "`{name}`: {message}") };
+        self.error(tag, format_args!("{text}"))
+    }
+
+    /// The name of the library's function that runs: one of the prelude, or else the builtin at `pc`; empty without one.
+    fn running(&self) -> heapless::String<48> {
+        let own = Value(self.stack[self.base - 2]);
+        let function = match own.tag() {
+            tag::FUNCTION | tag::CLOSURE => Some(self.program.function(self.heap.function_of(own))),
+            _ => None,
+        };
+        let name = match function {
+            Some(f) if f.native && f.name != u32::MAX => print::name(&self.program.names, f.name),
+            _ => match self.program.code.get(self.pc).and_then(|word| Op::decode(*word)) {
+                Some(Op::Builtin) => builtins::name(self.program.code[self.pc + 1]),
+                Some(Op::Mul) => "*",
+                Some(Op::Cons) => "cons",
+                Some(Op::Car) => "car",
+                Some(Op::Cdr) => "cdr",
+                _ => "",
+            },
+        };
+        let name = name.trim_start_matches('%');
+        // A name that is too long for a message is left out.
+        heapless::String::try_from(name).unwrap_or_default()
     }
 
     #[inline]

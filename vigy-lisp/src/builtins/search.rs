@@ -1,0 +1,111 @@
+//! Parts of strings: found, replaced, split off.
+
+use super::Answer;
+use super::string::{build, chars_of, part, push_part, script_text};
+use crate::machine::{Machine, Stop};
+use crate::value::Value;
+
+pub(super) fn find(hay: &[u8], needle: &[u8], from: usize) -> Option<usize> {
+    if needle.is_empty() {
+        return Some(from);
+    }
+    let first = needle[0];
+    let mut at = from;
+    while let Some(next) = hay.get(at..)?.iter().position(|b| *b == first) {
+        at += next;
+        if hay[at..].starts_with(needle) {
+            return Some(at);
+        }
+        at += 1;
+    }
+    None
+}
+
+fn two(m: &mut Machine<'_>, at: usize, name: &str) -> Result<(Value, Value), Stop> {
+    let a = script_text(m, at, name)?;
+    let b = script_text(m, at + 1, name)?;
+    m.charge(m.heap.bytes(a).len() / 16)?;
+    Ok((a, b))
+}
+
+pub(super) fn contains(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let (a, b) = two(m, at, "string-contains?")?;
+    Ok(Value::bool(find(m.heap.bytes(a), m.heap.bytes(b), 0).is_some()))
+}
+
+pub(super) fn starts_with(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let (a, b) = two(m, at, "string-starts-with?")?;
+    Ok(Value::bool(m.heap.bytes(a).starts_with(m.heap.bytes(b))))
+}
+
+pub(super) fn ends_with(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let (a, b) = two(m, at, "string-ends-with?")?;
+    Ok(Value::bool(m.heap.bytes(a).ends_with(m.heap.bytes(b))))
+}
+
+/// `(string-index s part)`: position of the first occurrence, nil without one.
+pub(super) fn index(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let (a, b) = two(m, at, "string-index")?;
+    Ok(match find(m.heap.bytes(a), m.heap.bytes(b), 0) {
+        Some(byte) if m.heap.is_ascii(a) => Value::index(byte),
+        Some(byte) => Value::index(m.heap.text(a)[..byte].chars().count()),
+        None => Value::NIL,
+    })
+}
+
+/// `(string-replace s from to)`: every occurrence; an empty `from` occurs before and behind every character.
+pub(super) fn replace(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let (s, from) = two(m, at, "string-replace")?;
+    let to = script_text(m, at + 2, "string-replace")?;
+    let len = m.heap.bytes(s).len();
+    let step = m.heap.bytes(from).len();
+    build(m, |w| {
+        let mut at = 0;
+        while at <= len {
+            let found = if step == 0 { Some(at) } else { find(w.heap().bytes(s), w.heap().bytes(from), at) };
+            let Some(next) = found else { break };
+            push_part(w, s, at, next);
+            w.push_text(to);
+            at = next + step;
+            if step == 0 {
+                let width = w.heap().text(s)[at..].chars().next().map_or(1, char::len_utf8);
+                push_part(w, s, at, (at + width).min(len));
+                at += width;
+            }
+        }
+        if at < len {
+            push_part(w, s, at, len);
+        }
+    })
+}
+
+/// `(string-split s separator)`; an empty separator splits between all characters and at both ends.
+pub(super) fn split(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let (s, sep) = two(m, at, "string-split")?;
+    let len = m.heap.bytes(s).len();
+    let step = m.heap.bytes(sep).len();
+    if step == 0 {
+        let empty = m.heap.string("")?;
+        let tail = m.heap.list(&[empty.0], Value::NIL)?;
+        let all = chars_of(m, s, tail)?;
+        return Ok(m.heap.cons(empty, all)?);
+    }
+    let mut count = 1;
+    let mut from = 0;
+    while let Some(next) = find(m.heap.bytes(s), m.heap.bytes(sep), from) {
+        count += 1;
+        from = next + step;
+    }
+    m.charge(count)?;
+    let buffer = m.heap.buffer(count)?;
+    let mut from = 0;
+    loop {
+        let next = find(m.heap.bytes(s), m.heap.bytes(sep), from);
+        let item = part(m, s, from, next.unwrap_or(len))?;
+        m.heap.buffer_push(buffer, item);
+        match next {
+            Some(next) => from = next + step,
+            None => return Ok(m.heap.buffer_seal(buffer, Value::NIL)),
+        }
+    }
+}

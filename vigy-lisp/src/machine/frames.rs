@@ -1,0 +1,152 @@
+//! Calls of values: arguments, frames, arities.
+
+use super::{HostCall, Machine, Message, Stop, Tag};
+use crate::builtins;
+use crate::image::WINDOW;
+use crate::print;
+use crate::value::{Value, tag};
+
+pub(super) const fn return_word(pc: usize, delta: usize) -> u64 {
+    ((pc as u64) << 32) | delta as u64
+}
+
+/// What calling a value led to.
+pub(super) enum Called {
+    /// A frame was entered.
+    Entered,
+    /// It was done on the spot; the result is where the callee was.
+    Answered,
+    /// The host has to answer.
+    Host(HostCall),
+}
+
+impl Machine<'_> {
+    #[cold]
+    pub(super) fn no_pair(&mut self, name: &str, v: Value) -> Stop {
+        if v.is_nil() {
+            self.error(Tag::NativeFn, format_args!("`{name}`: expected pair, got the empty list"))
+        } else {
+            self.mismatch("pair", v)
+        }
+    }
+
+    #[cold]
+    pub(super) fn too_deep(&mut self) -> Stop {
+        let limit = self.budget.depth;
+        self.error(Tag::DepthExceeded, format_args!("more than {limit} calls within each other"))
+    }
+
+    /// Replaces the list in the last of `n` arguments by its elements; the number of arguments then.
+    pub(super) fn spread(&mut self, at: usize, n: usize) -> Result<usize, Stop> {
+        let last = self.at(at + n - 1);
+        if !last.is_list() {
+            return Err(self.mismatch("list", last));
+        }
+        let more = self.heap.length(last);
+        let start = at + n - 1;
+        if start + more + WINDOW > self.stack.len() {
+            return Err(self.too_deep());
+        }
+        let (heap, stack) = (&self.heap, &mut *self.stack);
+        let mut to = start;
+        let mut list = last;
+        while list.is_pair() {
+            let (run, tail) = heap.run(list);
+            stack[to..to + run.len()].copy_from_slice(run);
+            to += run.len();
+            list = tail;
+        }
+        Ok(to - at)
+    }
+
+    /// Calls the value at `at` with the `n` arguments from `at + 2` on.
+    pub(super) fn call_value(&mut self, at: usize, n: usize, tail: bool, base: usize, after: usize) -> Result<Called, Stop> {
+        let callee = self.at(at);
+        match callee.tag() {
+            tag::CLOSURE | tag::FUNCTION => {
+                let f = self.program.function(self.heap.function_of(callee));
+                let (required, optional) = (usize::from(f.required), usize::from(f.optional));
+                let fixed = required + optional;
+                if n < required || (n > fixed && !f.rest) {
+                    return Err(self.wrong_arity(callee, n));
+                }
+                // The window of the callee must fit, and what is spread behind it may be long.
+                let next = if tail { base } else { at + 2 };
+                if at + 2 + WINDOW > self.stack.len() || (!tail && self.depth >= self.budget.depth) {
+                    return Err(self.too_deep());
+                }
+                if fixed > n {
+                    self.stack[at + 2 + n..at + 2 + fixed].fill(Value::ABSENT.0);
+                }
+                if f.rest {
+                    let more = n.saturating_sub(fixed);
+                    let (args, heap) = self.args_and_heap(at + 2 + fixed, more);
+                    let rest = heap.list(args, Value::NIL)?;
+                    self.stack[at + 2 + fixed] = rest.0;
+                    self.fuel -= more as i64 / 8;
+                }
+                if tail {
+                    let moved = fixed + usize::from(f.rest);
+                    self.stack.copy_within(at + 2..at + 2 + moved, base);
+                    self.stack[base - 2] = callee.0;
+                } else {
+                    self.depth += 1;
+                    self.stack[at + 1] = return_word(after, next - base);
+                }
+                self.base = next;
+                self.pc = f.entry as usize;
+                Ok(Called::Entered)
+            }
+            tag::BUILTIN => {
+                if !builtins::accepts(callee.index_of(), n) {
+                    return Err(self.wrong_arity(callee, n));
+                }
+                let v = (self.builtins.code[callee.index_of() as usize].0)(self, at + 2, n)?;
+                self.stack[at] = v.0;
+                Ok(Called::Answered)
+            }
+            tag::HOST => {
+                let import = callee.index_of();
+                let arity = self.program.imports[2 * import as usize + 1];
+                if n < (arity & 0xffff) as usize || n > (arity >> 16) as usize {
+                    return Err(self.wrong_arity(callee, n));
+                }
+                Ok(Called::Host(HostCall { import, args: n, at: at + 2, result: at }))
+            }
+            tag::KEYWORD | tag::MAP if n == 1 || n == 2 => {
+                let (first, default) = (self.at(at + 2), if n == 2 { self.at(at + 3) } else { Value::NIL });
+                let (map, key) = if callee.is(tag::MAP) { (callee, first) } else { (first, callee) };
+                let v = builtins::map::lookup(self, map, key, default)?;
+                self.stack[at] = v.0;
+                Ok(Called::Answered)
+            }
+            tag::KEYWORD | tag::MAP => Err(self.wrong_arity(callee, n)),
+            _ => {
+                let got = print::type_name(callee);
+                Err(self.error(Tag::NotCallable, format_args!("expected function, got {got}")))
+            }
+        }
+    }
+
+    #[cold]
+    fn wrong_arity(&mut self, callee: Value, n: usize) -> Stop {
+        let mut name = Message::default();
+        print::write_callee(&self.heap, &self.program, callee, &mut name);
+        let (min, max) = match callee.tag() {
+            tag::BUILTIN => builtins::arity(callee.index_of()),
+            tag::HOST => {
+                let arity = self.program.imports[2 * callee.index_of() as usize + 1];
+                ((arity & 0xffff) as usize, Some((arity >> 16) as usize).filter(|m| *m != 0xffff))
+            }
+            tag::CLOSURE | tag::FUNCTION => {
+                let f = self.program.function(self.heap.function_of(callee));
+                let required = usize::from(f.required);
+                (required, (!f.rest).then_some(required + usize::from(f.optional)))
+            }
+            _ => (1, Some(2)),
+        };
+        let mut wants = Message::default();
+        let _ = crate::arity::write(&mut wants, min, max);
+        self.error(Tag::ArityMismatch, format_args!("`{name}` expected {wants}, got {n}"))
+    }
+}

@@ -1,0 +1,83 @@
+//! From where something went wrong to its handler, or to the fault that the host sees.
+
+use core::fmt::Write;
+
+use super::{CHAIN, Fault, FaultKind, Machine, Message, NO_HANDLER, State, Step, Stop, Tag};
+use crate::print;
+use crate::value::Value;
+
+fn short(text: &str) -> heapless::String<48> {
+    let mut s = heapless::String::new();
+    for c in text.chars() {
+        // What does not fit is cut off.
+        if s.push(c).is_err() {
+            break;
+        }
+    }
+    s
+}
+
+impl Machine<'_> {
+    /// Goes to the innermost handler, or fails.
+    pub(super) fn unwind(&mut self, stop: Stop) -> Result<(), Step> {
+        let (Stop::Raised(v) | Stop::Thrown(v)) = stop else {
+            return Err(self.fail(stop));
+        };
+        if self.handler == NO_HANDLER {
+            return Err(self.fail(stop));
+        }
+        let at = self.handler;
+        let (first, second) = (self.stack[at], self.stack[at + 1]);
+        self.handler = (first >> 32) as usize;
+        self.depth = first as u32;
+        self.pc = (second >> 32) as usize;
+        self.base = (second & 0xffff_ffff) as usize;
+        self.stack[at] = v.0;
+        // The second word says whether the language raised it: a handler that passes it on keeps that.
+        self.stack[at + 1] = Value::bool(matches!(stop, Stop::Raised(_))).0;
+        Ok(())
+    }
+
+    /// Writes down why the run failed.
+    #[cold]
+    pub(super) fn fail(&mut self, stop: Stop) -> Step {
+        let mut message = Message::default();
+        let kind = match stop {
+            Stop::OutOfFuel => FaultKind::OutOfFuel,
+            Stop::OutOfHeap => FaultKind::OutOfHeap,
+            Stop::OutOfOutput | Stop::Output(_) => FaultKind::OutOfOutput,
+            Stop::Thrown(_) => FaultKind::Raised { tag: short(Tag::User.text()) },
+            Stop::Raised(v) => FaultKind::Raised { tag: short(self.heap.text(self.heap.field(v, 0))) },
+        };
+        // Messages keep what fits and never fail.
+        let _ = match stop {
+            Stop::OutOfFuel => write!(message, "the limit is {} steps", self.budget.fuel),
+            Stop::OutOfHeap => write!(message, "the limit is {} bytes", self.budget.heap_bytes),
+            Stop::OutOfOutput | Stop::Output(_) => write!(message, "the limit is {} bytes", self.budget.output_bytes),
+            Stop::Raised(v) => message.write_str(self.heap.text(self.heap.field(v, 1))),
+            Stop::Thrown(v) => message
+                .write_str("uncaught: ")
+                .and_then(|()| print::write(&self.heap, &self.program, v, print::Style::Readable, &mut message)),
+        };
+        let mut chain = heapless::Vec::<_, CHAIN>::new();
+        let (mut pc, mut base) = (self.pc, self.base);
+        loop {
+            if let Some(span) = self.program.span_at(pc as u32)
+                && chain.push(span).is_err()
+            {
+                break;
+            }
+            if base <= 2 {
+                break;
+            }
+            let back = self.stack[base - 1];
+            // The return address lies behind the call.
+            pc = ((back >> 32) as usize).saturating_sub(1);
+            base -= (back & 0xffff_ffff) as usize;
+        }
+        self.fuel = self.fuel.max(0);
+        self.fault = Some(Fault { kind, message, span: chain.first().copied(), chain });
+        self.state = State::Failed;
+        Step::Failed
+    }
+}
