@@ -42,6 +42,19 @@ fn the_quick_start_works_line_by_line() {
 }
 
 #[test]
+fn a_program_becomes_a_module() {
+    let home = Home::new();
+    let directory = tempfile::tempdir().unwrap();
+    let module = directory.path().join("hello.wasm");
+    let module = module.to_str().unwrap();
+    assert!(home.does(&["build", &home.hello(), "-o", module]).ends_with("asks nothing\n"));
+    assert!(std::fs::read(module).unwrap().starts_with(b"\0asm"));
+    let mirror = concat!(env!("CARGO_MANIFEST_DIR"), "/programs/mirror-dir/main.tlisp");
+    let built = home.json(&["build", mirror, "-o", module]);
+    assert_eq!(built["operations"], json!(["fs/hash", "fs/list", "fs/read"]));
+}
+
+#[test]
 fn a_program_runs_in_the_foreground() {
     let home = Home::new();
     let hello = home.hello();

@@ -36,6 +36,7 @@ Examples:
   vigy serve &                                  keep registered vigies ticking
   vigy register hello.tlisp --name hello --every 1000 --label host=local
   vigy register mirror.tlisp --name mirror --allow fs:/srv:r --on-action 'exec:./apply.sh'
+  vigy build hello.tlisp -o hello.wasm          make a wasm module of a program
   vigy list
   vigy inspect hello                            by name, id, or unambiguous prefix
   vigy tail                                     follow what the daemon does
@@ -47,6 +48,9 @@ pub(crate) enum Command {
     /// Tick a program here and now, in the foreground, with nothing stored
     #[command(after_help = "Examples:\n  vigy run hello.tlisp --once\n  vigy run hello.tlisp --every 500 --ticks 10 --json")]
     Run(Run),
+    /// Make a wasm module of a program: it imports nothing, and says which operations it may ask
+    #[command(after_help = "Example:\n  vigy build programs/hello-vigy/main.tlisp -o hello.wasm")]
+    Build(Build),
     /// Register a vigy; a name that is known gets the new declaration and keeps its state
     #[command(after_help = "Examples:\n  vigy register hello.tlisp --name hello --every 1000 --label host=local\n  \
         vigy register mirror.tlisp --allow fs:/srv:r --on-action 'exec:./apply.sh'")]
@@ -156,6 +160,15 @@ pub(crate) struct Run {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Build {
+    /// The program
+    pub(crate) file: PathBuf,
+    /// The module
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Register {
     #[command(flatten)]
     program: Program,
@@ -182,6 +195,13 @@ impl Program {
             file: Some(self.file.display().to_string()),
             language: None,
         })
+    }
+}
+
+impl Build {
+    /// The program's text.
+    pub(crate) fn program(&self) -> Result<String, Failure> {
+        read(&self.file)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line: one module per family of commands.
 
 mod args;
+mod build;
 mod commands;
 mod connect;
 mod failure;
@@ -44,6 +45,7 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failure> {
             clap_complete::generate(shell, &mut Arguments::command(), "vigy", out);
             Ok(Exit::Done)
         }
+        Command::Build(build) => build::build(&build, json, out),
         Command::Run(run) => run::run(run, json, out).await,
         Command::Serve { bind } => serve::serve(&args::store(db)?, bind, json, out).await,
         Command::Tail { vigy } => tail::tail(&args::store(db)?, vigy.as_deref(), json, out).await,
