@@ -159,7 +159,7 @@ const fn parts(len: usize) -> usize {
     if len == 0 { 1 } else { len.div_ceil(CHUNK) }
 }
 
-/// Keeps one vigy's state in a range of flash. See the [module](self) for how.
+/// Keeps one vigy's state in a range of flash. A batch is there as a whole or not at all.
 pub struct Store<'m, F: NorFlash> {
     // No cache: what is read back comes from the flash.
     map: MapStorage<u8, Words<F>, Cache<Uncached, Uncached, Uncached, u8>>,
