@@ -19,6 +19,8 @@ const HOSTS: &[&[HostFn]] = &[&[
     host("now-epoch", Arity::exactly(0)),
     host("emit-event", Arity::exactly(2)),
     host("current-event", Arity::exactly(0)),
+    host("current-request", Arity::exactly(0)),
+    host("request-verified?", Arity::exactly(1)),
 ]];
 
 /// A job that enlarges volumes: four of them, one idle, one full, one enlarged a minute ago, one at its largest.
@@ -85,6 +87,8 @@ fn answer(name: &str, args: &[Data]) -> Data {
         }
         "now-epoch" => Data::Int(1_000),
         "current-event" => Data::map([("key", Data::from("a.jpg"))]),
+        "current-request" => Data::map([("path", Data::from("/hook")), ("method", Data::from("POST")), ("body", Data::from("{}"))]),
+        "request-verified?" => Data::Bool(args[0].get(":secret").is_some_and(|s| *s == Data::from("right"))),
         _ => Data::Nil,
     }
 }
@@ -173,4 +177,22 @@ fn a_wrong_declaration_is_refused() {
     refused("(defschema S :a :strin)", "1:1: in macro `defschema`: `S`: unknown type :strin");
     refused("(defjob j :version)", "1:1: in macro `defjob`: `j`: an option without a value");
     fails("(defreconcile-tick [x] x)", "bad-special-form");
+}
+
+/// Routes of which one asks for a secret, and a handler that says that it was reached.
+fn webhook(path: &str, method: &str, secret: &str) -> Vec<String> {
+    written(&format!(
+        "(defwebhook-handler hook :version \"1\" \
+           :routes [{{:path \"/other\" :method :post :handler kick}} \
+                    {{:path {path:?} :method {method} :verify {{:secret {secret:?}}} :handler kick}}]) \
+         (defn kick [request] (emit-event :kicked (:body request)) (response 200 \"ok\"))"
+    ))
+}
+
+#[test]
+fn a_webhook_reaches_the_handler_of_its_route_when_it_is_verified() {
+    assert_eq!(webhook("/hook", ":post", "right"), [r#"emit-event :kicked "{}""#]);
+    assert!(webhook("/hook", ":post", "wrong").is_empty());
+    assert!(webhook("/hook", ":get", "right").is_empty());
+    assert!(webhook("/hooks", ":post", "right").is_empty());
 }
