@@ -54,7 +54,13 @@ impl<'o> Compiler<'o> {
         if let Some(made) = self.core_rewrite(id)? {
             return Ok(Some(made));
         }
-        if self.shadowed(head) { Ok(None) } else { self.rewrite(id) }
+        if self.shadowed(head) {
+            return Ok(None);
+        }
+        if let Some(made) = self.rewrite(id)? {
+            return Ok(Some(made));
+        }
+        if self.library_macro(head)? { self.expand_macro(head, id) } else { Ok(None) }
     }
 
     fn args(&self, id: Id) -> Vec<Id> {

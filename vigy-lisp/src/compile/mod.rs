@@ -148,6 +148,8 @@ struct Compiler<'o> {
     macro_memory: Vec<u64>,
     gensyms: u64,
     prelude_known: HashMap<Sym, Option<Meaning>>,
+    /// Heads of forms that are no macros of the library.
+    plain_heads: HashSet<Sym>,
 }
 
 impl<'o> Compiler<'o> {
@@ -196,6 +198,7 @@ impl<'o> Compiler<'o> {
             macro_memory: Vec::new(),
             gensyms: 0,
             prelude_known: HashMap::default(),
+            plain_heads: HashSet::default(),
         }
     }
 
@@ -240,7 +243,7 @@ impl<'o> Compiler<'o> {
     /// Notes the names that the forms of a text define.
     fn note_definitions(&mut self, forms: &[Id]) {
         for form in forms {
-            if !matches!(self.arena.head(*form), Some("define" | "defn" | "def" | "deffunction")) {
+            if !matches!(self.arena.head(*form), Some("define" | "defn" | "def")) {
                 continue;
             }
             if let Some(target) = self.arena.items(*form).get(1).copied() {
@@ -285,6 +288,11 @@ impl<'o> Compiler<'o> {
                 for item in items.into_iter().rev() {
                     work.push_front(item);
                 }
+                return Ok(());
+            }
+            // What runs when every other form of the text has.
+            Some("%at-end") => {
+                work.extend(self.arena.items(form)[1..].iter().copied());
                 return Ok(());
             }
             Some("define") => {

@@ -6,12 +6,22 @@ use super::{CompileError, Compiler, PRELUDE, Result};
 use crate::reader::Sym;
 use crate::span::Span;
 
-const SOURCES: &[&str] =
-    &[include_str!("../prelude/lists.tlisp"), include_str!("../prelude/maps.tlisp"), include_str!("../prelude/patterns.tlisp")];
+const DECLARATIONS: &str = include_str!("../prelude/declarations.tlisp");
 
-/// Definitions start at the beginning of a line, and nothing else does.
+const SOURCES: &[&str] = &[
+    include_str!("../prelude/lists.tlisp"),
+    include_str!("../prelude/maps.tlisp"),
+    include_str!("../prelude/patterns.tlisp"),
+    DECLARATIONS,
+];
+
+/// Definitions start at the beginning of a line, and nothing else but comments and macros does.
 fn definitions() -> impl Iterator<Item = &'static str> {
     SOURCES.iter().flat_map(|s| s.split("\n(define ").skip(1))
+}
+
+fn macros() -> impl Iterator<Item = &'static str> {
+    DECLARATIONS.split("\n(defmacro ").skip(1)
 }
 
 fn name_of(definition: &'static str) -> &'static str {
@@ -21,10 +31,25 @@ fn name_of(definition: &'static str) -> &'static str {
 
 /// Names of the prelude.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    definitions().map(name_of).filter(|n| !n.starts_with('%'))
+    definitions().chain(macros()).map(name_of).filter(|n| !n.starts_with('%'))
 }
 
 impl Compiler<'_> {
+    /// Whether `name` is a macro of the library; from now on the program has it.
+    pub(super) fn library_macro(&mut self, name: Sym) -> Result<bool> {
+        if self.plain_heads.contains(&name) {
+            return Ok(false);
+        }
+        let text = self.arena.names.get(name);
+        let Some(source) = macros().find(|d| name_of(d) == text) else {
+            self.plain_heads.insert(name);
+            return Ok(false);
+        };
+        let forms = self.read(&alloc::format!("(defmacro {source}"))?;
+        self.define_macro(forms[0])?;
+        Ok(true)
+    }
+
     /// The prelude's function of that name, compiled when it is reached for the first time.
     pub(super) fn prelude(&mut self, name: Sym, text: &str) -> Result<Option<Meaning>> {
         if let Some(known) = self.prelude_known.get(&name) {

@@ -33,7 +33,6 @@ impl Compiler<'_> {
                 captures.push(v);
             }
         }
-        if home != 0 {}
         // The main program is function 0 and not on the list.
     }
 

@@ -1,0 +1,198 @@
+//! Programs that open with declarations, as they are published.
+
+mod common;
+
+use common::{check, fails, refused};
+use vigy_lisp::{Arity, Budget, CompileOptions, Data, HostFn, Machine, Step, compile};
+
+const fn host(name: &'static str, arity: Arity) -> HostFn {
+    HostFn { name, arity, doc: "A function of a domain." }
+}
+
+const HOSTS: &[&[HostFn]] = &[&[
+    host("k8s/list-pvcs", Arity::at_least(0)),
+    host("k8s/name", Arity::exactly(1)),
+    host("k8s/annotation", Arity::exactly(2)),
+    host("k8s/pvc-storage-request", Arity::exactly(1)),
+    host("k8s/patch-pvc-storage", Arity::exactly(2)),
+    host("prom/query", Arity::exactly(2)),
+    host("now-epoch", Arity::exactly(0)),
+    host("emit-event", Arity::exactly(2)),
+    host("current-event", Arity::exactly(0)),
+    host("current-request", Arity::exactly(0)),
+    host("request-verified?", Arity::exactly(1)),
+]];
+
+/// A job that enlarges volumes: four of them, one idle, one full, one enlarged a minute ago, one at its largest.
+const RESIZER: &str = r#"
+(use-domain k8s)
+(use-domain prometheus)
+(use-library github:owner/repo/quantity.tatara)
+
+(defschema ResizerConfig
+  :trigger-at      (default :float 0.8)
+  :expand-factor   (default :float 1.25)
+  :max-size        (default :integer 100)
+  :cooldown        (default :duration 600)
+  :prometheus-url  (default :string "http://metrics:8429")
+  :selector        (default :map {:matchLabels {:breathable "true"}})
+  :namespaces      (default (list-of :string) [])
+  :dry-run         (default :bool false))
+
+(defjob resizer
+  :version "0.1.0"
+  :config-schema ResizerConfig
+  :schedule "*/5 * * * *"
+  (defreconcile-tick []
+    (let [config (current-config)
+          pvcs (k8s/list-pvcs :namespaces (:namespaces config) :selector (:selector config))]
+      (doseq [pvc pvcs]
+        (consider pvc config)))))
+
+(defn usage [pvc config]
+  (let [m (prom/query (:prometheus-url config) (str "kubelet_volume_stats{persistentvolumeclaim=\"" (k8s/name pvc) "\"}"))]
+    (/ (:used m) (:capacity m))))
+
+(defn in-cooldown? [pvc config]
+  (when-let [last-epoch (k8s/annotation pvc "last-expansion-epoch")]
+    (< (- (now-epoch) (parse-int last-epoch)) (:cooldown config))))
+
+(defn consider [pvc config]
+  (let [size (k8s/pvc-storage-request pvc)
+        wanted (math/ceil (* size (:expand-factor config)))]
+    (cond
+      (< (usage pvc config) (:trigger-at config)) nil
+      (in-cooldown? pvc config) (emit-event :pvc-in-cooldown {:pvc (k8s/name pvc)})
+      (> wanted (:max-size config)) (emit-event :pvc-at-ceiling {:pvc (k8s/name pvc)})
+      (:dry-run config) (emit-event :pvc-expansion-dry-run {:pvc (k8s/name pvc) :to wanted})
+      :else (do
+              (k8s/patch-pvc-storage pvc wanted)
+              (emit-event :pvc-expanded {:pvc (k8s/name pvc) :from size :to wanted})))))
+"#;
+
+/// What the functions of the domains answer.
+fn answer(name: &str, args: &[Data]) -> Data {
+    let pvc = |i: usize| match args.get(i) {
+        Some(Data::Int(i)) => *i as usize,
+        _ => 0,
+    };
+    match name {
+        "k8s/list-pvcs" => Data::List((0..4).map(Data::Int).collect()),
+        "k8s/name" => Data::from(["idle", "full", "fresh", "largest"][pvc(0)]),
+        "k8s/annotation" if pvc(0) == 2 => Data::from("940"),
+        "k8s/pvc-storage-request" => Data::Int([10, 30, 30, 90][pvc(0)]),
+        "prom/query" => {
+            let used = if matches!(&args[1], Data::Str(s) if s.contains("idle")) { 10 } else { 90 };
+            Data::map([("used", Data::Int(used)), ("capacity", Data::Int(100))])
+        }
+        "now-epoch" => Data::Int(1_000),
+        "current-event" => Data::map([("key", Data::from("a.jpg"))]),
+        "current-request" => Data::map([("path", Data::from("/hook")), ("method", Data::from("POST")), ("body", Data::from("{}"))]),
+        "request-verified?" => Data::Bool(args[0].get(":secret").is_some_and(|s| *s == Data::from("right"))),
+        _ => Data::Nil,
+    }
+}
+
+/// Runs `source`, and gives back what it wrote to its hosts.
+fn written(source: &str) -> Vec<String> {
+    let options = CompileOptions { hosts: HOSTS, ..CompileOptions::default() };
+    let image = compile(source, &options).unwrap_or_else(|e| panic!("{}", e.render("program", source)));
+    let program = image.program();
+    let imports: Vec<&str> = program.imports().collect();
+    let budget = Budget::default();
+    let mut memory = vec![0; program.words_needed(&budget)];
+    let mut machine = Machine::new(program, &mut memory, &budget).expect("memory");
+    let mut out = Vec::new();
+    loop {
+        match machine.run(u64::MAX) {
+            Step::Done(_) => return out,
+            Step::Call => {
+                let name = imports[machine.call().import as usize];
+                let mut args = Vec::new();
+                let mut line = name.to_string();
+                for i in 0..machine.arg_count() {
+                    let mut bytes = [0; 1024];
+                    let n = machine.encode(machine.arg(i), &mut bytes).expect("data");
+                    args.push(postcard::from_bytes(&bytes[..n]).expect("data"));
+                    line.push(' ');
+                    machine.display(machine.arg(i), vigy_lisp::Style::Readable, &mut line).expect("text");
+                }
+                if matches!(name, "emit-event" | "k8s/patch-pvc-storage" | "k8s/list-pvcs") {
+                    out.push(line);
+                }
+                let v = machine.decode(&postcard::to_allocvec(&answer(name, &args)).expect("bytes")).expect("a value");
+                machine.resume(v);
+            }
+            other => panic!("{other:?}: {:?}", machine.fault()),
+        }
+    }
+}
+
+#[test]
+fn a_job_runs_its_tick_when_everything_around_it_is_defined() {
+    assert_eq!(
+        written(RESIZER),
+        [
+            r#"k8s/list-pvcs :namespaces () :selector {:matchLabels {:breathable "true"}}"#,
+            "k8s/patch-pvc-storage 1 38",
+            r#"emit-event :pvc-expanded {:pvc "full", :from 30, :to 38}"#,
+            r#"emit-event :pvc-in-cooldown {:pvc "fresh"}"#,
+            r#"emit-event :pvc-at-ceiling {:pvc "largest"}"#,
+        ]
+    );
+}
+
+#[test]
+fn a_function_handles_the_event_of_the_run() {
+    let source = "(deffunction thumbs :version \"1\" (defhandler [event] (emit-event :seen {:key (:key event)})))";
+    assert_eq!(written(source), [r#"emit-event :seen {:key "a.jpg"}"#]);
+}
+
+#[test]
+fn a_schema_is_a_function_from_what_is_given_to_the_configuration() {
+    const S: &str = "(defschema Size :w (default :int 1) :h :int) \
+                     (defschema Config :one Size :many (list-of Size) :fit (default (enum :cover :fill) :cover) :on (default :bool true))";
+    check(&format!("{S} (Config nil)"), "{:one {:w 1, :h ()}, :many (), :fit :cover, :on #t}");
+    check(
+        &format!("{S} (Config {{:one {{:h 2}} :many [{{}} {{:w 3}}] :on false}})"),
+        "{:one {:w 1, :h 2}, :many ({:w 1, :h ()} {:w 3, :h ()}), :fit :cover, :on #f}",
+    );
+}
+
+#[test]
+fn a_declaration_says_what_it_is() {
+    check("(defjob j :version \"2\" :schedule \"@daily\") (j)", r#"{:kind :job, :name j, :version "2", :schedule "@daily"}"#);
+    check("(defprogram p (defmain [] :ok))", ":ok");
+    check("(defreconcile-tick [] (f 2)) (define (f x) (* x 21))", "42");
+}
+
+#[test]
+fn a_program_may_use_the_names_of_declarations_for_its_own() {
+    check("(define (use-domain x) (list x)) (use-domain 1)", "(1)");
+    check("(defmacro defjob (name) `(quote (mine ,name))) (defjob j)", "(mine j)");
+}
+
+#[test]
+fn a_wrong_declaration_is_refused() {
+    refused("(defschema S :a :strin)", "1:1: in macro `defschema`: `S`: unknown type :strin");
+    refused("(defjob j :version)", "1:1: in macro `defjob`: `j`: an option without a value");
+    fails("(defreconcile-tick [x] x)", "bad-special-form");
+}
+
+/// Routes of which one asks for a secret, and a handler that says that it was reached.
+fn webhook(path: &str, method: &str, secret: &str) -> Vec<String> {
+    written(&format!(
+        "(defwebhook-handler hook :version \"1\" \
+           :routes [{{:path \"/other\" :method :post :handler kick}} \
+                    {{:path {path:?} :method {method} :verify {{:secret {secret:?}}} :handler kick}}]) \
+         (defn kick [request] (emit-event :kicked (:body request)) (response 200 \"ok\"))"
+    ))
+}
+
+#[test]
+fn a_webhook_reaches_the_handler_of_its_route_when_it_is_verified() {
+    assert_eq!(webhook("/hook", ":post", "right"), [r#"emit-event :kicked "{}""#]);
+    assert!(webhook("/hook", ":post", "wrong").is_empty());
+    assert!(webhook("/hook", ":get", "right").is_empty());
+    assert!(webhook("/hooks", ":post", "right").is_empty());
+}
