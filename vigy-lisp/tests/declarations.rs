@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{check, fails, refused};
-use vigy_lisp::{Arity, Budget, CompileOptions, Data, HostFn, Machine, Step, compile};
+use common::{check, fails, hosted, refused};
+use vigy_lisp::{Arity, Data, HostFn};
 
 const fn host(name: &'static str, arity: Arity) -> HostFn {
     HostFn { name, arity, doc: "A function of a domain." }
@@ -95,37 +95,14 @@ fn answer(name: &str, args: &[Data]) -> Data {
 
 /// Runs `source`, and gives back what it wrote to its hosts.
 fn written(source: &str) -> Vec<String> {
-    let options = CompileOptions { hosts: HOSTS, ..CompileOptions::default() };
-    let image = compile(source, &options).unwrap_or_else(|e| panic!("{}", e.render("program", source)));
-    let program = image.program();
-    let imports: Vec<&str> = program.imports().collect();
-    let budget = Budget::default();
-    let mut memory = vec![0; program.words_needed(&budget)];
-    let mut machine = Machine::new(program, &mut memory, &budget).expect("memory");
     let mut out = Vec::new();
-    loop {
-        match machine.run(u64::MAX) {
-            Step::Done(_) => return out,
-            Step::Call => {
-                let name = imports[machine.call().import as usize];
-                let mut args = Vec::new();
-                let mut line = name.to_string();
-                for i in 0..machine.arg_count() {
-                    let mut bytes = [0; 1024];
-                    let n = machine.encode(machine.arg(i), &mut bytes).expect("data");
-                    args.push(postcard::from_bytes(&bytes[..n]).expect("data"));
-                    line.push(' ');
-                    machine.display(machine.arg(i), vigy_lisp::Style::Readable, &mut line).expect("text");
-                }
-                if matches!(name, "emit-event" | "k8s/patch-pvc-storage" | "k8s/list-pvcs") {
-                    out.push(line);
-                }
-                let v = machine.decode(&postcard::to_allocvec(&answer(name, &args)).expect("bytes")).expect("a value");
-                machine.resume(v);
-            }
-            other => panic!("{other:?}: {:?}", machine.fault()),
+    hosted(source, HOSTS, |name, args, line| {
+        if matches!(name, "emit-event" | "k8s/patch-pvc-storage" | "k8s/list-pvcs") {
+            out.push(line.to_owned());
         }
-    }
+        answer(name, args)
+    });
+    out
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! Programs in the shapes that people write: bracket style, records from hosts, diffs, plans.
 
-use vigy_lisp::{Arity, Budget, CompileOptions, Data, HostFn, Machine, Step, compile};
+mod common;
+
+use common::hosted;
+use vigy_lisp::{Arity, Data, HostFn};
 
 const HOSTS: &[&[HostFn]] = &[&[
     HostFn { name: "desired", arity: Arity::exactly(0), doc: "What should be." },
@@ -15,36 +18,17 @@ fn record(name: &str, replicas: i64) -> Data {
 
 /// Runs `source`, answers its host calls, and gives back what it emitted.
 fn emitted(source: &str) -> Vec<(String, Data)> {
-    let options = CompileOptions { hosts: HOSTS, ..CompileOptions::default() };
-    let image = compile(source, &options).unwrap_or_else(|e| panic!("{}", e.render("program", source)));
-    let program = image.program();
-    let imports: Vec<&str> = program.imports().collect();
-    let budget = Budget::default();
-    let mut memory = vec![0; program.words_needed(&budget)];
-    let mut machine = Machine::new(program, &mut memory, &budget).expect("memory");
     let mut actions = Vec::new();
-    loop {
-        match machine.run(u64::MAX) {
-            Step::Done(_) => return actions,
-            Step::Call => {
-                let answer = match imports[machine.call().import as usize] {
-                    "desired" => Data::List(vec![record("a", 1), record("b", 2), record("c", 3)]),
-                    "observed" => Data::List(vec![record("b", 2), record("c", 1), record("d", 1)]),
-                    "prom/query" => Data::map([("used", Data::Int(90)), ("capacity", Data::Int(100 * machine.arg_count() as i64))]),
-                    _ => {
-                        let mut bytes = [0; 1024];
-                        let n = machine.encode(machine.arg(1), &mut bytes).expect("data");
-                        let kind = machine.text(machine.arg(0)).expect("a kind").to_string();
-                        actions.push((kind, postcard::from_bytes(&bytes[..n]).expect("data")));
-                        Data::Nil
-                    }
-                };
-                let v = machine.decode(&postcard::to_allocvec(&answer).expect("bytes")).expect("a value");
-                machine.resume(v);
-            }
-            other => panic!("{other:?}: {:?}", machine.fault()),
+    hosted(source, HOSTS, |name, args, _| match name {
+        "desired" => Data::List(vec![record("a", 1), record("b", 2), record("c", 3)]),
+        "observed" => Data::List(vec![record("b", 2), record("c", 1), record("d", 1)]),
+        "prom/query" => Data::map([("used", Data::Int(90)), ("capacity", Data::Int(100 * args.len() as i64))]),
+        _ => {
+            actions.push((args[0].text().expect("a kind").to_owned(), args[1].clone()));
+            Data::Nil
         }
-    }
+    });
+    actions
 }
 
 #[test]

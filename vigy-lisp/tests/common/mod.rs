@@ -1,7 +1,7 @@
 //! The vocabulary of the tests: one line says what a program gives.
 #![allow(dead_code, reason = "each test file uses some of it")]
 
-use vigy_lisp::{Budget, CompileOptions, Image, Machine, Step, Style, compile};
+use vigy_lisp::{Budget, CompileOptions, Data, HostFn, Image, Machine, Step, Style, compile};
 
 /// What a run gave: its value readably, or the name of its fault; and what it printed.
 pub(crate) fn outcome(image: &Image, budget: &Budget) -> (Result<String, String>, String) {
@@ -23,6 +23,37 @@ pub(crate) fn outcome(image: &Image, budget: &Budget) -> (Result<String, String>
                 let fault = machine.fault().expect("a failed run has a fault");
                 return (Err(fault.kind.name().to_string()), printed);
             }
+        }
+    }
+}
+
+/// Runs `source` to its end. `answer` gets each host call: its name, its arguments, and the call as people would write it.
+pub(crate) fn hosted(source: &str, hosts: &[&[HostFn]], mut answer: impl FnMut(&str, &[Data], &str) -> Data) {
+    let image = compile(source, &CompileOptions { hosts, ..CompileOptions::default() });
+    let image = image.unwrap_or_else(|e| panic!("{}", e.render("program", source)));
+    let program = image.program();
+    let imports: Vec<&str> = program.imports().collect();
+    let budget = Budget::default();
+    let mut memory = vec![0; program.words_needed(&budget)];
+    let mut machine = Machine::new(program, &mut memory, &budget).expect("memory of the size asked for");
+    loop {
+        match machine.run(u64::MAX) {
+            Step::Done(_) => return,
+            Step::Call => {
+                let name = imports[machine.call().import as usize];
+                let (mut args, mut line) = (Vec::new(), name.to_owned());
+                for i in 0..machine.arg_count() {
+                    let mut bytes = [0; 1024];
+                    let n = machine.encode(machine.arg(i), &mut bytes).expect("data");
+                    args.push(postcard::from_bytes(&bytes[..n]).expect("data"));
+                    line.push(' ');
+                    machine.display(machine.arg(i), Style::Readable, &mut line).expect("a string takes everything");
+                }
+                let answer = postcard::to_allocvec(&answer(name, &args, &line)).expect("data is serialisable");
+                let value = machine.decode(&answer).expect("a value");
+                machine.resume(value);
+            }
+            other => panic!("{other:?}: {:?}", machine.fault()),
         }
     }
 }
