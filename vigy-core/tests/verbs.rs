@@ -7,7 +7,7 @@ use vigy_core::sim::{ManualClock, MemoryStorage, RecordedEffects};
 use vigy_core::{Checkpoint, Host, Incarnation, Limits, Spec, TickBuffers, TickInterval, Timestamp};
 use vigy_lisp::{Arity, Data, HostFn};
 
-const OPERATIONS: [HostFn; 1] = [HostFn { name: "fs/list", arity: Arity::exactly(1), doc: "" }];
+const OPERATIONS: [HostFn; 1] = [HostFn { name: "fs/list", arity: Arity::exactly(1), writes: false, doc: "" }];
 
 /// One vigy on a simulated host.
 struct Sim {
