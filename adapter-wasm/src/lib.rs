@@ -21,9 +21,10 @@
 mod bundle;
 mod engine;
 mod evaluation;
+mod guest;
+mod link;
 mod manifest;
 mod module;
-mod prune;
 mod wasmi;
 
 pub use bundle::{BundleError, bundle};

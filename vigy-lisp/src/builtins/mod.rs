@@ -328,42 +328,46 @@ pub(crate) static TABLE: [Signature; ROWS.len()] = {
     table
 };
 
-/// The code of a builtin, to be compared and looked up, not called.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-pub struct BuiltinCode(pub(crate) Run);
-
-/// The code of all builtins, by their numbers: for who links this crate and wants to leave out what a program does not use.
-pub const BUILTINS: [BuiltinCode; ROWS.len()] = {
-    let mut code = [BuiltinCode(absent); ROWS.len()];
-    let mut at = 0;
-    while at < code.len() {
-        code[at] = BuiltinCode(ROWS[at].run);
-        at += 1;
-    }
-    code
-};
-
 /// The builtins that a machine has. A firmware for one program links only those that [`crate::Program::builtins`] names.
+// The code comes first, by number: adapter-wasm finds it there, and leaves out of a module what its program does not call.
+#[repr(C)]
 pub struct Builtins {
-    pub(crate) code: [BuiltinCode; ROWS.len()],
+    pub(crate) code: [Run; ROWS.len()],
     present: [bool; ROWS.len()],
 }
 
+/// All builtins: a static, so that they are one table wherever they are named.
+static EVERY: Builtins = {
+    let mut builtins = Builtins::NONE;
+    let mut at = 0;
+    while at < ROWS.len() {
+        builtins = builtins.with(at);
+        at += 1;
+    }
+    builtins
+};
+
 impl Builtins {
     /// All of them.
-    pub const ALL: &'static Self = &Self { code: BUILTINS, present: [true; ROWS.len()] };
+    pub const ALL: &'static Self = &EVERY;
+
+    const NONE: Self = Self { code: [absent; ROWS.len()], present: [false; ROWS.len()] };
+
+    const fn with(mut self, number: usize) -> Self {
+        self.code[number] = ROWS[number].run;
+        self.present[number] = true;
+        self
+    }
 
     /// Those with the given numbers. In a `static`, the code of the others is not linked.
     #[must_use]
     pub const fn only(numbers: &[u32]) -> Self {
-        let mut builtins = Self { code: [BuiltinCode(absent); ROWS.len()], present: [false; ROWS.len()] };
+        let mut builtins = Self::NONE;
         let mut at = 0;
         while at < numbers.len() {
             let number = numbers[at] as usize;
             if number < ROWS.len() {
-                builtins.code[number] = BUILTINS[number];
-                builtins.present[number] = true;
+                builtins = builtins.with(number);
             }
             at += 1;
         }
