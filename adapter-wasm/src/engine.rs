@@ -7,7 +7,7 @@ use vigy_core::Limits;
 pub struct Bounds {
     /// Bytes of its memory.
     pub memory: usize,
-    /// The engine's own fuel, over the whole run. An engine without fuel ignores it.
+    /// The engine's own fuel, over the whole run.
     pub fuel: u64,
 }
 
@@ -42,6 +42,9 @@ pub enum EngineError {
     /// The module trapped, or did what its engine does not allow.
     #[error("{0}")]
     Trap(String),
+    /// The system gives an engine that needs a thread none.
+    #[error("the system gives the engine no thread: {0}")]
+    NoThread(String),
 }
 
 /// The exports that begin a run and go on with it.
@@ -75,27 +78,36 @@ pub trait Engine {
 
 /// A module with memory of its own, which serves one run.
 pub trait Instance {
-    /// Calls `alloc` and gives the address it answers.
+    /// Hands a message to the module, calls it, and puts in the message's place what it says. MUST return in bounded time.
     ///
     /// # Errors
     /// [`EngineError`].
+    fn exchange(&mut self, entrance: Entrance, message: &mut Vec<u8>) -> Result<(), EngineError>;
+}
+
+/// An instance as its engine has it at hand.
+pub(crate) trait Exports {
+    /// Calls `alloc` and gives the address it answers.
     fn alloc(&mut self, len: u32) -> Result<u32, EngineError>;
 
-    /// Calls `start` or `resume` and gives what it answers. MUST return in bounded time when the engine has fuel.
-    ///
-    /// # Errors
-    /// [`EngineError`].
+    /// Calls `start` or `resume` and gives the range it answers.
     fn enter(&mut self, entrance: Entrance) -> Result<u64, EngineError>;
 
-    /// Copies from the module's memory.
-    ///
-    /// # Errors
-    /// [`EngineError::Trap`] when the range is not in its memory.
-    fn read(&self, address: u32, into: &mut [u8]) -> Result<(), EngineError>;
+    /// The module's memory.
+    fn memory(&mut self) -> &mut [u8];
 
-    /// Copies into the module's memory.
-    ///
-    /// # Errors
-    /// [`EngineError::Trap`] when the range is not in its memory.
-    fn write(&mut self, address: u32, bytes: &[u8]) -> Result<(), EngineError>;
+    /// [`Instance::exchange`], by these three.
+    fn exchange(&mut self, entrance: Entrance, message: &mut Vec<u8>) -> Result<(), EngineError> {
+        let outside = |what: &str| EngineError::Trap(format!("it {what} more than its memory holds"));
+        let len = u32::try_from(message.len()).map_err(|_| outside("is told"))?;
+        let address = self.alloc(len)? as usize;
+        let room = self.memory().get_mut(address..).and_then(|memory| memory.get_mut(..message.len()));
+        room.ok_or_else(|| outside("is told"))?.copy_from_slice(message);
+        let range = self.enter(entrance)?;
+        let (address, len) = ((range >> 32) as usize, range as u32 as usize);
+        let said = self.memory().get(address..).and_then(|memory| memory.get(..len)).ok_or_else(|| outside("says"))?;
+        message.clear();
+        message.extend_from_slice(said);
+        Ok(())
+    }
 }

@@ -2,6 +2,7 @@
 
 use wasmi::{Config, Linker, Memory, Module, Store, StoreLimits, StoreLimitsBuilder, TypedFunc};
 
+use crate::engine::Exports;
 use crate::{Bounds, Engine, EngineError, Entrance, Instance};
 
 /// Runs modules in [wasmi](https://docs.rs/wasmi).
@@ -61,6 +62,12 @@ impl Engine for Wasmi {
 }
 
 impl Instance for WasmiInstance {
+    fn exchange(&mut self, entrance: Entrance, message: &mut Vec<u8>) -> Result<(), EngineError> {
+        Exports::exchange(self, entrance, message)
+    }
+}
+
+impl Exports for WasmiInstance {
     fn alloc(&mut self, len: u32) -> Result<u32, EngineError> {
         self.alloc.call(&mut self.store, len).map_err(failed)
     }
@@ -73,11 +80,7 @@ impl Instance for WasmiInstance {
         function.call(&mut self.store, ()).map_err(failed)
     }
 
-    fn read(&self, address: u32, into: &mut [u8]) -> Result<(), EngineError> {
-        self.memory.read(&self.store, address as usize, into).map_err(|error| EngineError::Trap(error.to_string()))
-    }
-
-    fn write(&mut self, address: u32, bytes: &[u8]) -> Result<(), EngineError> {
-        self.memory.write(&mut self.store, address as usize, bytes).map_err(|error| EngineError::Trap(error.to_string()))
+    fn memory(&mut self) -> &mut [u8] {
+        self.memory.data_mut(&mut self.store)
     }
 }
