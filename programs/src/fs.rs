@@ -30,16 +30,19 @@ pub(crate) const OPERATIONS: &[HostFn] = &[
     HostFn {
         name: "fs/list",
         arity: Arity::exactly(1),
+        writes: false,
         doc: "(fs/list DIR): everything beneath DIR, sorted by path: ({:path \"a/b\" :type :file|:dir|:symlink|:other :size BYTES} …)",
     },
     HostFn {
         name: "fs/hash",
         arity: Arity::exactly(1),
+        writes: false,
         doc: "(fs/hash PATH): the BLAKE3 of a file; for a directory, a map of the path of each file beneath to its BLAKE3",
     },
     HostFn {
         name: "fs/read",
         arity: Arity::exactly(1),
+        writes: false,
         doc: "(fs/read FILE): {:encoding :utf8|:base64 :content TEXT :size BYTES :hash BLAKE3}, up to 1 MiB",
     },
 ];

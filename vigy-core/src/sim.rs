@@ -7,8 +7,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::{
-    Ask, AskError, Batch, Checkpoint, Clock, Effects, LAST_OUTCOMES, Outcome, ReconcileAction, RunKey, Settlement, Storage, Timestamp,
-    Unsettled,
+    Ask, AskError, Batch, Checkpoint, Clock, Draft, Effects, LAST_OUTCOMES, Outcome, Piece, ReconcileAction, RunKey, Settlement, Storage,
+    Timestamp,
 };
 
 /// A clock that moves only when told, or when someone sleeps.
@@ -33,8 +33,12 @@ pub struct MemoryStorage {
     pub runs: BTreeMap<RunKey, Vec<u8>>,
     pub outcomes: BTreeMap<RunKey, Vec<u8>>,
     pub values: BTreeMap<[u8; 32], Vec<u8>>,
+    pub drafts: BTreeMap<RunKey, SavedDraft>,
     pub checkpoint: Option<Checkpoint>,
 }
+
+/// A draft's record, and the values it refers to.
+pub type SavedDraft = (Vec<u8>, Vec<Vec<u8>>);
 
 /// The store is gone: [`CrashStorage`] has crashed, or an answer does not fit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,7 +60,15 @@ impl Storage for MemoryStorage {
         Ok(Some(value.len()))
     }
 
+    fn save(&mut self, draft: &Draft<'_>) -> Result<(), Gone> {
+        let values = draft.values().map(|(_, value)| value.to_owned()).collect();
+        self.drafts.insert(draft.run(), (draft.record().to_owned(), values));
+        self.checkpoint = Some(draft.checkpoint());
+        Ok(())
+    }
+
     fn commit(&mut self, batch: &Batch<'_>) -> Result<(), Gone> {
+        self.drafts.clear();
         for (key, value) in batch.kv_writes() {
             match value {
                 Some(value) => self.kv.insert(key.to_owned(), value.to_owned()),
@@ -78,14 +90,19 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
-    fn unsettled(&mut self, run: RunKey, visit: &mut dyn FnMut(Unsettled<'_>)) -> Result<(), Gone> {
-        visit(Unsettled::Record(self.runs.get(&run).ok_or(Gone)?));
-        self.values.values().for_each(|value| visit(Unsettled::Value(value)));
+    fn unfinished(&mut self, run: RunKey, visit: &mut dyn FnMut(Piece<'_>)) -> Result<(), Gone> {
+        if let Some((record, values)) = self.drafts.get(&run) {
+            visit(Piece::Record(record));
+            values.iter().for_each(|value| visit(Piece::Value(value)));
+            return Ok(());
+        }
+        visit(Piece::Record(self.runs.get(&run).ok_or(Gone)?));
+        self.values.values().for_each(|value| visit(Piece::Value(value)));
         Ok(())
     }
 }
 
-/// A [`MemoryStorage`] that crashes after some writes: each commit and each settlement is one. What came before the crash is in
+/// A [`MemoryStorage`] that crashes after some writes: each draft, each commit and each settlement is one. What came before the crash is in
 /// `disk`, for the next life.
 #[derive(Clone, Debug, Default)]
 pub struct CrashStorage {
@@ -117,6 +134,10 @@ impl Storage for CrashStorage {
         self.disk.get(key, into)
     }
 
+    fn save(&mut self, draft: &Draft<'_>) -> Result<(), Gone> {
+        self.write(|disk| disk.save(draft))
+    }
+
     fn commit(&mut self, batch: &Batch<'_>) -> Result<(), Gone> {
         self.write(|disk| disk.commit(batch))
     }
@@ -125,8 +146,8 @@ impl Storage for CrashStorage {
         self.write(|disk| disk.settle(settlement))
     }
 
-    fn unsettled(&mut self, run: RunKey, visit: &mut dyn FnMut(Unsettled<'_>)) -> Result<(), Gone> {
-        self.disk.unsettled(run, visit)
+    fn unfinished(&mut self, run: RunKey, visit: &mut dyn FnMut(Piece<'_>)) -> Result<(), Gone> {
+        self.disk.unfinished(run, visit)
     }
 }
 

@@ -4,10 +4,10 @@
 use vigy_core::lisp::{self, Imports, Lisp};
 use vigy_core::record::{Entry, Explain, Record};
 use vigy_core::sim::{ManualClock, MemoryStorage, RecordedEffects};
-use vigy_core::{Checkpoint, Host, Incarnation, Limits, Spec, TickBuffers, TickInterval, Timestamp};
+use vigy_core::{Checkpoint, Host, Incarnation, Limits, Spec, TickBuffers, TickInterval, Timestamp, Unfinished};
 use vigy_lisp::{Arity, Data, HostFn};
 
-const OPERATIONS: [HostFn; 1] = [HostFn { name: "fs/list", arity: Arity::exactly(1), doc: "" }];
+const OPERATIONS: [HostFn; 1] = [HostFn { name: "fs/list", arity: Arity::exactly(1), writes: false, doc: "" }];
 
 /// One vigy on a simulated host.
 struct Sim {
@@ -67,7 +67,7 @@ fn hello_logs_a_line_and_queues_a_noop() {
     let entries: Vec<_> = sim.record().entries().map(|entry| format!("{entry:?}")).collect();
     assert!(entries[0].contains("hello from a vigy"), "{entries:?}");
     assert!(entries[1].contains("Noop"), "{entries:?}");
-    assert!(!sim.checkpoint.unsettled && sim.host.effects.acted.is_empty(), "a noop asks nobody");
+    assert!(sim.checkpoint.unfinished == Unfinished::Nothing && sim.host.effects.acted.is_empty(), "a noop asks nobody");
 }
 
 #[test]

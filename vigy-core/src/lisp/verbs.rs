@@ -14,7 +14,7 @@ use crate::{ActionKind, Door, KEY_BYTES, Message, VerbError};
 const fn verb(name: &'static str, min: u8, max: u8, run: fn(&mut Machine<'_>, &mut Door<'_>) -> Answer, doc: &'static str) -> Verb {
     // Only who compiles programs shows it to people.
     let doc = if cfg!(feature = "compiler") { doc } else { "" };
-    Verb { function: HostFn { name, arity: Arity::between(min, max), doc }, run }
+    Verb { function: HostFn { name, arity: Arity::between(min, max), writes: false, doc }, run }
 }
 
 /// All verbs. To add one, add a row.

@@ -26,8 +26,12 @@ const MAX_EXPANSIONS: usize = 4_000;
 /// What one expansion may use.
 const BUDGET: Budget = Budget { fuel: 2_000_000, heap_bytes: 4 << 20, depth: 5_000, stack_words: 1 << 16, output_bytes: 1 << 16 };
 
-const HOSTS: &[&[HostFn]] =
-    &[&[HostFn { name: "%macro-args", arity: Arity::exactly(0), doc: "The arguments of the macro that is being expanded." }]];
+const HOSTS: &[&[HostFn]] = &[&[HostFn {
+    name: "%macro-args",
+    arity: Arity::exactly(0),
+    writes: false,
+    doc: "The arguments of the macro that is being expanded.",
+}]];
 
 pub(super) struct Macro {
     params: Id,
