@@ -7,7 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::{
-    Ask, AskError, Batch, Checkpoint, Clock, Draft, Effects, LAST_OUTCOMES, Outcome, Piece, ReconcileAction, RunKey, Settlement, Storage,
+    ActionKey, Ask, AskError, Batch, Checkpoint, Clock, Draft, Effects, LAST_OUTCOMES, Outcome, Piece, ReconcileAction, RunKey, Settlement, Storage,
     Timestamp,
 };
 
@@ -151,24 +151,71 @@ impl Storage for CrashStorage {
     }
 }
 
+/// An answer for one ask, or for every ask of its kind.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RecordedAnswer {
+    /// Whose answer, as `fs/list`.
+    pub operation: String,
+    /// Which arguments it answers, as data bytes of a list; any when nothing.
+    pub arguments: Option<Vec<u8>>,
+    /// Data bytes, or why there are none.
+    pub answer: Result<Vec<u8>, AskError>,
+    /// Whether it is used up by the first ask that it answers.
+    pub once: bool,
+}
+
 /// Effects that answer from a list and keep what they are told to do.
 #[derive(Clone, Debug, Default)]
 pub struct RecordedEffects {
-    /// Answers by operation: data bytes, the same whatever the arguments.
-    pub answers: BTreeMap<&'static str, Vec<u8>>,
+    /// The answers; the first that fits an ask is its answer. When none does, the ask is refused as `not-recorded`.
+    pub answers: Vec<RecordedAnswer>,
     /// What was asked, in order.
-    pub asked: Vec<String>,
+    pub asked: Vec<Asked>,
     /// What was done, in order: key and kind as text.
     pub acted: Vec<String>,
 }
 
+/// What was asked once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in an ask")]
+pub struct Asked {
+    pub key: Option<ActionKey>,
+    pub operation: String,
+    pub arguments: Vec<u8>,
+}
+
+impl RecordedEffects {
+    /// Answers every ask of `operation` with these data bytes.
+    #[must_use]
+    pub fn always(mut self, operation: &str, answer: Vec<u8>) -> Self {
+        let operation = operation.to_owned();
+        self.answers.push(RecordedAnswer { operation, arguments: None, answer: Ok(answer), once: false });
+        self
+    }
+
+    /// The answer to an ask, which is used up if it is for one ask only.
+    ///
+    /// # Errors
+    /// The recorded refusal, or `not-recorded`.
+    pub fn answer(&mut self, ask: &Ask<'_>) -> Result<Vec<u8>, AskError> {
+        let (operation, arguments) = (ask.operation.to_owned(), ask.arguments.to_owned());
+        self.asked.push(Asked { key: ask.key, operation, arguments });
+        let fits = |recorded: &RecordedAnswer| {
+            recorded.operation == ask.operation && recorded.arguments.as_deref().is_none_or(|arguments| arguments == ask.arguments)
+        };
+        match self.answers.iter().position(fits) {
+            Some(index) if self.answers[index].once => self.answers.remove(index).answer,
+            Some(index) => self.answers[index].answer.clone(),
+            None => Err(AskError::new("not-recorded", format_args!("no recorded answer for {}", ask.operation))),
+        }
+    }
+}
+
 impl Effects for RecordedEffects {
     fn ask(&mut self, ask: &Ask<'_>, into: &mut [u8]) -> Result<usize, AskError> {
-        self.asked.push(ask.operation.to_owned());
-        let missing = || AskError::new("not-found", format_args!("no recorded answer for {}", ask.operation));
-        let answer = self.answers.get(ask.operation).ok_or_else(missing)?;
+        let answer = self.answer(ask)?;
         let too_large = || AskError::new("too-large", format_args!("the answer has {} bytes", answer.len()));
-        into.get_mut(..answer.len()).ok_or_else(too_large)?.copy_from_slice(answer);
+        into.get_mut(..answer.len()).ok_or_else(too_large)?.copy_from_slice(&answer);
         Ok(answer.len())
     }
 

@@ -182,13 +182,21 @@ fn mistakes_are_errors_that_say_what_to_do() {
 fn asks_are_answered_or_refused() {
     let mut sim = Sim::new();
     let answer = Data::List(vec![Data::map([("path", Data::from("a"))])]);
-    sim.host.effects.answers.insert("fs/list", postcard::to_allocvec(&answer).unwrap());
+    sim.host.effects = RecordedEffects::default().always("fs/list", postcard::to_allocvec(&answer).unwrap());
     assert_eq!(sim.tick("(vigy-set :paths (map :path (fs/list \"/x\")))"), "ok");
     assert_eq!(sim.kv("paths"), Some(Data::List(vec![Data::from("a")])));
     sim.host.effects.answers.clear();
-    assert_eq!(sim.tick("(fs/list \"/x\")"), "1:1: not-found: no recorded answer for fs/list");
+    assert_eq!(sim.tick("(fs/list \"/x\")"), "1:1: not-recorded: no recorded answer for fs/list");
     assert_eq!(sim.tick("(try (fs/list \"/x\") (catch (e) (vigy-set :caught (error-tag e))))"), "ok");
-    assert_eq!(sim.kv("caught"), Some(Data::keyword("not-found")));
+    assert_eq!(sim.kv("caught"), Some(Data::keyword("not-recorded")));
+}
+
+#[test]
+fn an_event_has_details_as_a_program_would_write_them() {
+    let mut sim = Sim::new();
+    assert_eq!(sim.tick("(emit-event :grown {:claim \"a/b\" :at (now-epoch)})"), "ok");
+    let event = sim.record().entries().find_map(|entry| if let Entry::Event { kind, message } = entry { Some((kind, message)) } else { None });
+    assert_eq!(event, Some(("grown", "{:claim \"a/b\", :at 1000}")));
 }
 
 #[test]

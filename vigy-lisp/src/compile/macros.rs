@@ -292,6 +292,11 @@ fn to_value(
                     work.extend(items.iter().rev().map(|i| (*i, false)));
                     continue;
                 }
+                if items.is_empty() && shape == Shape::Brace {
+                    // As a list it would be nil, and come back as such.
+                    done.push(m.heap.map(0)?);
+                    continue;
+                }
                 let parts: Vec<u64> = done.split_off(done.len() - items.len()).iter().map(|v| v.0).collect();
                 let list = m.heap.list(&parts, Value::NIL)?;
                 m.heap.mark_shape(list, shape_number(shape));
