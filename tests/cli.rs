@@ -94,7 +94,7 @@ fn printed(home: &Home, engine: &str, program: &[&str]) -> Vec<Value> {
 fn a_module_does_what_its_program_does() {
     let home = Home::new();
     let counts =
-        home.file("counts.tlisp", "(vigy-log :info (vigy-incr :n)) (display (vigy-last-outcomes)) (vigy-push {:tick (vigy-tick)})");
+        home.file("counts.tlisp", "(vigy-log :info (vigy-incr :n)) (display (vigy-last-outcomes)) (vigy-push {:tick (vigy-tick-count)})");
     let directory = home.dir.path().canonicalize().unwrap().display().to_string();
     let reads = home.file("reads.tlisp", &format!("(vigy-push (fs/list \"{directory}\"))"));
     let granted = format!("fs:{directory}:r");

@@ -63,7 +63,7 @@ fn bad(message: &str) -> Failure {
 
 fn failed(error: EngineError) -> Failure {
     match error {
-        EngineError::OutOfFuel => Failure::Exhausted(Resource::Fuel),
+        EngineError::OutOfRounds => Failure::Exhausted(Resource::Fuel),
         error => bad(&error.to_string()),
     }
 }

@@ -1,8 +1,8 @@
-//! A module that counts its own fuel, for an engine that counts none.
+//! A module that counts its own fuel, so that it runs as long in every engine, also in one that counts none.
 //!
 //! At the head of every function and of every loop it looks at a counter: at zero it traps, else it takes one. Code without calls and
-//! loops ends by itself, so this bounds every run. The counter is a global behind those that the module has, so the module's own
-//! code, which was validated before, cannot name it.
+//! loops ends by itself, so this bounds every run: by [`Bounds::rounds`] times the longest function. The counter is a global behind
+//! those that the module has, so the module's own code, which was validated before, cannot name it.
 
 use std::ops::Range;
 
@@ -12,24 +12,16 @@ use wasmparser::{BinaryReaderError, FunctionBody, MemoryType, Operator, Parser, 
 use crate::module::PAGE;
 use crate::{Bounds, EngineError};
 
-/// The export under which the host finds the counter.
-pub(crate) const FUEL: &str = "vigy.fuel";
-
-/// Units of [`Bounds::fuel`] that a call or a round of a loop takes: either is some instructions.
-const FUEL_PER_ROUND: u64 = 8;
-
 /// Pages that 32-bit addresses reach.
 const MAX_PAGES: u64 = 1 << 16;
 
-/// A checked module with a counter. What an instance of it may use is written into its bytes.
+/// A checked module with a counter, for an engine to compile.
 #[derive(Clone, Debug)]
 pub struct Metered {
-    module: Vec<u8>,
+    bytes: Vec<u8>,
     memory: MemoryType,
     /// Where the memory's maximum lies.
     maximum: Range<usize>,
-    /// Where the counter's first value lies.
-    fuel: Range<usize>,
 }
 
 impl From<BinaryReaderError> for EngineError {
@@ -39,9 +31,27 @@ impl From<BinaryReaderError> for EngineError {
 }
 
 impl Metered {
-    /// The module, before it has bounds.
-    pub(crate) fn template(&self) -> &[u8] {
-        &self.module
+    /// The export where an instance's counter is: a mutable `i64`, zero at first. [`crate::Engine::instantiate`] MUST set it.
+    pub const ROUNDS: &str = "vigy.rounds";
+
+    /// The module.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The module with the maximum of its memory lowered to these bounds, for an engine that knows no other limit.
+    ///
+    /// # Errors
+    /// [`EngineError::Trap`], when it begins with more memory than that.
+    pub fn with_memory_of(&self, bounds: Bounds) -> Result<Vec<u8>, EngineError> {
+        let pages = (bounds.memory as u64 / PAGE).min(self.memory.maximum.unwrap_or(MAX_PAGES));
+        if self.memory.initial > pages {
+            return Err(EngineError::Trap(format!("it begins with {} pages of memory, more than {pages}", self.memory.initial)));
+        }
+        let mut bytes = self.bytes.clone();
+        bytes[self.maximum.clone()].copy_from_slice(&padded(pages));
+        Ok(bytes)
     }
 
     /// Writes a counter into a module that [`crate::Module`] has checked. Linear in the module.
@@ -50,7 +60,7 @@ impl Metered {
     /// [`EngineError::Trap`], when the module exports something under the counter's name.
     pub(crate) fn new(module: &[u8]) -> Result<Self, EngineError> {
         let mut made = wasm_encoder::Module::new();
-        let (mut memory, mut maximum, mut fuel, mut counter) = (None, 0..0, 0..0, 0);
+        let (mut memory, mut maximum, mut counter) = (None, 0..0, None);
         let (mut code, mut functions) = (CodeSection::new(), 0);
         for payload in Parser::new(0).parse_all(module) {
             let payload = payload?;
@@ -61,35 +71,33 @@ impl Metered {
                     let mut data = vec![1, 1];
                     // Validated: pages are fewer than 2^32.
                     (declared.initial as u32).encode(&mut data);
-                    data.extend(padded::<5>(MAX_PAGES));
+                    data.extend(padded(declared.maximum.unwrap_or(MAX_PAGES)));
                     made.section(&RawSection { id: SectionId::Memory as u8, data: &data });
                     let end = made.len();
-                    (memory, maximum) = (Some(declared), end - 5..end);
+                    (memory, maximum) = (Some(declared), end - PADDED..end);
                 }
                 Payload::GlobalSection(globals) => {
-                    counter = globals.count();
-                    fuel = add_counter(&mut made, counter, entries(module, globals));
+                    counter = Some(add_counter(&mut made, globals.count(), entries(module, globals)));
                 }
                 Payload::ExportSection(exports) => {
-                    if fuel.is_empty() {
-                        fuel = add_counter(&mut made, 0, &[]);
-                    }
+                    let counter = *counter.get_or_insert_with(|| add_counter(&mut made, 0, &[]));
                     for export in exports.clone() {
-                        if export?.name == FUEL {
-                            return Err(EngineError::Trap(format!("it has an export `{FUEL}`")));
+                        if export?.name == Self::ROUNDS {
+                            return Err(EngineError::Trap(format!("it has an export `{}`", Self::ROUNDS)));
                         }
                     }
                     let mut data = Vec::new();
                     (exports.count() + 1).encode(&mut data);
                     data.extend_from_slice(entries(module, exports));
-                    FUEL.encode(&mut data);
+                    Self::ROUNDS.encode(&mut data);
                     wasm_encoder::ExportKind::Global.encode(&mut data);
                     counter.encode(&mut data);
                     made.section(&RawSection { id: SectionId::Export as u8, data: &data });
                 }
                 Payload::CodeSectionStart { count, .. } => functions = *count,
                 Payload::CodeSectionEntry(body) => {
-                    code.raw(&counting(module, body, counter)?);
+                    // The exports, which every module has, lie before its code.
+                    code.raw(&counting(module, body, counter.unwrap_or_default())?);
                     if code.len() == functions {
                         made.section(&code);
                     }
@@ -103,23 +111,7 @@ impl Metered {
             }
         }
         let memory = memory.ok_or_else(|| EngineError::Trap("it has no memory".to_owned()))?;
-        Ok(Self { module: made.finish(), memory, maximum, fuel })
-    }
-
-    /// The module, for an instance with these bounds.
-    ///
-    /// # Errors
-    /// [`EngineError::Trap`], when the module begins with more memory than that.
-    pub(crate) fn bounded(&self, bounds: Bounds) -> Result<Vec<u8>, EngineError> {
-        let pages = (bounds.memory as u64 / PAGE).min(self.memory.maximum.unwrap_or(MAX_PAGES)).min(MAX_PAGES);
-        if self.memory.initial > pages {
-            return Err(EngineError::Trap(format!("it begins with {} pages of memory, more than {pages}", self.memory.initial)));
-        }
-        let mut module = self.module.clone();
-        module[self.maximum.clone()].copy_from_slice(&padded::<5>(pages));
-        // Below 2^63, so that the sign is right.
-        module[self.fuel.clone()].copy_from_slice(&padded::<10>(bounds.fuel / FUEL_PER_ROUND));
-        Ok(module)
+        Ok(Self { bytes: made.finish(), memory, maximum })
     }
 }
 
@@ -128,21 +120,16 @@ fn entries<'m, T>(module: &'m [u8], section: &SectionLimited<'m, T>) -> &'m [u8]
     &module[section.original_position()..section.range().end]
 }
 
-/// Adds the globals of the module and the counter, and says where its first value lies.
-fn add_counter(made: &mut wasm_encoder::Module, count: u32, globals: &[u8]) -> Range<usize> {
-    const I64_MUTABLE: [u8; 2] = [0x7e, 1];
-    const I64_CONST: u8 = 0x42;
-    const END: u8 = 0x0b;
+/// Adds the globals of the module and the counter, and gives the counter's index.
+fn add_counter(made: &mut wasm_encoder::Module, count: u32, globals: &[u8]) -> u32 {
+    /// A mutable i64, `i64.const 0`, `end`.
+    const COUNTER: [u8; 5] = [0x7e, 1, 0x42, 0, 0x0b];
     let mut data = Vec::new();
     (count + 1).encode(&mut data);
     data.extend_from_slice(globals);
-    data.extend(I64_MUTABLE);
-    data.push(I64_CONST);
-    data.extend(padded::<10>(0));
-    data.push(END);
+    data.extend(COUNTER);
     made.section(&RawSection { id: SectionId::Global as u8, data: &data });
-    let end = made.len() - 1;
-    end - 10..end
+    count
 }
 
 /// A function that looks at the counter where it begins and where its loops begin.
@@ -173,10 +160,13 @@ fn counting(module: &[u8], body: &FunctionBody<'_>, counter: u32) -> Result<Vec<
     Ok(made)
 }
 
-/// A number as LEB128 of always the same length, so that another can take its place.
-fn padded<const LEN: usize>(number: u64) -> [u8; LEN] {
+/// Bytes of a number of pages that another can take the place of.
+const PADDED: usize = 5;
+
+/// A number of pages as LEB128 of always the same length.
+fn padded(pages: u64) -> [u8; PADDED] {
     std::array::from_fn(|index| {
-        let more = if index + 1 < LEN { 0x80 } else { 0 };
-        (number >> (7 * index)) as u8 & 0x7f | more
+        let more = if index + 1 < PADDED { 0x80 } else { 0 };
+        (pages >> (7 * index)) as u8 & 0x7f | more
     })
 }

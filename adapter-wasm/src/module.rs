@@ -5,7 +5,7 @@ use std::sync::Arc;
 use vigy_core::Limits;
 use wasmparser::{ExternalKind, FuncType, Parser, Payload, Validator, WasmFeatures, types::EntityType, types::Types};
 
-use crate::{Bounds, Engine, EngineError, Evaluation, Manifest};
+use crate::{Bounds, Engine, EngineError, Evaluation, Manifest, Metered};
 
 /// Bytes of memory that a module may declare to begin with: 16 MiB.
 pub const MAX_DECLARED_MEMORY: u64 = 16 << 20;
@@ -81,7 +81,7 @@ impl<E: Engine> Module<E> {
         for operation in &operations {
             granted(operation).map_err(|capability| ModuleError::NotGranted { operation: operation.clone(), capability })?;
         }
-        let code = engine.compile(bytes)?;
+        let code = engine.compile(&Metered::new(bytes)?)?;
         Ok(Self { engine, code, program, operations: operations.into() })
     }
 

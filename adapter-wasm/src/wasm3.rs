@@ -1,13 +1,11 @@
-//! The engine in C: smaller and, once warm, faster to start than the default one; a cargo feature, because it needs libclang to build.
-//!
-//! wasm3 itself bounds neither time nor memory well enough for modules that are not trusted, so this file does:
+//! An engine in C: small, and portable to where Rust is not. A cargo feature, because building it takes libclang.
 //!
 //! | what | is bounded by |
 //! |---|---|
-//! | time | a counter that is written into the module before wasm3 sees it: see [`Metered`] |
-//! | memory | the maximum that the module declares, lowered to [`Bounds::memory`]: `memory.grow` keeps to it |
+//! | time | the counter that every module has ([`Metered`]): wasm3 counts nothing, and cannot be interrupted in a loop |
+//! | memory | the maximum that the module declares, lowered to [`Bounds::memory`]: wasm3 keeps to that when memory grows |
 //! | native stack | a thread of the instance's own, with more stack than wasm3 lets a module use |
-//! | value stack | [`VALUE_STACK`]; deeper calls trap |
+//! | registers of calls | [`VALUE_STACK`]: deeper calls trap |
 //!
 //! The thread is also what makes an instance `Send`: wasm3's data never leaves it, only messages do.
 
@@ -18,8 +16,7 @@ use std::thread::{Builder, JoinHandle};
 use wasm3x::{Config, Global, Linker, Memory, Module, Store, TypedFunc, Val};
 
 use crate::engine::Exports;
-use crate::metered::{FUEL, Metered};
-use crate::{Bounds, Engine, EngineError, Entrance, Instance};
+use crate::{Bounds, Engine, EngineError, Entrance, Instance, Metered};
 
 /// Bytes of native stack of an instance's thread. wasm3 lets a module use 8 MiB less 128 KiB of it, and looks only when it calls.
 const NATIVE_STACK: usize = 12 << 20;
@@ -48,19 +45,18 @@ impl Engine for Wasm3 {
     type Code = Metered;
     type Instance = Wasm3Instance;
 
-    fn compile(&self, module: &[u8]) -> Result<Metered, EngineError> {
-        let metered = Metered::new(module)?;
+    fn compile(&self, module: &Metered) -> Result<Metered, EngineError> {
         // wasm3 parses a module anew for every instance, and compiles a function when it is called first.
-        Module::new(&wasm3x::Engine::default(), metered.template()).map_err(trap)?;
-        Ok(metered)
+        Module::new(&wasm3x::Engine::default(), module.as_bytes()).map_err(trap)?;
+        Ok(module.clone())
     }
 
     fn instantiate(&self, code: &Metered, bounds: Bounds) -> Result<Wasm3Instance, EngineError> {
-        let module = code.bounded(bounds)?;
+        let module = code.with_memory_of(bounds)?;
         let (calls, to_serve) = channel();
         let (answer, answers) = channel();
         let thread = Builder::new().name("wasm3".to_owned()).stack_size(NATIVE_STACK);
-        let thread = thread.spawn(move || serve(&module, &to_serve, &answer));
+        let thread = thread.spawn(move || serve(&module, bounds, &to_serve, &answer));
         let thread = thread.map_err(|error| EngineError::NoThread(error.to_string()))?;
         let mut instance = Wasm3Instance { calls: Some(calls), answers, thread: Some(thread) };
         instance.answer()?;
@@ -97,9 +93,9 @@ impl Drop for Wasm3Instance {
 }
 
 /// What the thread does: makes the instance, says so, and answers until nobody calls any more.
-fn serve(module: &[u8], calls: &Receiver<(Entrance, Vec<u8>)>, answer: &Sender<Result<Vec<u8>, EngineError>>) {
+fn serve(module: &[u8], bounds: Bounds, calls: &Receiver<(Entrance, Vec<u8>)>, answer: &Sender<Result<Vec<u8>, EngineError>>) {
     // Who asked may have gone; then the next `recv` ends the loop.
-    match Served::new(module) {
+    match Served::new(module, bounds) {
         Ok(mut served) => {
             let _ = answer.send(Ok(Vec::new()));
             while let Ok((entrance, mut message)) = calls.recv() {
@@ -115,14 +111,14 @@ fn serve(module: &[u8], calls: &Receiver<(Entrance, Vec<u8>)>, answer: &Sender<R
 struct Served {
     store: Store<()>,
     memory: Memory,
-    fuel: Global,
+    rounds: Global,
     alloc: TypedFunc<u32, u32>,
     start: TypedFunc<(), u64>,
     resume: TypedFunc<(), u64>,
 }
 
 impl Served {
-    fn new(module: &[u8]) -> Result<Self, EngineError> {
+    fn new(module: &[u8], bounds: Bounds) -> Result<Self, EngineError> {
         let mut config = Config::new();
         config.stack_size(VALUE_STACK);
         let engine = wasm3x::Engine::new(&config);
@@ -130,9 +126,11 @@ impl Served {
         let mut store = Store::new(&engine, ());
         let instance = Linker::new(&engine).instantiate_and_start(&mut store, &module).map_err(trap)?;
         let missing = |what: &str| EngineError::Trap(format!("it has no {what}"));
+        let rounds = instance.get_global(&store, Metered::ROUNDS).ok_or_else(|| missing("counter"))?;
+        rounds.set(&mut store, Val::I64(bounds.counter())).map_err(trap)?;
         Ok(Self {
+            rounds,
             memory: instance.get_memory(&store).ok_or_else(|| missing("memory"))?,
-            fuel: instance.get_global(&store, FUEL).ok_or_else(|| missing(FUEL))?,
             alloc: instance.get_typed_func(&store, "alloc").map_err(trap)?,
             start: instance.get_typed_func(&store, "start").map_err(trap)?,
             resume: instance.get_typed_func(&store, "resume").map_err(trap)?,
@@ -140,10 +138,10 @@ impl Served {
         })
     }
 
-    /// Why a call failed: when its fuel is gone, that is why.
+    /// Why a call failed: when no round is left, that is why.
     fn failed(&self, error: wasm3x::Error) -> EngineError {
-        match self.fuel.get(&self.store) {
-            Ok(Val::I64(0)) => EngineError::OutOfFuel,
+        match self.rounds.get(&self.store) {
+            Ok(Val::I64(0)) => EngineError::OutOfRounds,
             _ => trap(error),
         }
     }

@@ -20,6 +20,8 @@ in_every_engine! {
     an_import_a_large_memory_a_missing_export_and_no_manifest_have_their_own_errors,
     an_operation_that_was_not_granted_is_named_with_its_capability_before_anything_runs,
     a_module_that_never_comes_back_ends_by_fuel,
+    a_module_that_calls_itself_for_ever_is_an_outcome,
+    a_module_gets_no_more_memory_than_its_vigy_allows,
     a_module_that_lies_is_an_outcome,
     damaged_modules_end_or_are_refused,
 }
@@ -162,13 +164,49 @@ fn an_operation_that_was_not_granted_is_named_with_its_capability_before_anythin
     assert_eq!(refused.to_string(), "the module asks for `fs/read`, which needs the capability `fs:PATH:r`: it was not granted");
 }
 
+/// Limits that leave a module little: 4 MiB of memory, and not many rounds.
+fn little() -> Limits {
+    Limits { fuel: 1000, value_bytes: 1000, record_bytes: 1000, heap_bytes: 0, stack_bytes: 0, ..Limits::default() }
+}
+
 fn a_module_that_never_comes_back_ends_by_fuel<E: Engine + Default>() {
     let start = |f: &mut Function| {
         f.instructions().loop_(BlockType::Empty).br(0).end().unreachable();
     };
-    let limits = Limits { fuel: 1000, value_bytes: 1000, record_bytes: 1000, heap_bytes: 0, stack_bytes: 0, ..Limits::default() };
     let module = load::<E>(&Made { start, ..Made::default() }.bytes()).unwrap();
-    assert_eq!(tick(&module, limits), "out-of-fuel: used all 1000 steps (limit `fuel`)");
+    assert_eq!(tick(&module, little()), "out-of-fuel: used all 1000 steps (limit `fuel`)");
+}
+
+/// From within loops, so that every call takes a lot of the stack of an engine that nests them.
+fn a_module_that_calls_itself_for_ever_is_an_outcome<E: Engine + Default>() {
+    let start = |f: &mut Function| {
+        let mut code = f.instructions();
+        for _ in 0..200 {
+            code.loop_(BlockType::Result(ValType::I64));
+        }
+        code.call(1);
+        for _ in 0..200 {
+            code.end();
+        }
+    };
+    let module = load::<E>(&Made { start, ..Made::default() }.bytes()).unwrap();
+    let end = tick(&module, Limits::default());
+    assert!(end.starts_with("bad-module: "), "{end}");
+}
+
+fn a_module_gets_no_more_memory_than_its_vigy_allows<E: Engine + Default>() {
+    // It has one page. 63 more are granted, and then no other; else it traps.
+    let start = |f: &mut Function| {
+        let mut code = f.instructions();
+        code.i32_const(63).memory_grow(0).i32_const(1).i32_ne();
+        code.i32_const(1).memory_grow(0).i32_const(-1).i32_ne();
+        code.i32_or().if_(BlockType::Empty).unreachable().end().i64_const(0);
+    };
+    let module = load::<E>(&Made { start, ..Made::default() }.bytes()).unwrap();
+    assert_eq!(tick(&module, little()), "bad-module: what it says does not decode");
+    let large = load::<E>(&Made { pages: 65, ..Made::default() }.bytes()).unwrap();
+    assert!(large.evaluation(&little()).is_err(), "it begins with more than that");
+    assert!(large.evaluation(&Limits::default()).is_ok());
 }
 
 fn a_module_that_lies_is_an_outcome<E: Engine + Default>() {

@@ -13,6 +13,7 @@ in_every_engine! {
     mirror_dir,
     keys_outcomes_and_time_reach_from_tick_to_tick,
     an_endless_loop_ends_by_fuel,
+    all_fuel_of_a_vigy_can_be_used,
     every_limit_ends_a_module_as_it_ends_the_program,
 }
 
@@ -66,6 +67,25 @@ fn an_endless_loop_ends_by_fuel<E: Engine + Default>() {
     let (outcome, fuel) = check::<E>("(vigy-log \"info\" \"round\") (loop [n 0] (recur (+ n 1)))", limits, 2, 2);
     assert_eq!(outcome, "out-of-fuel: used all 300000 steps (limit `fuel`)");
     println!("an endless loop: {fuel} units of fuel, natively and in the module");
+}
+
+/// What bounds a module never ends a program before its own limits do, however much each of its steps does.
+fn all_fuel_of_a_vigy_can_be_used<E: Engine + Default>() {
+    // Little memory, so that it is the steps that the bounds come from.
+    let bytes = 64 << 10;
+    let little = Limits { heap_bytes: bytes, stack_bytes: bytes, record_bytes: bytes, value_bytes: bytes, ..Limits::default() };
+    let limits = Limits { fuel: 100_000, ..little };
+    for body in [
+        "(+ n 1)",
+        "(if (= a b) 1 2)",
+        "(if (member? 299 a) 1 2)",
+        "(if (string-contains? text \"aaaaab\") 1 2)",
+        "(if (re-match? \"(a|b)*d\" \"aaaaaaaaaaaaaaaaaaaa\") 1 2)",
+    ] {
+        let definitions = "(def a (range 0 300)) (def b (range 0 300)) (def text (string-repeat \"a\" 1000))";
+        let program = format!("{definitions} (loop [n 0] (recur {body}))");
+        assert_eq!(check::<E>(&program, limits, 1, 1).0, "out-of-fuel: used all 100000 steps (limit `fuel`)", "{body}");
+    }
 }
 
 fn every_limit_ends_a_module_as_it_ends_the_program<E: Engine + Default>() {

@@ -81,7 +81,6 @@ fn engine<E: Engine + Default>(c: &mut Criterion, name: &str, bytes: &[u8], buff
 fn starts(c: &mut Criterion) {
     let image = lisp::compile(HELLO, &[]).expect("the program compiles");
     let module = bundle(&image).expect("the program fits");
-    println!("hello-vigy: image {} bytes, module {} bytes", image.as_bytes().len(), module.len());
     let mut buffers = TickBuffers::for_limits(&Limits::default());
     native(c, &image, &mut buffers);
     engine::<Wasmi>(c, "wasmi", &module, &mut buffers);
