@@ -336,7 +336,8 @@ mod tests {
             "metadata": { "resourceVersion": "7", "annotations": { "vigy.pleme.io/last-write": "0000000000000007-3-1", "x": "1" } },
             "spec": { "resources": { "requests": { "storage": "38Gi" } } },
         });
-        assert_eq!(patch.body("0000000000000007-3-1".parse().unwrap()), expected);
+        let run = "0000000000000007-3".parse().unwrap();
+        assert_eq!(patch.body(ActionKey { run, index: 1 }), expected);
         assert_eq!(patch.needs().to_string(), "kube-pvc-patch@a");
     }
 

@@ -102,7 +102,7 @@ struct Point(#[allow(dead_code, reason = "the time of the query")] f64, String);
 
 fn samples(server: &str, status: StatusCode, body: &[u8]) -> Result<Data, AskError> {
     let strange = |what: &dyn std::fmt::Display| AskError::new("bad-answer", format_args!("{server} does not answer as a Prometheus does: {what}"));
-    let sample = |labels: BTreeMap<String, String>, Point(_, value): Point| {
+    let sample = |labels: BTreeMap<String, String>, Point(_, value): Point| -> Result<Data, AskError> {
         let value: f64 = value.parse().map_err(|_| strange(&format_args!("a value is no number")))?;
         let labels = labels.into_iter().map(|(name, value)| (Data::Keyword(name), Data::Str(value))).collect();
         Ok(Data::map([("labels", Data::Map(labels)), ("value", Data::Float(value))]))
