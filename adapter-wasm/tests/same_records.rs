@@ -55,6 +55,28 @@ fn keys_outcomes_and_time_reach_from_tick_to_tick() {
     assert_eq!(check(program, Limits::default(), SEEDS, 5).0, "ok");
 }
 
+/// A module keeps of the guest what its program reaches: here that is one call, and how it is printed or encoded.
+#[test]
+fn a_call_finds_everything_that_it_needs() {
+    for call in [
+        r#"(format "{} {}" 1.5e300 (list 'a :b "c\né"))"#,
+        r#"(json-stringify (json-parse "{\"a\": [1, 2.5e-7, null]}"))"#,
+        r#"(read-string "(a {:b #t} \"c\")")"#,
+        r#"(re-find-all "[a-z]+|\\d{2,}" "hello 12345")"#,
+        r#"(sha512 (base64-encode "text"))"#,
+        r#"(str/upper "straße")"#,
+        r#"(list (sin 1e22) (expt 2.5 0.5) (parse-float "1e-300") (modulo -7 3))"#,
+        r#"(merge {:a 1} (select-keys {:b 2 :c 3} (list :b)))"#,
+        r#"(sort (list 3 1 2))"#,
+        r#"(vigy-backoff-ms 3)"#,
+        r#"(try (+ 1 "one") (catch (e) e))"#,
+    ] {
+        assert_eq!(check(&format!("(vigy-trace \"it\" (str {call}))"), Limits::default(), 1, 1).0, "ok", "{call}");
+        assert_eq!(check(&format!("(vigy-log \"info\" {call})"), Limits::default(), 1, 1).0, "ok", "{call}");
+    }
+    assert!(check("(vigy-incr \"n\" :one)", Limits::default(), 1, 1).0.contains("type-mismatch"));
+}
+
 #[test]
 fn an_endless_loop_ends_by_fuel() {
     let limits = Limits { fuel: 300_000, ..Limits::default() };
