@@ -352,7 +352,7 @@ static NAMES: &str = {
 };
 
 /// The builtins that a machine has. A firmware for one program links only those that [`crate::Program::builtins`] names.
-// The code comes first, by number: adapter-wasm finds it there, and leaves out of a module what its program does not call.
+// The code comes first, by number: who links a module for one program finds there what it may leave out.
 #[repr(C)]
 pub struct Builtins {
     pub(crate) code: [Run; ROWS.len()],
