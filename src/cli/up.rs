@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use vigy::api::{RegisterVigy, TickLimits};
+use vigy::api::{RegisterVigy, TickLimits, rfc3339};
 use vigy::service::Service;
 use vigy::{ComputeUnit, Engine, HostEffects, Platform, Recorded, RuntimeHandle, Schedule, TickInterval, Timestamp, Trigger};
 
@@ -99,6 +99,10 @@ async fn keep(
         let Some(due) = schedule.after(now()) else {
             return Err(Failure::new(Exit::Failed, format_args!("the schedule {schedule} has no time left")));
         };
+        if !json {
+            writeln!(out, "next run {}", rfc3339(due))?;
+            out.flush()?;
+        }
         while let left @ 1.. = due.since(now()) {
             tokio::time::sleep(Duration::from_millis(left).min(NAP)).await;
         }
