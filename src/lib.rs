@@ -55,4 +55,6 @@ pub use vigy_core::{
     ActionKind, InvalidVigy, Labels, Limits, Name, Outcome, ResultStatus, RunKey, Selector, TickInterval, Timestamp, Vigy, VigyId,
 };
 pub use vigy_lisp::{CompileError, Data};
-pub use vigy_programs::{Capability, ComputeUnit, Handler, InvalidCapability, InvalidHandler, InvalidUnit, Platform, Recorded, Schedule, Trigger};
+pub use vigy_programs::{
+    Capability, ComputeUnit, Handler, InvalidCapability, InvalidHandler, InvalidUnit, Platform, Recorded, Schedule, Trigger,
+};

@@ -30,7 +30,8 @@ fn claim() -> Value {
 /// One claim that is full.
 fn answers() -> String {
     let sample = |value| json!([{"labels": {"namespace": "apps", "persistentvolumeclaim": "data"}, "value": value}]);
-    let answers = [("k8s/list-pvcs", json!([claim()])), ("prom/query", sample(90)), ("prom/query", sample(100)), ("k8s/patch-pvc", json!({}))];
+    let answers =
+        [("k8s/list-pvcs", json!([claim()])), ("prom/query", sample(90)), ("prom/query", sample(100)), ("k8s/patch-pvc", json!({}))];
     answers.iter().map(|(ask, answer)| format!("{}\n", json!({"ask": ask, "answer": answer}))).collect()
 }
 
@@ -51,7 +52,10 @@ fn a_unit_runs_once_on_recorded_answers_natively_and_as_a_module() {
         assert_eq!((run["result"].as_str(), events(&run)), (Some("ok"), GROWN.to_vec()), "{engine}");
         // It is registered, with its namespace, its configuration, and the run.
         let vigy = home.json(&["inspect", "pvc-autoresizer"]);
-        assert_eq!((&vigy["labels"]["namespace"], &vigy["config"]["maxSize"], &vigy["ticks"]), (&json!("tatara-system"), &json!("100Gi"), &json!(1)));
+        assert_eq!(
+            (&vigy["labels"]["namespace"], &vigy["config"]["maxSize"], &vigy["ticks"]),
+            (&json!("tatara-system"), &json!("100Gi"), &json!(1))
+        );
         assert_eq!(vigy["enabled"], json!(false), "its trigger is not an interval");
         let again = home.does(&[&UP[..], &["answers.jsonl", "--engine", engine]].concat());
         assert!(again.starts_with("unchanged pvc-autoresizer") && again.contains("tick 2"), "{again}");
@@ -96,7 +100,10 @@ fn t9_a_unit_without_the_capability_is_not_registered_and_nothing_is_asked() {
     }
     // Granted for another server: the query is denied, and without numbers nothing is done.
     let home = home();
-    home.file("computeunit.yaml", &include_str!("../programs/pvc-autoresizer/computeunit.yaml").replace("prom-query@vmsingle-vm", "prom-query@other"));
+    home.file(
+        "computeunit.yaml",
+        &include_str!("../programs/pvc-autoresizer/computeunit.yaml").replace("prom-query@vmsingle-vm", "prom-query@other"),
+    );
     let run = home.json(&[&UP[..], &["answers.jsonl"]].concat());
     assert_eq!(events(&run)[0], "pvc-metrics-missing");
     let warning = run["logs"][0]["message"].as_str().unwrap();
@@ -144,6 +151,8 @@ struct Cluster {
     claim: Value,
     /// Keys of the patches that arrived, and what each was answered with.
     patches: Vec<(String, u16)>,
+    /// The Events that were made.
+    events: Vec<Value>,
     /// How many patches are carried out and never answered.
     swallowed: usize,
 }
@@ -157,17 +166,29 @@ async fn serve(State(cluster): State<Shared>, request: Request) -> Response {
     if parts.uri.path() == "/api/v1/query" {
         let value = if parts.uri.query().unwrap().contains("used_bytes") { "90" } else { "100" };
         let labels = json!({"namespace": "apps", "persistentvolumeclaim": "data"});
-        return json!({"status": "success", "data": {"resultType": "vector", "result": [{"metric": labels, "value": [0, value]}]}}).to_string().into_response();
+        return json!({"status": "success", "data": {"resultType": "vector", "result": [{"metric": labels, "value": [0, value]}]}})
+            .to_string()
+            .into_response();
     }
     let answer = {
         let mut cluster = cluster.lock().unwrap();
         match (parts.method, parts.uri.path()) {
             (Method::GET, "/api/v1/persistentvolumeclaims") => {
                 assert!(parts.uri.query().unwrap().contains("labelSelector=breathable%3Dtrue"), "{}", parts.uri);
-                Some((StatusCode::OK, json!({"apiVersion": "v1", "kind": "PersistentVolumeClaimList", "metadata": {}, "items": [cluster.claim]})))
+                Some((
+                    StatusCode::OK,
+                    json!({"apiVersion": "v1", "kind": "PersistentVolumeClaimList", "metadata": {}, "items": [cluster.claim]}),
+                ))
             }
             (Method::GET, "/api/v1/namespaces/apps/persistentvolumeclaims/data") => Some((StatusCode::OK, cluster.claim.clone())),
-            (Method::PATCH, "/api/v1/namespaces/apps/persistentvolumeclaims/data") => patch(&mut cluster, &serde_json::from_slice(&body).unwrap()),
+            (Method::PATCH, "/api/v1/namespaces/apps/persistentvolumeclaims/data") => {
+                patch(&mut cluster, &serde_json::from_slice(&body).unwrap())
+            }
+            (Method::POST, "/api/v1/namespaces/apps/events") => {
+                let event: Value = serde_json::from_slice(&body).unwrap();
+                cluster.events.push(event.clone());
+                Some((StatusCode::CREATED, event))
+            }
             (method, path) => Some((StatusCode::NOT_FOUND, status(404, &format!("{method} {path}")))),
         }
     };
@@ -203,7 +224,7 @@ fn patch(cluster: &mut Cluster, patch: &Value) -> Option<(StatusCode, Value)> {
 async fn cluster(swallowed: usize) -> (Home, Shared) {
     let claim = json!({
         "apiVersion": "v1", "kind": "PersistentVolumeClaim",
-        "metadata": {"namespace": "apps", "name": "data", "resourceVersion": "7"},
+        "metadata": {"namespace": "apps", "name": "data", "resourceVersion": "7", "uid": "0-1"},
         "spec": {"resources": {"requests": {"storage": "30Gi"}}},
         "status": {"phase": "Bound", "capacity": {"storage": "30Gi"}},
     });
@@ -214,7 +235,8 @@ async fn cluster(swallowed: usize) -> (Home, Shared) {
     tokio::spawn(axum::serve(listener, router).into_future());
 
     let home = home();
-    let unit = include_str!("../programs/pvc-autoresizer/computeunit.yaml").replace("vmsingle-vm.monitoring.svc:8429", &address.to_string());
+    let unit =
+        include_str!("../programs/pvc-autoresizer/computeunit.yaml").replace("vmsingle-vm.monitoring.svc:8429", &address.to_string());
     home.file("computeunit.yaml", &unit);
     let kubeconfig = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "test",
@@ -246,6 +268,19 @@ async fn a_claim_grows_once_and_then_is_in_its_cooldown() {
     assert_eq!(cluster.lock().unwrap().claim["spec"]["resources"]["requests"]["storage"], "38Gi");
     assert_eq!(events(&run(&home).await)[0], "pvc-in-cooldown");
     assert_eq!(cluster.lock().unwrap().patches.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_came_of_a_claim_is_an_event_of_it() {
+    let (home, cluster) = cluster(0).await;
+    let ran = run(&home).await;
+    let results: Vec<_> = ran["actions"].as_array().unwrap().iter().map(|action| &action["result"]).collect();
+    assert_eq!(results, ["ok", "ok"], "{ran}");
+    let events = cluster.lock().unwrap().events.clone();
+    let [event] = &events[..] else { panic!("the summary is of no object: {events:?}") };
+    assert_eq!((&event["reason"], &event["involvedObject"]["uid"]), (&json!("PvcExpanded"), &json!("0-1")));
+    assert_eq!(event["message"], json!(r#"{"from":"30Gi","to":"38Gi"}"#));
+    assert_eq!(event["metadata"]["name"], json!(format!("vigy.{}-0", ran["id"].as_str().unwrap())));
 }
 
 /// A run that is killed between a patch and its answer goes on when it is started again: the patch goes out once more, under its key,
