@@ -52,7 +52,8 @@ pub use engine::{Engine, NoWasm3};
 pub use local::Local;
 pub use remote::Remote;
 pub use vigy_core::{
-    ActionKind, InvalidVigy, Labels, Limits, Name, Outcome, ResultStatus, RunKey, Selector, TickInterval, Timestamp, Vigy, VigyId,
+    ActionKind, Incarnation, InvalidVigy, Labels, Limits, Name, Outcome, ResultStatus, RunKey, Selector, TickInterval, Timestamp, Vigy,
+    VigyId,
 };
 pub use vigy_lisp::{CompileError, Data};
 pub use vigy_programs::{

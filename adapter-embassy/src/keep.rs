@@ -74,19 +74,32 @@ pub async fn keep<C: AsyncClock, S: AsyncStorage, F: AsyncEffects>(
     memory: &mut Memory<'_>,
     ticks: u64,
 ) -> Result<(), HostError<S::Error>> {
-    let Installed { program, builtins, imports, spec } = vigy;
-    let given = memory.words.len();
     for _ in 0..ticks {
         while host.clock.now() < checkpoint.due {
             host.clock.sleep_until(checkpoint.due).await;
         }
-        let mut evaluation = Lisp::with_builtins(*program, builtins, imports, &spec.limits, memory.words).map_err(|_| {
-            let needed = lisp::words_needed(*program, &spec.limits);
-            MemoryTooSmall { part: "words", needed, given }
-        })?;
-        host.tick_async(spec, checkpoint, memory.tick.reborrow(), &mut evaluation).await?;
+        tick(host, vigy, checkpoint, memory).await?;
     }
     Ok(())
+}
+
+/// Ticks a vigy once, now, whatever its schedule says: [`Host::tick_async`]. Says whether the program ended well.
+///
+/// # Errors
+/// As [`keep`].
+pub async fn tick<C: AsyncClock, S: AsyncStorage, F: AsyncEffects>(
+    host: &mut Host<C, S, F>,
+    vigy: &Installed<'_>,
+    checkpoint: &mut Checkpoint,
+    memory: &mut Memory<'_>,
+) -> Result<bool, HostError<S::Error>> {
+    let Installed { program, builtins, imports, spec } = vigy;
+    let given = memory.words.len();
+    let mut evaluation = Lisp::with_builtins(*program, builtins, imports, &spec.limits, memory.words).map_err(|_| {
+        let needed = lisp::words_needed(*program, &spec.limits);
+        MemoryTooSmall { part: "words", needed, given }
+    })?;
+    host.tick_async(spec, checkpoint, memory.tick.reborrow(), &mut evaluation).await
 }
 
 #[cfg(test)]

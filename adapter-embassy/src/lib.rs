@@ -5,8 +5,9 @@
 //! - [`EmbassyClock`]: embassy-time's clock and timers.
 //! - [`Store`]: what must survive, in flash. Whole states in two slots: the newest complete one counts.
 //! - [`Refuse`]: effects of a device that has none. Others implement [`vigy_core::AsyncEffects`], which has two methods.
+//! - [`Recorded`]: answers that another host gave, so that a run can be repeated on the device.
 //! - [`Streamed`]: a store that shows every committed run to a sink, at least once.
-//! - [`keep`]: the task. It sleeps until a tick is due, ticks, and so on.
+//! - [`keep`]: the task. It sleeps until a tick is due, ticks, and so on. [`tick`] is one such tick.
 //!
 //! The program is an image, compiled on another machine; it runs where it lies, in flash. A firmware links
 //! only the builtins that its program calls. `firmware/` is a complete device.
@@ -28,8 +29,8 @@ mod store;
 mod stream;
 
 pub use clock::EmbassyClock;
-pub use effects::Refuse;
-pub use keep::{Installed, Memory, NotInstalled, keep};
+pub use effects::{Recorded, RecordedAnswer, Refuse};
+pub use keep::{Installed, Memory, NotInstalled, keep, tick};
 pub use store::{FlashError, PART_BYTES, Store, StoreError, Words, WordsError};
 pub use stream::Streamed;
 pub use vigy_lisp::{Builtins, ImageError, Program};

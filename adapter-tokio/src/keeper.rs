@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use vigy_core::{
@@ -16,7 +16,7 @@ use vigy_lisp::HostFn;
 
 use crate::runtime::Shared;
 use crate::space::Memory;
-use crate::store::{Committed, Retention, Saved, Store, outcomes_row, read, settle};
+use crate::store::{Committed, Saved, outcomes_row, read, settle};
 use crate::view::{Event, Registered, Run};
 use crate::{HostEffects, Loaded, VigyError};
 
@@ -35,12 +35,6 @@ enum Next {
     Stop,
     Told(Message),
     Slept,
-}
-
-/// The time now, by the wall clock.
-pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Keeps one vigy. See the [module](self).
@@ -73,7 +67,7 @@ impl Keeper {
                 biased;
                 _ = self.stop.wait_for(|stop| *stop) => Next::Stop,
                 message = self.mailbox.recv() => message.map_or(Next::Stop, Next::Told),
-                () = sleep_until(due) => Next::Slept,
+                () = sleep_until(&self.shared, due) => Next::Slept,
             };
             match next {
                 Next::Stop => return,
@@ -83,7 +77,7 @@ impl Keeper {
                     drop(reply.send(run));
                 }
                 Next::Told(Message::Changed(registered)) => self.change(*registered),
-                Next::Slept if due.is_some_and(|due| due <= now()) => {
+                Next::Slept if due.is_some_and(|due| due <= self.shared.now()) => {
                     if self.scheduled_tick().await.is_break() {
                         return;
                     }
@@ -109,7 +103,7 @@ impl Keeper {
         if self.registered.vigy.interval != old.vigy.interval {
             let interval = self.registered.vigy.interval.as_millis();
             let checkpoint = &mut self.registered.checkpoint;
-            checkpoint.due = checkpoint.last.map_or_else(now, |last| last.plus(interval));
+            checkpoint.due = checkpoint.last.map_or_else(|| self.shared.now(), |last| last.plus(interval));
         }
     }
 
@@ -121,7 +115,7 @@ impl Keeper {
             Err(error) => {
                 let wait = backoff_ms(i64::from(self.troubles));
                 self.troubles = self.troubles.saturating_add(1);
-                self.not_before = now().plus(wait);
+                self.not_before = self.shared.now().plus(wait);
                 tracing::error!(vigy = %self.registered.vigy.name, %error, retry_in_ms = wait, "could not tick");
             }
         }
@@ -145,8 +139,8 @@ impl Keeper {
         let Memory { buffers, words, .. } = &mut space.memory;
         let mut evaluation = loaded.evaluation(&limits, words).map_err(VigyError::Host)?;
         let mut host = Host {
-            clock: WallClock,
-            storage: VigyStore { store: &shared.store, retention: shared.retention, id: *id },
+            clock: VigyClock(shared),
+            storage: VigyStore { shared, id: *id },
             effects: VigyEffects { effects: &*shared.effects, vigy },
         };
         host.tick_async(&spec, checkpoint, buffers.memory(), &mut evaluation).await.map_err(|error| match error {
@@ -184,22 +178,23 @@ impl Keeper {
     }
 }
 
-async fn sleep_until(due: Option<Timestamp>) {
+async fn sleep_until(shared: &Shared, due: Option<Timestamp>) {
     match due {
-        Some(due) => tokio::time::sleep(Duration::from_millis(due.since(now())).min(NAP)).await,
+        Some(due) => tokio::time::sleep(Duration::from_millis(due.since(shared.now())).min(NAP)).await,
         None => std::future::pending().await,
     }
 }
 
-struct WallClock;
+/// The runtime's clock, and tokio's timers.
+struct VigyClock<'s>(&'s Shared);
 
-impl AsyncClock for WallClock {
+impl AsyncClock for VigyClock<'_> {
     fn now(&mut self) -> Timestamp {
-        now()
+        self.0.now()
     }
 
     async fn sleep_until(&mut self, until: Timestamp) {
-        sleep_until(Some(until)).await;
+        sleep_until(self.0, Some(until)).await;
     }
 
     async fn yield_now(&mut self) {
@@ -209,8 +204,7 @@ impl AsyncClock for WallClock {
 
 /// The store, as one vigy sees it. [`VigyError::NotFound`] means that this life of the vigy is over.
 struct VigyStore<'s> {
-    store: &'s Store,
-    retention: Retention,
+    shared: &'s Shared,
     id: VigyId,
 }
 
@@ -226,7 +220,7 @@ impl AsyncStorage for VigyStore<'_> {
 
     async fn get(&mut self, key: &str, into: &mut [u8]) -> Result<Option<usize>, VigyError> {
         let (id, key) = (self.id, key.to_owned());
-        let Some(value) = self.store.read(move |snapshot| read::kv(snapshot, id, &key)).await? else { return Ok(None) };
+        let Some(value) = self.shared.store.read(move |snapshot| read::kv(snapshot, id, &key)).await? else { return Ok(None) };
         let too_large = || VigyError::Host("a kv value is larger than what the vigy's limits leave".to_owned());
         into.get_mut(..value.len()).ok_or_else(too_large)?.copy_from_slice(&value);
         Ok(Some(value.len()))
@@ -234,23 +228,23 @@ impl AsyncStorage for VigyStore<'_> {
 
     async fn save(&mut self, draft: &Draft<'_>) -> Result<(), VigyError> {
         let draft = Saved::new(self.id, draft);
-        self.written(self.store.write(move |transaction| draft.write(transaction)).await?)
+        self.written(self.shared.store.write(move |transaction| draft.write(transaction)).await?)
     }
 
     async fn commit(&mut self, batch: &Batch<'_>) -> Result<(), VigyError> {
-        let (batch, retention) = (Committed::new(self.id, batch, now())?, self.retention);
-        self.written(self.store.write(move |transaction| batch.write(transaction, retention)).await?)
+        let (batch, retention) = (Committed::new(self.id, batch, self.shared.now())?, self.shared.retention);
+        self.written(self.shared.store.write(move |transaction| batch.write(transaction, retention)).await?)
     }
 
     async fn settle(&mut self, settlement: &Settlement<'_>) -> Result<(), VigyError> {
         let (id, run, checkpoint) = (self.id, settlement.run(), settlement.checkpoint());
-        let row = outcomes_row(settlement, now());
-        self.written(self.store.write(move |transaction| settle(transaction, id, run, &checkpoint, &row)).await?)
+        let row = outcomes_row(settlement, self.shared.now());
+        self.written(self.shared.store.write(move |transaction| settle(transaction, id, run, &checkpoint, &row)).await?)
     }
 
     async fn unfinished(&mut self, run: RunKey, visit: impl FnMut(Piece<'_>)) -> Result<(), VigyError> {
         let id = self.id;
-        let pieces = self.store.read(move |snapshot| read::unfinished(snapshot, id, run)).await?;
+        let pieces = self.shared.store.read(move |snapshot| read::unfinished(snapshot, id, run)).await?;
         read::visit(&pieces, visit);
         Ok(())
     }

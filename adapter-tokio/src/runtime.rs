@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use vigy_core::{Incarnation, Selector, Vigy, VigyId};
+use vigy_core::{Incarnation, Selector, Timestamp, Vigy, VigyId};
 
-use crate::keeper::{Keeper, Message, now};
+use crate::keeper::{Keeper, Message};
 use crate::space::Spaces;
 use crate::store::{NewVigy, Registration, Retention, Store, VigyRow, delete, id_of, read, register, set_enabled};
 use crate::view::{Event, Registered, Run, State};
@@ -21,11 +21,29 @@ const EVENTS: usize = 1024;
 /// Vigies that tick at the same time unless told otherwise: 256.
 const TICKS_AT_ONCE: usize = 256;
 
+type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+type Mint = Arc<dyn Fn() -> Result<Incarnation, getrandom::Error> + Send + Sync>;
+
+/// The time now, by the wall clock.
+fn wall_clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A life that no vigy had before.
+fn random_incarnation() -> Result<Incarnation, getrandom::Error> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes)?;
+    Ok(Incarnation(u64::from_le_bytes(bytes)))
+}
+
 /// Settings of a runtime, made by [`RuntimeHandle::builder`].
 #[must_use]
 pub struct Builder {
     effects: Arc<dyn HostEffects>,
     evaluators: Arc<dyn Evaluators>,
+    now: Now,
+    mint: Mint,
     lock_wait: Duration,
     scheduling: bool,
     ticks_at_once: usize,
@@ -42,6 +60,20 @@ impl Builder {
     /// Who evaluates programs. Default: [`Native`].
     pub fn evaluators(mut self, evaluators: Arc<dyn Evaluators>) -> Self {
         self.evaluators = evaluators;
+        self
+    }
+
+    /// What tells the time. It is all the time that vigies know: when a tick begins and is due, and what its record says. Timers stay
+    /// tokio's, so a clock that runs at another speed wants [`Builder::scheduling`] off. Default: the wall clock.
+    pub fn clock(mut self, now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        self.now = Arc::new(now);
+        self
+    }
+
+    /// What gives a newly registered vigy its life. MUST NOT give one twice: the keys of writes and actions are made of it. Default: the
+    /// system's randomness.
+    pub fn incarnations(mut self, mint: impl Fn() -> Incarnation + Send + Sync + 'static) -> Self {
+        self.mint = Arc::new(move || Ok(mint()));
         self
     }
 
@@ -93,6 +125,8 @@ impl Builder {
             store,
             effects: self.effects,
             evaluators: self.evaluators,
+            now: self.now,
+            mint: self.mint,
             spaces: Spaces::new(self.ticks_at_once),
             events: broadcast::Sender::new(EVENTS),
             retention: self.retention,
@@ -114,6 +148,8 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) effects: Arc<dyn HostEffects>,
     evaluators: Arc<dyn Evaluators>,
+    now: Now,
+    mint: Mint,
     pub(crate) spaces: Spaces,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) retention: Retention,
@@ -124,6 +160,11 @@ impl Shared {
     /// A vigy's program, ready to run on this host.
     pub(crate) fn load(&self, vigy: &Vigy) -> Result<Arc<dyn Loaded>, RegisterError> {
         self.evaluators.load(vigy, self.effects.operations())
+    }
+
+    /// The time now.
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.now)()
     }
 
     fn tell(&self, event: Event) {
@@ -176,6 +217,8 @@ impl RuntimeHandle {
         Builder {
             effects: Arc::new(LogEffects),
             evaluators: Arc::new(Native),
+            now: Arc::new(wall_clock),
+            mint: Arc::new(random_incarnation),
             lock_wait: Duration::ZERO,
             scheduling: true,
             ticks_at_once: TICKS_AT_ONCE,
@@ -205,9 +248,8 @@ impl RuntimeHandle {
         let loaded = self.shared.load(&vigy)?;
         self.shared.effects.check(&vigy, &loaded.operations()).map_err(RegisterError::Refused)?;
         let id = id_of(vigy.name.as_str());
-        let mut incarnation = [0; 8];
-        getrandom::fill(&mut incarnation).map_err(|error| RegisterError::Refused(format!("the system gives no randomness: {error}")))?;
-        let new = NewVigy { id, incarnation: Incarnation(u64::from_le_bytes(incarnation)), now: now(), must_exist };
+        let no_life = |error| RegisterError::Refused(format!("the system gives no randomness: {error}"));
+        let new = NewVigy { id, incarnation: (self.shared.mint)().map_err(no_life)?, now: self.shared.now(), must_exist };
         let registration = self.shared.store.write(move |transaction| register(transaction, vigy, &new)).await?;
         let (row, change) = match registration {
             Registration::New(row) => (row, Some(Event::Registered as Change)),
@@ -313,7 +355,8 @@ impl RuntimeHandle {
     /// [`VigyError::NotFound`].
     pub async fn state(&self, id: VigyId) -> Result<State, VigyError> {
         self.get(id).await?;
-        Ok(self.shared.store.read(move |snapshot| read::state(snapshot, id, now())).await?)
+        let now = self.shared.now();
+        Ok(self.shared.store.read(move |snapshot| read::state(snapshot, id, now)).await?)
     }
 
     /// What happens from now on. A subscriber that is more than 1,024 events behind loses the oldest, and is told how many.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use adapter_tokio::{Event, HostEffects, OpenError, RegisterError, Registered, Run, RuntimeHandle, VigyError};
 use async_trait::async_trait;
 use tokio::sync::{Notify, broadcast};
-use vigy_core::{Ask, AskError, Outcome, ReconcileAction, ResultStatus, Selector, TickInterval, Vigy};
+use vigy_core::{Ask, AskError, Incarnation, Outcome, ReconcileAction, ResultStatus, Selector, TickInterval, Timestamp, Vigy};
 use vigy_lisp::{Arity, Data, HostFn};
 
 const HELLO: &str = r#"(vigy-log "info" "hello") (vigy-noop)"#;
@@ -51,6 +51,24 @@ async fn a_registered_vigy_ticks_on_its_own() {
         assert_eq!(run.actions[0].result, Some(ResultStatus::Ok));
     }
     runtime.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn time_and_lives_are_what_the_application_says() {
+    let time = Arc::new(AtomicU32::new(0));
+    let told = time.clone();
+    let clock = move || Timestamp(u64::from(told.load(Ordering::SeqCst)));
+    let builder = RuntimeHandle::builder().scheduling(false).clock(clock).incarnations(|| Incarnation(7));
+    let runtime = builder.in_memory().await.unwrap();
+    time.store(1000, Ordering::SeqCst);
+    let registered = register(&runtime, "v", "(vigy-log :info (vigy-tick))").await;
+    assert_eq!((registered.created_at, registered.checkpoint.due), (Timestamp(1000), Timestamp(1000)));
+    assert_eq!(registered.checkpoint.incarnation, Incarnation(7));
+    time.store(5000, Ordering::SeqCst);
+    let run = runtime.tick_now(registered.id).await.unwrap();
+    assert_eq!((run.key.incarnation, run.logs[0].message.as_str()), (Incarnation(7), "5000"));
+    assert_eq!((run.started_at, run.ended_at), (Timestamp(5000), Some(Timestamp(5000))));
+    assert_eq!(runtime.state(registered.id).await.unwrap().captured_at, Timestamp(5000));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::Value;
 use vigy_core::sim::{Asked, RecordedAnswer, RecordedEffects};
-use vigy_core::{Ask, AskError, Effects as _, Outcome, ReconcileAction, Vigy};
+use vigy_core::{Ask, AskError, Effects as _, Outcome, ReconcileAction, Refusal, Vigy};
 use vigy_lisp::{Data, HostFn};
 
 use crate::platform::permitted;
@@ -28,26 +28,9 @@ pub enum InvalidAnswers {
     #[error("line {0} is no recorded answer: {1}")]
     Line(usize, String),
     /// A refusal that no host of this platform gives.
-    #[error("line {0}: no ask is refused as `{1}`: the tags are {tags}", tags = TAGS.join(" "))]
+    #[error("line {0}: no ask is refused as `{1}`: the tags are {tags}", tags = AskError::TAGS.join(" "))]
     Tag(usize, String),
 }
-
-/// What asks are refused as.
-const TAGS: &[&str] = &[
-    "bad-answer",
-    "conflict",
-    "denied",
-    "failed",
-    "forbidden",
-    "invalid",
-    "io",
-    "not-found",
-    "not-recorded",
-    "timeout",
-    "too-large",
-    "type-mismatch",
-    "unavailable",
-];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -102,8 +85,8 @@ fn answer(number: usize, line: &str) -> Result<RecordedAnswer, InvalidAnswers> {
     let answer = match (line.answer, line.refused) {
         (answer, None) => Ok(bytes(&answer.unwrap_or_default()).map_err(invalid)?),
         (None, Some(Refused { tag, message })) => {
-            let known = TAGS.iter().find(|known| **known == tag);
-            Err(AskError::new(known.ok_or(InvalidAnswers::Tag(number, tag))?, format_args!("{message}")))
+            let refusal = Refusal { tag: &tag, message: &message };
+            Err(AskError::recorded(&refusal).ok_or(InvalidAnswers::Tag(number, tag))?)
         }
         (Some(_), Some(_)) => return Err(invalid("it is answered and refused".to_owned())),
     };

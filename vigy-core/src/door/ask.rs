@@ -30,6 +30,30 @@ pub struct AskError {
 }
 
 impl AskError {
+    /// The tags that refusals are recorded under: what [`AskError::recorded`] finds a tag in.
+    pub const TAGS: &'static [&'static str] = &[
+        "bad-answer",
+        "conflict",
+        "denied",
+        "failed",
+        "forbidden",
+        "invalid",
+        "io",
+        "not-found",
+        "not-recorded",
+        "timeout",
+        "too-large",
+        "type-mismatch",
+        "unavailable",
+    ];
+
+    /// The error of a refusal that was recorded; nothing when its tag is none of [`AskError::TAGS`].
+    #[must_use]
+    pub fn recorded(refusal: &Refusal<'_>) -> Option<Self> {
+        let tag = Self::TAGS.iter().find(|tag| **tag == refusal.tag)?;
+        Some(Self { tag, message: crate::message(refusal.message) })
+    }
+
     /// An error under `tag`.
     #[must_use]
     pub fn new(tag: &'static str, message: fmt::Arguments<'_>) -> Self {
