@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use adapter_tokio::{Event as RuntimeEvent, Registered, Run, RunAction, State};
+use adapter_tokio::{Event as RuntimeEvent, Registered, Run, RunAction, RunWrite, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use vigy_core::record::{Place, Record};
@@ -230,6 +230,9 @@ pub struct VigyRun {
     /// Where in the program it failed, when that is known.
     #[serde(default)]
     pub place: Option<Place>,
+    /// What it asked to have changed, in order; also of a failed run, which undoes none of it.
+    #[serde(default)]
+    pub writes: Vec<Write>,
     /// What it wanted done. Empty for a failed run, whose actions are dropped.
     pub actions: Vec<ReconcileAction>,
     /// Number of the tick, from 1.
@@ -242,6 +245,21 @@ pub struct VigyRun {
     pub fuel: u64,
     /// BLAKE3 of the program's image.
     pub program: Option<String>,
+}
+
+/// A write that a run asked for, and what came of it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Write {
+    /// What the receiver deduplicates by: `INCARNATION-TICK-INDEX`.
+    pub key: String,
+    /// The operation, as `k8s/patch-pvc`.
+    pub operation: String,
+    /// Its arguments: an array.
+    pub arguments: Value,
+    /// `ok`, or `failed` when it was refused; null when a crash cut the run there and it could not go on: it may have been done.
+    pub result: Option<String>,
+    /// Why it was refused.
+    pub message: Option<String>,
 }
 
 /// A line a program logged.
@@ -366,6 +384,18 @@ impl From<RunAction> for ReconcileAction {
     }
 }
 
+impl From<RunWrite> for Write {
+    fn from(write: RunWrite) -> Self {
+        Self {
+            key: write.key.to_string(),
+            operation: write.operation,
+            arguments: json::show(&write.arguments),
+            result: write.result.map(|result| result.name().to_owned()),
+            message: Some(write.message).filter(|message| !message.is_empty()),
+        }
+    }
+}
+
 impl From<Run> for VigyRun {
     fn from(run: Run) -> Self {
         let program = Record::parse(&run.record).ok().map(|record| blake3::Hash::from(record.header().program).to_hex().to_string());
@@ -377,6 +407,7 @@ impl From<Run> for VigyRun {
             result: run.result.name().to_owned(),
             error: run.error,
             place: run.place,
+            writes: run.writes.into_iter().map(Into::into).collect(),
             actions: run.actions.into_iter().map(Into::into).collect(),
             tick: run.key.tick,
             logs: run.logs.into_iter().map(|line| LogLine { level: line.level.name().to_owned(), message: line.message }).collect(),

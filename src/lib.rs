@@ -46,7 +46,7 @@ mod sse;
 
 pub use adapter_tokio::{
     Builder, Condition, Evaluation, Evaluators, Event, HostEffects, Loaded, LogEffects, LogLine, OpenError, RegisterError, Registered, Run,
-    RunAction, RunEvent, RuntimeHandle, State, StoreError, VigyError,
+    RunAction, RunEvent, RunWrite, RuntimeHandle, State, StoreError, VigyError,
 };
 pub use engine::{Engine, NoWasm3};
 pub use local::Local;
