@@ -1,6 +1,6 @@
 //! Runs on their way off the device.
 
-use vigy_core::{AsyncStorage, Batch, Checkpoint, RunKey, Settlement, Unsettled};
+use vigy_core::{AsyncStorage, Batch, Checkpoint, Draft, Piece, RunKey, Settlement};
 
 /// A store that hands every run to a sink once it is durable: its record, then the values it refers to.
 ///
@@ -14,7 +14,7 @@ pub struct Streamed<S, K> {
     pub sink: K,
 }
 
-impl<S: AsyncStorage, K: FnMut(RunKey, Unsettled<'_>)> Streamed<S, K> {
+impl<S: AsyncStorage, K: FnMut(RunKey, Piece<'_>)> Streamed<S, K> {
     /// Hands the last run before a restart to the sink, if there was one.
     ///
     /// # Errors
@@ -25,21 +25,25 @@ impl<S: AsyncStorage, K: FnMut(RunKey, Unsettled<'_>)> Streamed<S, K> {
         }
         let run = RunKey { incarnation: checkpoint.incarnation, tick: checkpoint.ticks };
         let Self { storage, sink } = self;
-        storage.unsettled(run, |piece| sink(run, piece)).await
+        storage.unfinished(run, |piece| sink(run, piece)).await
     }
 }
 
-impl<S: AsyncStorage, K: FnMut(RunKey, Unsettled<'_>)> AsyncStorage for Streamed<S, K> {
+impl<S: AsyncStorage, K: FnMut(RunKey, Piece<'_>)> AsyncStorage for Streamed<S, K> {
     type Error = S::Error;
 
     async fn get(&mut self, key: &str, into: &mut [u8]) -> Result<Option<usize>, S::Error> {
         self.storage.get(key, into).await
     }
 
+    async fn save(&mut self, draft: &Draft<'_>) -> Result<(), S::Error> {
+        self.storage.save(draft).await
+    }
+
     async fn commit(&mut self, batch: &Batch<'_>) -> Result<(), S::Error> {
         self.storage.commit(batch).await?;
-        (self.sink)(batch.run(), Unsettled::Record(batch.record()));
-        batch.values().for_each(|(_, value)| (self.sink)(batch.run(), Unsettled::Value(value)));
+        (self.sink)(batch.run(), Piece::Record(batch.record()));
+        batch.values().for_each(|(_, value)| (self.sink)(batch.run(), Piece::Value(value)));
         Ok(())
     }
 
@@ -47,7 +51,7 @@ impl<S: AsyncStorage, K: FnMut(RunKey, Unsettled<'_>)> AsyncStorage for Streamed
         self.storage.settle(settlement).await
     }
 
-    async fn unsettled(&mut self, run: RunKey, visit: impl FnMut(Unsettled<'_>)) -> Result<(), S::Error> {
-        self.storage.unsettled(run, visit).await
+    async fn unfinished(&mut self, run: RunKey, visit: impl FnMut(Piece<'_>)) -> Result<(), S::Error> {
+        self.storage.unfinished(run, visit).await
     }
 }

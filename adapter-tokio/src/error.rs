@@ -24,14 +24,14 @@ pub enum OpenError {
         /// What was found.
         reason: String,
     },
-    /// The store was written by a newer version.
-    #[error("the store {path} has format {found}, this version reads up to {known}: use a newer vigy", path = path.display())]
-    Newer {
+    /// The store was written by another version.
+    #[error("the store {path} has format {found}, this version reads format {known}: use the vigy that wrote it, or another file", path = path.display())]
+    Format {
         /// The store.
         path: PathBuf,
         /// Its format.
         found: u32,
-        /// The newest format this version reads.
+        /// The format this version reads.
         known: u32,
     },
     /// The system refused.

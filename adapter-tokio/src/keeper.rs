@@ -10,14 +10,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot, watch};
 use vigy_core::lisp::{Imports, Lisp, compile, words_needed};
 use vigy_core::{
-    Ask, AskError, AsyncClock, AsyncEffects, AsyncStorage, Batch, Host, HostError, Outcome, ReconcileAction, RunKey, Settlement, Spec,
-    Timestamp, Unsettled, Vigy, VigyId, backoff_ms,
+    Ask, AskError, AsyncClock, AsyncEffects, AsyncStorage, Batch, Draft, Host, HostError, Outcome, Piece, ReconcileAction, RunKey,
+    Settlement, Spec, Timestamp, Vigy, VigyId, backoff_ms,
 };
-use vigy_lisp::Image;
+use vigy_lisp::{HostFn, Image};
 
 use crate::runtime::Shared;
 use crate::space::Memory;
-use crate::store::{Committed, Retention, Store, outcomes_row, read, settle};
+use crate::store::{Committed, Retention, Saved, Store, outcomes_row, read, settle};
 use crate::view::{Event, Registered, Run};
 use crate::{HostEffects, RegisterError, VigyError};
 
@@ -253,6 +253,11 @@ impl AsyncStorage for VigyStore<'_> {
         Ok(Some(value.len()))
     }
 
+    async fn save(&mut self, draft: &Draft<'_>) -> Result<(), VigyError> {
+        let draft = Saved::new(self.id, draft);
+        self.written(self.store.write(move |transaction| draft.write(transaction)).await?)
+    }
+
     async fn commit(&mut self, batch: &Batch<'_>) -> Result<(), VigyError> {
         let (batch, retention) = (Committed::new(self.id, batch, now())?, self.retention);
         self.written(self.store.write(move |transaction| batch.write(transaction, retention)).await?)
@@ -264,9 +269,9 @@ impl AsyncStorage for VigyStore<'_> {
         self.written(self.store.write(move |transaction| settle(transaction, id, run, &checkpoint, &row)).await?)
     }
 
-    async fn unsettled(&mut self, run: RunKey, visit: impl FnMut(Unsettled<'_>)) -> Result<(), VigyError> {
+    async fn unfinished(&mut self, run: RunKey, visit: impl FnMut(Piece<'_>)) -> Result<(), VigyError> {
         let id = self.id;
-        let pieces = self.store.read(move |snapshot| read::unsettled(snapshot, id, run)).await?;
+        let pieces = self.store.read(move |snapshot| read::unfinished(snapshot, id, run)).await?;
         read::visit(&pieces, visit);
         Ok(())
     }
@@ -280,6 +285,10 @@ struct VigyEffects<'s> {
 
 impl AsyncEffects for VigyEffects<'_> {
     async fn ask(&mut self, ask: &Ask<'_>, into: &mut [u8]) -> Result<usize, AskError> {
+        let writes = |operation: &HostFn| operation.writes && operation.name == ask.operation;
+        if ask.key.is_none() && self.effects.operations().iter().any(writes) {
+            return Err(AskError::new("denied", format_args!("{} writes, and the program was compiled as if it read", ask.operation)));
+        }
         let answer = self.effects.ask(self.vigy, *ask).await?;
         let (size, room) = (answer.len(), into.len());
         let too_large =

@@ -9,7 +9,7 @@ use adapter_tokio::{Event, HostEffects, OpenError, RegisterError, Registered, Ru
 use async_trait::async_trait;
 use tokio::sync::{Notify, broadcast};
 use vigy_core::{Ask, AskError, Outcome, ReconcileAction, ResultStatus, Selector, TickInterval, Vigy};
-use vigy_lisp::{Data, HostFn};
+use vigy_lisp::{Arity, Data, HostFn};
 
 const HELLO: &str = r#"(vigy-log "info" "hello") (vigy-noop)"#;
 
@@ -304,4 +304,75 @@ async fn files_that_are_no_store_of_ours_are_refused_untouched() {
     transaction.commit().unwrap();
     drop(database);
     refused_untouched(&newer, "has format 99").await;
+}
+
+/// A host whose first write is sent and never answered in time.
+#[derive(Default)]
+struct Valve {
+    sent: Notify,
+    open: AtomicBool,
+    keys: std::sync::Mutex<Vec<String>>,
+    looked: AtomicU32,
+}
+
+#[async_trait]
+impl HostEffects for Valve {
+    fn operations(&self) -> &'static [HostFn] {
+        const OPERATIONS: [HostFn; 2] = [
+            HostFn { name: "valve/look", arity: Arity::exactly(0), writes: false, doc: "A large reading, another one every time." },
+            HostFn { name: "valve/turn", arity: Arity::exactly(1), writes: true, doc: "Turns it." },
+        ];
+        &OPERATIONS
+    }
+    fn check(&self, _: &Vigy, _: &[&str]) -> Result<(), String> {
+        Ok(())
+    }
+    async fn ask(&self, _: &Vigy, ask: Ask<'_>) -> Result<Vec<u8>, AskError> {
+        if ask.key.is_none() {
+            let reading = self.looked.fetch_add(1, Ordering::SeqCst);
+            return Ok(postcard::to_allocvec(&Data::List(vec![Data::Int(reading.into()); 200])).unwrap());
+        }
+        let key = ask.key.expect("a write has a key").to_string();
+        self.keys.lock().unwrap().push(key);
+        self.sent.notify_one();
+        if !self.open.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        let Data::List(arguments) = postcard::from_bytes(ask.arguments).unwrap() else { panic!("arguments are a list") };
+        Ok(postcard::to_allocvec(&arguments[0]).unwrap())
+    }
+    async fn act(&self, _: &Vigy, _: ReconcileAction<'_>) -> Outcome {
+        Outcome::ok()
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_a_stop_cut_off_goes_out_again_under_its_key_and_nothing_else_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("v.redb");
+    let open = |valve: &Arc<Valve>| RuntimeHandle::builder().scheduling(false).effects(valve.clone()).open(&path);
+    // It looks, and turns as far as it saw: 0 the first time it looks, more later.
+    let program =
+        "(def seen (first (valve/look))) (vigy-set \"turned\" (valve/turn seen)) (valve/turn 7) (vigy-set \"looked\" (first (valve/look)))";
+    let valve = Arc::new(Valve::default());
+    let runtime = open(&valve).await.unwrap();
+    let registered = register(&runtime, "v", program).await;
+    let ticking = tokio::spawn({
+        let runtime = runtime.clone();
+        async move { runtime.tick_now(registered.id).await.map(|_| ()) }
+    });
+    valve.sent.notified().await;
+    runtime.shutdown(Duration::from_millis(10)).await;
+    assert!(ticking.await.unwrap().is_err());
+    drop(runtime);
+
+    valve.open.store(true, Ordering::SeqCst);
+    let runtime = open(&valve).await.unwrap();
+    let run = runtime.tick_now(registered.id).await.unwrap();
+    assert_eq!((run.key.tick, run.result), (1, ResultStatus::Ok), "the tick that was cut: {:?}", run.error);
+    let key = |nth: u32| format!("{}-{}", run.key, 32768 + nth);
+    assert_eq!(*valve.keys.lock().unwrap(), [key(0), key(0), key(1)]);
+    assert_eq!(kv(&runtime, &registered, "turned").await, Some(Data::Int(0)), "what it saw before the cut");
+    assert_eq!(kv(&runtime, &registered, "looked").await, Some(Data::Int(1)), "it looked once before the cut and once after");
+    assert_eq!(runtime.tick_now(registered.id).await.unwrap().key.tick, 2);
 }

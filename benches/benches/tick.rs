@@ -16,9 +16,9 @@ const HELLO: &str = include_str!("../../programs/hello-vigy/main.tlisp");
 const MIRROR: &str = include_str!("../../programs/mirror-dir/main.tlisp");
 
 const FS: [HostFn; 3] = [
-    HostFn { name: "fs/list", arity: Arity::exactly(1), doc: "" },
-    HostFn { name: "fs/hash", arity: Arity::exactly(1), doc: "" },
-    HostFn { name: "fs/read", arity: Arity::exactly(1), doc: "" },
+    HostFn { name: "fs/list", arity: Arity::exactly(1), writes: false, doc: "" },
+    HostFn { name: "fs/hash", arity: Arity::exactly(1), writes: false, doc: "" },
+    HostFn { name: "fs/read", arity: Arity::exactly(1), writes: false, doc: "" },
 ];
 
 /// Answers for a tree of `files` files.
@@ -30,8 +30,7 @@ fn tree(files: usize) -> RecordedEffects {
     let list = Data::List(std::iter::once(directory).chain((0..files).map(entry)).collect());
     let hash = Data::Map((0..files).map(|n| (text(&path(n)), text(&format!("{n:064x}")))).collect());
     let bytes = |data: &Data| postcard::to_allocvec(data).expect("data is serialisable");
-    let answers = [("fs/list", bytes(&list)), ("fs/hash", bytes(&hash))];
-    RecordedEffects { answers: answers.into(), ..RecordedEffects::default() }
+    RecordedEffects::default().always("fs/list", bytes(&list)).always("fs/hash", bytes(&hash))
 }
 
 fn spec(image: &Image) -> Spec {

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, File, FileType, OpenOptions, OpenOptionsExt as _};
 use vigy_core::AskError;
-use vigy_lisp::{Arity, Data, HostFn};
+use vigy_lisp::Data;
 
 use crate::capability::absolute;
 
@@ -24,25 +24,6 @@ pub const MAX_ENTRIES: usize = 100_000;
 
 /// How long one question may take: 30 seconds.
 pub const ASK_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The operations, all of them reads.
-pub(crate) const OPERATIONS: &[HostFn] = &[
-    HostFn {
-        name: "fs/list",
-        arity: Arity::exactly(1),
-        doc: "(fs/list DIR): everything beneath DIR, sorted by path: ({:path \"a/b\" :type :file|:dir|:symlink|:other :size BYTES} …)",
-    },
-    HostFn {
-        name: "fs/hash",
-        arity: Arity::exactly(1),
-        doc: "(fs/hash PATH): the BLAKE3 of a file; for a directory, a map of the path of each file beneath to its BLAKE3",
-    },
-    HostFn {
-        name: "fs/read",
-        arity: Arity::exactly(1),
-        doc: "(fs/read FILE): {:encoding :utf8|:base64 :content TEXT :size BYTES :hash BLAKE3}, up to 1 MiB",
-    },
-];
 
 /// Why there is no answer.
 #[derive(Debug)]

@@ -226,7 +226,7 @@ async fn post(http: &reqwest::Client, url: &Url, action: &Action<'_>) -> Result<
 }
 
 /// The innermost reason, which is the one that says something.
-fn root_cause(error: &dyn std::error::Error) -> String {
+pub(crate) fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;

@@ -9,9 +9,17 @@ mod capability;
 mod fs;
 mod handler;
 pub mod json;
+mod k8s;
+mod operation;
 mod platform;
+mod prom;
+mod recorded;
 
 pub use capability::{Capability, InvalidCapability};
 pub use fs::{ASK_TIMEOUT, MAX_ENTRIES, MAX_READ_BYTES};
 pub use handler::{Handler, InvalidHandler, MAX_OUTPUT_BYTES, TIMEOUT};
+pub use k8s::{KUBE_TIMEOUT, LAST_WRITE, MAX_CLAIMS};
+pub use operation::needs;
 pub use platform::Platform;
+pub use prom::{MAX_QUERY_BYTES, QUERY_TIMEOUT};
+pub use recorded::{InvalidAnswers, Recorded};

@@ -1,15 +1,19 @@
 //! The door: the only way in and out of an evaluation.
 
+mod ask;
 pub mod relay;
+mod writer;
 
-use core::fmt;
 use core::task::Poll;
 
 use crate::keys::KeyTable;
 use crate::memory::{END_RESERVE, MemoryTooSmall, TickMemory};
-use crate::record::{ConditionStatus, Content, Entry, Header, Level, RECORD_VERSION, Record, Refusal, Resource, Verdict, entries};
+use crate::record::{Access, ConditionStatus, Content, Entry, Header, Level, RECORD_VERSION, Record, Refusal, Resource, Verdict, entries};
 use crate::values::{Kept, Values};
-use crate::{ActionKey, ActionKind, KEY_BYTES, Message, ReconcileAction, RunKey};
+use crate::{ActionKey, ActionKind, KEY_BYTES, ReconcileAction, RunKey};
+use writer::RecordWriter;
+
+pub use ask::{Ask, AskError};
 
 /// Keys that start with this belong to the runtime: programs read them, verbs write them, `vigy-set` does not.
 pub const RESERVED_PREFIX: &str = "__";
@@ -34,29 +38,6 @@ pub enum VerbError {
 impl From<Resource> for VerbError {
     fn from(resource: Resource) -> Self {
         Self::Exhausted(resource)
-    }
-}
-
-/// Why the host gives no answer to an ask.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct AskError {
-    /// The tag under which the program can catch it: `denied`, `not-found`, `too-large`, `timeout`, or the operation's own.
-    pub tag: &'static str,
-    /// Details for people.
-    pub message: Message,
-}
-
-impl AskError {
-    /// An error under `tag`.
-    #[must_use]
-    pub fn new(tag: &'static str, message: fmt::Arguments<'_>) -> Self {
-        Self { tag, message: crate::format(message) }
-    }
-
-    /// The error as the record keeps it.
-    #[must_use]
-    pub fn refusal(&self) -> Refusal<'_> {
-        Refusal { tag: self.tag, message: &self.message }
     }
 }
 
@@ -95,19 +76,6 @@ pub(crate) enum Wanted<'a> {
     Ask { ask: Ask<'a>, into: &'a mut [u8] },
 }
 
-/// A question to the host.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Ask<'a> {
-    /// The run that asks.
-    pub run: RunKey,
-    /// How many asks that run made before this one.
-    pub sequence: u32,
-    /// The operation, as `fs/list`.
-    pub operation: &'a str,
-    /// The arguments: data bytes of a list.
-    pub arguments: &'a [u8],
-}
-
 /// Everything one evaluation reads and says.
 ///
 /// A verb appends an entry to the record; nothing outside happens before the commit. Two verbs need something from outside,
@@ -124,31 +92,11 @@ pub struct Door<'m> {
     log_lines: u16,
     output_bytes: u32,
     asks: u32,
+    writes: u16,
+    /// Whether the last ask is a write whose answer has not been taken.
+    writing: bool,
     request: Request,
     pub(crate) exhausted: Option<Resource>,
-}
-
-#[derive(Debug)]
-struct RecordWriter<'m> {
-    bytes: &'m mut [u8],
-    len: usize,
-    limit: usize,
-    /// Where the first entry begins.
-    first: usize,
-}
-
-impl RecordWriter<'_> {
-    /// Appends an entry and returns its offset.
-    fn write(&mut self, entry: &Entry<'_>) -> Result<usize, Resource> {
-        let at = self.len;
-        let written = postcard::to_slice(entry, &mut self.bytes[at..self.limit]).map_err(|_| Resource::Record)?;
-        self.len += written.len();
-        Ok(at)
-    }
-
-    fn entry(&self, at: usize) -> Option<Entry<'_>> {
-        postcard::from_bytes(&self.bytes[at..self.len]).ok()
-    }
 }
 
 fn draft<'v>(values: &'v mut Values<'_>, value: impl Encode) -> Result<Content<'v>, VerbError> {
@@ -182,15 +130,26 @@ impl<'m> Door<'m> {
         door.record.len = bytes.len();
         let first = bytes.len() - record.entry_bytes().len();
         door.record.first = first;
-        for (at, entry) in entries(record.entry_bytes()) {
+        Ok(door)
+    }
+
+    /// The queue of a restored run whose evaluation is over.
+    pub(crate) fn restore_queue(&mut self) -> Result<(), MemoryTooSmall> {
+        let Self { record, actions, queued, .. } = self;
+        for (at, entry) in entries(record.all()) {
             if matches!(entry, Entry::Action { .. }) {
-                let slots = door.actions.len();
-                let slot = door.actions.get_mut(usize::from(door.queued));
-                *slot.ok_or(MemoryTooSmall { part: "actions", needed: slots + 1, given: slots })? = (first + at) as u32;
-                door.queued += 1;
+                let slots = actions.len();
+                let slot = actions.get_mut(usize::from(*queued));
+                *slot.ok_or(MemoryTooSmall { part: "actions", needed: slots + 1, given: slots })? = (record.first + at) as u32;
+                *queued += 1;
             }
         }
-        Ok(door)
+        Ok(())
+    }
+
+    /// A restored run whose evaluation was cut is evaluated again: what it was told it is told again, what it said it must say again.
+    pub(crate) fn rewind(&mut self) {
+        self.record.rewind();
     }
 
     /// A door over a memory that [`TickMemory::fits`] the limits.
@@ -199,14 +158,16 @@ impl<'m> Door<'m> {
         let limit = memory.record.len().min(limits.record_bytes as usize);
         Self {
             header,
-            record: RecordWriter { bytes: memory.record, len: 0, limit, first: 0 },
+            record: RecordWriter::new(memory.record, limit),
             values: Values::new(&mut memory.values[..limits.value_bytes as usize]),
-            actions: &mut memory.actions[..usize::from(limits.actions)],
+            actions: &mut memory.actions[..usize::from(limits.actions.min(ActionKey::FIRST_WRITE))],
             queued: 0,
             keys: KeyTable::new(&mut memory.keys[..usize::from(limits.kv_keys) * 2]),
             log_lines: 0,
             output_bytes: 0,
             asks: 0,
+            writes: 0,
+            writing: false,
             request: Request::None,
             exhausted: None,
         }
@@ -247,20 +208,33 @@ impl<'m> Door<'m> {
     ///
     /// # Errors
     /// A limit.
-    pub fn ask(&mut self, operation: &str, arguments: impl Encode) -> Result<Poll<Result<&[u8], Refusal<'_>>>, VerbError> {
+    pub fn ask(&mut self, operation: &str, access: Access, arguments: impl Encode) -> Result<Poll<Result<&[u8], Refusal<'_>>>, VerbError> {
         if !matches!(self.request, Request::Answered(_)) {
             let arguments = draft(&mut self.values, arguments)?;
-            self.request = Request::Ask(self.record.write(&Entry::Ask { operation, arguments })?);
-            self.asks += 1;
+            let at = self.record.write(&Entry::Ask { operation, access, arguments })?;
+            self.asked(at, access)?;
             return Ok(Poll::Pending);
         }
         Ok(Poll::Ready(self.take_answer().unwrap_or(Ok(&[]))))
+    }
+
+    /// The ask at this offset waits for its answer.
+    fn asked(&mut self, at: usize, access: Access) -> Result<(), Resource> {
+        if access == Access::Write {
+            // As many as there are actions: what is left of the keys' indexes.
+            self.writes = self.writes.checked_add(1).filter(|writes| *writes <= ActionKey::FIRST_WRITE).ok_or(Resource::Actions)?;
+            self.writing = true;
+        }
+        self.request = Request::Ask(at);
+        self.asks += 1;
+        Ok(())
     }
 
     /// The answer to the last ask, once.
     fn take_answer(&mut self) -> Option<Result<&[u8], Refusal<'_>>> {
         let Request::Answered(at) = self.request else { return None };
         self.request = Request::None;
+        self.writing = false;
         let Some(Entry::Answer { answer }) = self.record.entry(at) else { return None };
         Some(answer.map(|value| self.values.kept().bytes(value).unwrap_or_default()))
     }
@@ -416,14 +390,61 @@ impl<'m> Door<'m> {
         match &self.request {
             Request::Key(key) => Some(Wanted::Key { key, into: self.values.free() }),
             Request::Ask(at) => {
-                let Some(Entry::Ask { operation, arguments }) = self.record.entry(*at) else { return None };
+                let Some(Entry::Ask { operation, arguments, .. }) = self.record.entry(*at) else { return None };
                 let (kept, into) = self.values.split();
                 let arguments = kept.bytes(arguments).unwrap_or_default();
                 let run = RunKey { incarnation: self.header.incarnation, tick: self.header.tick };
-                Some(Wanted::Ask { ask: Ask { run, sequence: self.asks - 1, operation, arguments }, into })
+                let key = self.writing.then(|| ActionKey { run, index: ActionKey::FIRST_WRITE + (self.writes - 1) });
+                Some(Wanted::Ask { ask: Ask { run, sequence: self.asks - 1, key, operation, arguments }, into })
             }
             Request::None | Request::Answered(_) => None,
         }
+    }
+
+    /// Whether the evaluation waits for the driver.
+    pub(crate) const fn waits(&self) -> bool {
+        matches!(self.request, Request::Key(_) | Request::Ask(_))
+    }
+
+    /// Whether the last thing that passed the door is a write, or its answer that has not been taken.
+    pub(crate) const fn writing(&self) -> bool {
+        self.writing
+    }
+
+    /// Whether the run that is evaluated again does not say what it said before.
+    pub(crate) const fn diverged(&self) -> bool {
+        self.record.diverged()
+    }
+
+    /// Gives a run that is evaluated again what it was given before. False when it waits for nothing, or for something new.
+    pub(crate) fn recall(&mut self) -> bool {
+        if !self.waits() || !self.record.recalls() {
+            return false;
+        }
+        let Some((entry, len)) = self.record.known() else {
+            self.record.diverge();
+            return true;
+        };
+        let known = entry.content().is_none_or(|content| self.values.kept().bytes(content).is_some());
+        let at = self.record.len;
+        match (&self.request, entry) {
+            (Request::Ask(_), Entry::Answer { .. }) if known => {
+                self.record.len += len;
+                self.request = Request::Answered(at);
+            }
+            (Request::Key(wanted), Entry::KvRead { key, .. }) if known && wanted == key => {
+                let wanted = wanted.clone();
+                self.request = Request::None;
+                self.record.len += len;
+                if let Err(VerbError::Exhausted(resource)) = self.index_key(&wanted, at) {
+                    self.exhausted = Some(resource);
+                }
+            }
+            _ => {
+                self.record.diverge();
+            }
+        }
+        true
     }
 
     /// The store's answer to [`Wanted::Key`]: `len` bytes lie in the memory it was given.
@@ -442,15 +463,18 @@ impl<'m> Door<'m> {
     /// The host's answer to [`Wanted::Ask`]: `len` bytes lie in the memory it was given, or a refusal.
     pub(crate) fn answered(&mut self, answer: Result<usize, Refusal<'_>>) {
         let answer = answer.map(|len| content(&mut self.values, len));
-        match self.record.write(&Entry::Answer { answer }) {
-            Ok(at) => self.request = Request::Answered(at),
-            Err(resource) => self.exhausted = Some(resource),
-        }
+        self.request = match self.record.write(&Entry::Answer { answer }) {
+            Ok(at) => Request::Answered(at),
+            Err(resource) => {
+                self.exhausted = Some(resource);
+                Request::None
+            }
+        };
     }
 
     /// Writes the last entry. A message is cut to what the reserve holds.
     pub(crate) fn close(&mut self, fuel: u64, verdict: Verdict<'_>) {
-        self.record.limit = (self.record.len + END_RESERVE).min(self.record.bytes.len());
+        self.record.open_reserve(END_RESERVE);
         let verdict = match verdict {
             Verdict::Raised { tag, message, place } => {
                 Verdict::Raised { tag: cut(tag, 128), message: cut(message, crate::MESSAGE_BYTES), place }
@@ -476,8 +500,14 @@ impl<'m> Door<'m> {
         self.values.kept()
     }
 
-    /// Keeps a value that a restored record refers to.
-    pub(crate) fn restore_value(&mut self, value: &[u8]) -> Result<(), Resource> {
+    /// Keeps a value that a restored record refers to. Of a run that is evaluated again only what it was told: the rest it says again.
+    pub(crate) fn restore_value(&mut self, value: &[u8], again: bool) -> Result<(), Resource> {
+        let told = |entry: &Entry<'_>| matches!(entry, Entry::KvRead { .. } | Entry::Answer { .. });
+        let hash = *blake3::hash(value).as_bytes();
+        let is_it = |entry: &Entry<'_>| matches!(entry.content(), Some(Content::Stored { hash: known, .. }) if known == hash);
+        if again && !entries(self.record.all()).any(|(_, entry)| told(&entry) && is_it(&entry)) {
+            return Ok(());
+        }
         self.values.put(value).map(|_| ())
     }
 

@@ -3,8 +3,8 @@
 use core::fmt;
 
 use crate::memory::{MemoryTooSmall, TickMemory};
-use crate::ports::{AsyncClock, AsyncEffects, AsyncStorage, Clock, Effects, Storage, Unsettled};
-use crate::{AskError, Checkpoint, Door, Evaluator, Failure, Need, ResumeError, RunKey, Spec, Tick};
+use crate::ports::{AsyncClock, AsyncEffects, AsyncStorage, Clock, Effects, Piece, Storage};
+use crate::{AskError, Checkpoint, Evaluator, Need, ResumeError, RunKey, Spec, Tick, Unfinished};
 
 /// A clock, a store and effects, together able to tick a vigy.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,7 +47,8 @@ impl<E> From<MemoryTooSmall> for HostError<E> {
 impl<C: Clock, S: Storage, F: Effects> Host<C, S, F> {
     /// Ticks once, from wake to settle, and moves `checkpoint` on. Says whether the program ended well.
     ///
-    /// Actions that the tick before it left without outcome (the checkpoint says `unsettled`) are carried out first.
+    /// What the checkpoint says is [unfinished](crate::Unfinished) comes first: the actions of the tick before; or the evaluation that was
+    /// cut, which is then the tick.
     ///
     /// # Errors
     /// [`HostError`]. The checkpoint is then as far as the store got.
@@ -58,11 +59,15 @@ impl<C: Clock, S: Storage, F: Effects> Host<C, S, F> {
         mut memory: TickMemory<'_>,
         evaluator: &mut E,
     ) -> Result<bool, HostError<S::Error>> {
-        if checkpoint.unsettled {
+        if checkpoint.unfinished != Unfinished::Nothing {
+            let cut = checkpoint.unfinished == Unfinished::Evaluation;
             let mut resuming = Resuming::new(spec, checkpoint, memory.reborrow());
-            self.storage.unsettled(resuming.run(), &mut |piece| resuming.take(piece)).map_err(HostError::Store)?;
+            self.storage.unfinished(resuming.run(), &mut |piece| resuming.take(piece)).map_err(HostError::Store)?;
             let mut tick = resuming.finish().map_err(HostError::Resume)?;
-            self.drive(&mut tick, &mut nothing_to_evaluate, checkpoint)?;
+            self.drive(&mut tick, evaluator, checkpoint)?;
+            if cut {
+                return Ok(!tick.failed());
+            }
         }
         let mut tick = Tick::begin(spec, checkpoint, self.clock.now(), memory)?;
         self.drive(&mut tick, evaluator, checkpoint)?;
@@ -85,6 +90,11 @@ impl<C: Clock, S: Storage, F: Effects> Host<C, S, F> {
                 Need::Ask { ask, into } => {
                     let answer = self.effects.ask(&ask, into);
                     tick.answered(answer.as_ref().copied().map_err(AskError::refusal));
+                }
+                Need::Save(draft) => {
+                    self.storage.save(&draft).map_err(HostError::Store)?;
+                    *checkpoint = draft.checkpoint();
+                    tick.saved();
                 }
                 Need::Commit(batch) => {
                     self.storage.commit(&batch).map_err(HostError::Store)?;
@@ -109,7 +119,7 @@ impl<C: Clock, S: Storage, F: Effects> Host<C, S, F> {
 impl<C: AsyncClock, S: AsyncStorage, F: AsyncEffects> Host<C, S, F> {
     /// [`Host::tick`] for a host with an executor: lets others go first between slices of evaluation, and awaits its ports.
     ///
-    /// Dropping the future is like a crash: what was committed stays, and unsettled actions are carried out next time.
+    /// Dropping the future is like a crash: what was committed stays, and what is unfinished is taken up next time.
     ///
     /// # Errors
     /// As [`Host::tick`].
@@ -120,11 +130,15 @@ impl<C: AsyncClock, S: AsyncStorage, F: AsyncEffects> Host<C, S, F> {
         mut memory: TickMemory<'_>,
         evaluator: &mut E,
     ) -> Result<bool, HostError<S::Error>> {
-        if checkpoint.unsettled {
+        if checkpoint.unfinished != Unfinished::Nothing {
+            let cut = checkpoint.unfinished == Unfinished::Evaluation;
             let mut resuming = Resuming::new(spec, checkpoint, memory.reborrow());
-            self.storage.unsettled(resuming.run(), |piece| resuming.take(piece)).await.map_err(HostError::Store)?;
+            self.storage.unfinished(resuming.run(), |piece| resuming.take(piece)).await.map_err(HostError::Store)?;
             let mut tick = resuming.finish().map_err(HostError::Resume)?;
-            self.drive_async(&mut tick, &mut nothing_to_evaluate, checkpoint).await?;
+            self.drive_async(&mut tick, evaluator, checkpoint).await?;
+            if cut {
+                return Ok(!tick.failed());
+            }
         }
         let mut tick = Tick::begin(spec, checkpoint, self.clock.now(), memory)?;
         self.drive_async(&mut tick, evaluator, checkpoint).await?;
@@ -148,6 +162,11 @@ impl<C: AsyncClock, S: AsyncStorage, F: AsyncEffects> Host<C, S, F> {
                     let answer = self.effects.ask(&ask, into).await;
                     tick.answered(answer.as_ref().copied().map_err(AskError::refusal));
                 }
+                Need::Save(draft) => {
+                    self.storage.save(&draft).await.map_err(HostError::Store)?;
+                    *checkpoint = draft.checkpoint();
+                    tick.saved();
+                }
                 Need::Commit(batch) => {
                     self.storage.commit(&batch).await.map_err(HostError::Store)?;
                     *checkpoint = *batch.checkpoint();
@@ -168,12 +187,7 @@ impl<C: AsyncClock, S: AsyncStorage, F: AsyncEffects> Host<C, S, F> {
     }
 }
 
-/// A resumed tick is past its evaluation.
-fn nothing_to_evaluate(_: &mut Door<'_>) -> Result<(), Failure> {
-    Ok(())
-}
-
-/// Collects what [`Storage::unsettled`] hands out.
+/// Collects what [`Storage::unfinished`] hands out.
 struct Resuming<'s, 'm> {
     spec: &'s Spec,
     checkpoint: &'s Checkpoint,
@@ -187,17 +201,18 @@ impl<'s, 'm> Resuming<'s, 'm> {
     }
 
     fn run(&self) -> RunKey {
-        RunKey { incarnation: self.checkpoint.incarnation, tick: self.checkpoint.ticks }
+        let Checkpoint { incarnation, ticks, unfinished, .. } = *self.checkpoint;
+        RunKey { incarnation, tick: ticks + u64::from(unfinished == Unfinished::Evaluation) }
     }
 
-    fn take(&mut self, piece: Unsettled<'_>) {
+    fn take(&mut self, piece: Piece<'_>) {
         match piece {
-            Unsettled::Record(record) => {
+            Piece::Record(record) => {
                 if let Some(memory) = self.memory.take() {
                     self.tick = Tick::resume(self.spec, self.checkpoint, record, memory);
                 }
             }
-            Unsettled::Value(value) => {
+            Piece::Value(value) => {
                 let restored = self.tick.as_mut().map(|tick| tick.restore_value(value));
                 if let Ok(Err(error)) = restored {
                     self.tick = Err(error);

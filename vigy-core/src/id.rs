@@ -23,13 +23,19 @@ pub struct RunKey {
     pub tick: u64,
 }
 
-/// Names one action for good: (incarnation, tick, index). Text form `INCARNATION-TICK-INDEX`, which is what a handler deduplicates by.
+/// Names one action or one write for good: (incarnation, tick, index). Text form `INCARNATION-TICK-INDEX`, which is what a receiver
+/// deduplicates by.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct ActionKey {
-    /// The run that queued the action.
+    /// The run that queued the action, or asked for the write.
     pub run: RunKey,
-    /// Place in that run's queue, from 0.
+    /// An action's place in that run's queue, from 0; a write's place among that run's writes, from [`ActionKey::FIRST_WRITE`].
     pub index: u16,
+}
+
+impl ActionKey {
+    /// The index of a run's first write: 32,768. No action has one as large, so a write and an action never share a key.
+    pub const FIRST_WRITE: u16 = 1 << 15;
 }
 
 /// A text that is no id: not 16 lower-case hex digits.

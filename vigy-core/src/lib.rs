@@ -65,6 +65,8 @@
 //!
 //! - A batch (record, kv writes, actions, next deadline) is committed atomically, before any of its actions is carried out.
 //! - Actions are delivered **at least once, always under the same key**. What lives in the store's own batch is exactly-once.
+//! - A write that a program asks for ([`Access::Write`]) is durable as an intent before it goes out, its answer before the program goes on.
+//!   A tick that a crash cut in two is evaluated again from what it was told; only its last write may go out again, under the same key.
 //! - The next tick begins only when every action of the last one has an outcome.
 //! - Between wake and batch nothing is allocated: memory is the caller's ([`TickMemory`]), and every limit has a name ([`Limits`]).
 //!
@@ -112,9 +114,9 @@ pub use limits::Limits;
 #[cfg(feature = "alloc")]
 pub use memory::TickBuffers;
 pub use memory::{MemoryTooSmall, TickMemory};
-pub use ports::{AsyncClock, AsyncEffects, AsyncStorage, Clock, Effects, Storage, Unsettled};
-pub use record::{Content, Refusal, Resource, Verdict};
-pub use tick::{Batch, Checkpoint, Need, ResumeError, SLICE, Settlement, Spec, Tick};
+pub use ports::{AsyncClock, AsyncEffects, AsyncStorage, Clock, Effects, Piece, Storage};
+pub use record::{Access, Content, Refusal, Resource, Verdict};
+pub use tick::{Batch, Checkpoint, Draft, Need, ResumeError, SLICE, Settlement, Spec, Tick, Unfinished};
 pub use time::{InvalidInterval, TickInterval, Timestamp, backoff_ms};
 pub use values::Kept;
 #[cfg(feature = "alloc")]

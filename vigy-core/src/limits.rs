@@ -17,7 +17,7 @@ pub struct Limits {
     pub stack_bytes: u32,
     /// Bytes printed by `display` and friends. Default 64 KiB.
     pub output_bytes: u32,
-    /// Actions queued. Default 256; at most 65,535.
+    /// Actions queued. Default 256; at most 32,768.
     pub actions: u16,
     /// Log lines, printed lines included. Default 256.
     pub log_lines: u16,

@@ -1,6 +1,6 @@
 //! What a host provides: a clock, a store, and effects. Each comes in a blocking and an async form with the same contract.
 
-use crate::{Ask, AskError, Batch, Outcome, ReconcileAction, RunKey, Settlement, Timestamp};
+use crate::{Ask, AskError, Batch, Draft, Outcome, ReconcileAction, RunKey, Settlement, Timestamp};
 
 /// Tells the time and waits for it.
 pub trait Clock {
@@ -26,9 +26,19 @@ pub trait Storage {
     /// The store's own.
     fn get(&mut self, key: &str, into: &mut [u8]) -> Result<Option<usize>, Self::Error>;
 
+    /// Makes a run durable as far as it got: its draft and the draft's checkpoint. Called twice per write that a program asks for.
+    ///
+    /// - MUST be atomic, and MUST return only when it is durable: the write goes out after it.
+    /// - MUST replace an earlier draft.
+    ///
+    /// # Errors
+    /// The store's own.
+    fn save(&mut self, draft: &Draft<'_>) -> Result<(), Self::Error>;
+
     /// Makes a batch durable. Called once per tick.
     ///
     /// - MUST be atomic: record, values, kv writes, outcomes, checkpoint, or nothing of it, whenever the power goes.
+    /// - MUST remove the draft, if there is one.
     /// - MUST return only when it is durable.
     ///
     /// # Errors
@@ -41,18 +51,19 @@ pub trait Storage {
     /// The store's own.
     fn settle(&mut self, settlement: &Settlement<'_>) -> Result<(), Self::Error>;
 
-    /// Hands the record of `run` to `visit`, then every value it refers to by hash, in any order. Called when the vigy starts with a
-    /// checkpoint that says `unsettled`; `run` is its last tick, which retention MUST have kept.
+    /// Hands the record of `run` to `visit`, or its draft, then every value that refers to by hash, in any order. Called when the vigy
+    /// starts with a checkpoint that says [`crate::Unfinished`]; `run` is its last tick, which retention MUST have kept, or the one
+    /// after it, which has a draft.
     ///
     /// # Errors
     /// The store's own.
-    fn unsettled(&mut self, run: RunKey, visit: &mut dyn FnMut(Unsettled<'_>)) -> Result<(), Self::Error>;
+    fn unfinished(&mut self, run: RunKey, visit: &mut dyn FnMut(Piece<'_>)) -> Result<(), Self::Error>;
 }
 
-/// A piece of a run whose actions have no outcome yet.
+/// A piece of a run that is not finished.
 #[derive(Clone, Copy, Debug)]
-pub enum Unsettled<'a> {
-    /// Its record: first, once.
+pub enum Piece<'a> {
+    /// Its record, or its draft: first, once.
     Record(&'a [u8]),
     /// A value its record refers to.
     Value(&'a [u8]),
@@ -63,6 +74,8 @@ pub trait Effects {
     /// Writes the answer to the front of `into`, as data bytes, and says how many; or refuses.
     ///
     /// - MUST check that the vigy may ask this.
+    /// - MUST refuse an operation that writes when the ask has no key: its program takes it for a read.
+    /// - May get the last write of a run again after a crash, under the same key: the receiver deduplicates by it.
     /// - MUST refuse rather than cut an answer that does not fit.
     ///
     /// # Errors
@@ -95,12 +108,14 @@ pub trait AsyncStorage {
     type Error;
     /// As [`Storage::get`].
     async fn get(&mut self, key: &str, into: &mut [u8]) -> Result<Option<usize>, Self::Error>;
+    /// As [`Storage::save`].
+    async fn save(&mut self, draft: &Draft<'_>) -> Result<(), Self::Error>;
     /// As [`Storage::commit`].
     async fn commit(&mut self, batch: &Batch<'_>) -> Result<(), Self::Error>;
     /// As [`Storage::settle`].
     async fn settle(&mut self, settlement: &Settlement<'_>) -> Result<(), Self::Error>;
-    /// As [`Storage::unsettled`].
-    async fn unsettled(&mut self, run: RunKey, visit: impl FnMut(Unsettled<'_>)) -> Result<(), Self::Error>;
+    /// As [`Storage::unfinished`].
+    async fn unfinished(&mut self, run: RunKey, visit: impl FnMut(Piece<'_>)) -> Result<(), Self::Error>;
 }
 
 /// [`Effects`], for hosts with an executor.

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::{ActionKind, Incarnation, Limits, Timestamp};
 
 /// First byte of every record.
-pub const RECORD_VERSION: u8 = 1;
+pub const RECORD_VERSION: u8 = 2;
 
 /// What a run starts from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -154,6 +154,16 @@ impl ConditionStatus {
     }
 }
 
+/// What a question may do to the world.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// It only looks: asking again does no harm.
+    Read,
+    /// It changes something. It goes out under a key, after its intent is durable.
+    Write,
+}
+
 /// One thing that passed the door. The variants' order is the format: add at the end.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Entry<'a> {
@@ -169,6 +179,8 @@ pub enum Entry<'a> {
     Ask {
         /// The operation, as `fs/list`.
         operation: &'a str,
+        /// Whether it only looks.
+        access: Access,
         /// The arguments: data bytes of a list.
         #[serde(borrow)]
         arguments: Content<'a>,
@@ -410,21 +422,36 @@ impl<'a> Record<'a> {
     /// # Errors
     /// [`DamagedRecord`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, DamagedRecord> {
+        let (record, ended) = Self::parse_any(bytes)?;
+        if ended { Ok(record) } else { Err(DamagedRecord) }
+    }
+
+    /// [`Record::parse`] for the beginning of a record, as a [`crate::Draft`] has it: no entry is [`Entry::End`].
+    ///
+    /// # Errors
+    /// [`DamagedRecord`].
+    pub fn parse_draft(bytes: &'a [u8]) -> Result<Self, DamagedRecord> {
+        let (record, ended) = Self::parse_any(bytes)?;
+        if ended { Err(DamagedRecord) } else { Ok(record) }
+    }
+
+    /// Whether the record has its end, and reads it.
+    fn parse_any(bytes: &'a [u8]) -> Result<(Self, bool), DamagedRecord> {
         let (&version, rest) = bytes.split_first().ok_or(DamagedRecord)?;
         if version != RECORD_VERSION {
             return Err(DamagedRecord);
         }
         let (header, entries) = postcard::take_from_bytes(rest).map_err(|_| DamagedRecord)?;
-        let mut rest = entries;
-        loop {
-            let (entry, after) = postcard::take_from_bytes::<Entry<'_>>(rest).map_err(|_| DamagedRecord)?;
-            rest = after;
-            match (matches!(entry, Entry::End { .. }), rest.is_empty()) {
-                (true, true) => return Ok(Self { header, entries }),
-                (false, false) => {}
-                _ => return Err(DamagedRecord),
+        let (mut rest, mut ended) = (entries, false);
+        while !rest.is_empty() {
+            if ended {
+                return Err(DamagedRecord);
             }
+            let (entry, after) = postcard::take_from_bytes::<Entry<'_>>(rest).map_err(|_| DamagedRecord)?;
+            ended = matches!(entry, Entry::End { .. });
+            rest = after;
         }
+        Ok((Self { header, entries }, ended))
     }
 
     /// What the run started from.

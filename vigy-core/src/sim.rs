@@ -7,8 +7,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::{
-    Ask, AskError, Batch, Checkpoint, Clock, Effects, LAST_OUTCOMES, Outcome, ReconcileAction, RunKey, Settlement, Storage, Timestamp,
-    Unsettled,
+    ActionKey, Ask, AskError, Batch, Checkpoint, Clock, Draft, Effects, LAST_OUTCOMES, Outcome, Piece, ReconcileAction, RunKey, Settlement, Storage,
+    Timestamp,
 };
 
 /// A clock that moves only when told, or when someone sleeps.
@@ -33,8 +33,12 @@ pub struct MemoryStorage {
     pub runs: BTreeMap<RunKey, Vec<u8>>,
     pub outcomes: BTreeMap<RunKey, Vec<u8>>,
     pub values: BTreeMap<[u8; 32], Vec<u8>>,
+    pub drafts: BTreeMap<RunKey, SavedDraft>,
     pub checkpoint: Option<Checkpoint>,
 }
+
+/// A draft's record, and the values it refers to.
+pub type SavedDraft = (Vec<u8>, Vec<Vec<u8>>);
 
 /// The store is gone: [`CrashStorage`] has crashed, or an answer does not fit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,7 +60,15 @@ impl Storage for MemoryStorage {
         Ok(Some(value.len()))
     }
 
+    fn save(&mut self, draft: &Draft<'_>) -> Result<(), Gone> {
+        let values = draft.values().map(|(_, value)| value.to_owned()).collect();
+        self.drafts.insert(draft.run(), (draft.record().to_owned(), values));
+        self.checkpoint = Some(draft.checkpoint());
+        Ok(())
+    }
+
     fn commit(&mut self, batch: &Batch<'_>) -> Result<(), Gone> {
+        self.drafts.clear();
         for (key, value) in batch.kv_writes() {
             match value {
                 Some(value) => self.kv.insert(key.to_owned(), value.to_owned()),
@@ -78,14 +90,19 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
-    fn unsettled(&mut self, run: RunKey, visit: &mut dyn FnMut(Unsettled<'_>)) -> Result<(), Gone> {
-        visit(Unsettled::Record(self.runs.get(&run).ok_or(Gone)?));
-        self.values.values().for_each(|value| visit(Unsettled::Value(value)));
+    fn unfinished(&mut self, run: RunKey, visit: &mut dyn FnMut(Piece<'_>)) -> Result<(), Gone> {
+        if let Some((record, values)) = self.drafts.get(&run) {
+            visit(Piece::Record(record));
+            values.iter().for_each(|value| visit(Piece::Value(value)));
+            return Ok(());
+        }
+        visit(Piece::Record(self.runs.get(&run).ok_or(Gone)?));
+        self.values.values().for_each(|value| visit(Piece::Value(value)));
         Ok(())
     }
 }
 
-/// A [`MemoryStorage`] that crashes after some writes: each commit and each settlement is one. What came before the crash is in
+/// A [`MemoryStorage`] that crashes after some writes: each draft, each commit and each settlement is one. What came before the crash is in
 /// `disk`, for the next life.
 #[derive(Clone, Debug, Default)]
 pub struct CrashStorage {
@@ -117,6 +134,10 @@ impl Storage for CrashStorage {
         self.disk.get(key, into)
     }
 
+    fn save(&mut self, draft: &Draft<'_>) -> Result<(), Gone> {
+        self.write(|disk| disk.save(draft))
+    }
+
     fn commit(&mut self, batch: &Batch<'_>) -> Result<(), Gone> {
         self.write(|disk| disk.commit(batch))
     }
@@ -125,29 +146,76 @@ impl Storage for CrashStorage {
         self.write(|disk| disk.settle(settlement))
     }
 
-    fn unsettled(&mut self, run: RunKey, visit: &mut dyn FnMut(Unsettled<'_>)) -> Result<(), Gone> {
-        self.disk.unsettled(run, visit)
+    fn unfinished(&mut self, run: RunKey, visit: &mut dyn FnMut(Piece<'_>)) -> Result<(), Gone> {
+        self.disk.unfinished(run, visit)
     }
+}
+
+/// An answer for one ask, or for every ask of its kind.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RecordedAnswer {
+    /// Whose answer, as `fs/list`.
+    pub operation: String,
+    /// Which arguments it answers, as data bytes of a list; any when nothing.
+    pub arguments: Option<Vec<u8>>,
+    /// Data bytes, or why there are none.
+    pub answer: Result<Vec<u8>, AskError>,
+    /// Whether it is used up by the first ask that it answers.
+    pub once: bool,
 }
 
 /// Effects that answer from a list and keep what they are told to do.
 #[derive(Clone, Debug, Default)]
 pub struct RecordedEffects {
-    /// Answers by operation: data bytes, the same whatever the arguments.
-    pub answers: BTreeMap<&'static str, Vec<u8>>,
+    /// The answers; the first that fits an ask is its answer. When none does, the ask is refused as `not-recorded`.
+    pub answers: Vec<RecordedAnswer>,
     /// What was asked, in order.
-    pub asked: Vec<String>,
+    pub asked: Vec<Asked>,
     /// What was done, in order: key and kind as text.
     pub acted: Vec<String>,
 }
 
+/// What was asked once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "as in an ask")]
+pub struct Asked {
+    pub key: Option<ActionKey>,
+    pub operation: String,
+    pub arguments: Vec<u8>,
+}
+
+impl RecordedEffects {
+    /// Answers every ask of `operation` with these data bytes.
+    #[must_use]
+    pub fn always(mut self, operation: &str, answer: Vec<u8>) -> Self {
+        let operation = operation.to_owned();
+        self.answers.push(RecordedAnswer { operation, arguments: None, answer: Ok(answer), once: false });
+        self
+    }
+
+    /// The answer to an ask, which is used up if it is for one ask only.
+    ///
+    /// # Errors
+    /// The recorded refusal, or `not-recorded`.
+    pub fn answer(&mut self, ask: &Ask<'_>) -> Result<Vec<u8>, AskError> {
+        let (operation, arguments) = (ask.operation.to_owned(), ask.arguments.to_owned());
+        self.asked.push(Asked { key: ask.key, operation, arguments });
+        let fits = |recorded: &RecordedAnswer| {
+            recorded.operation == ask.operation && recorded.arguments.as_deref().is_none_or(|arguments| arguments == ask.arguments)
+        };
+        match self.answers.iter().position(fits) {
+            Some(index) if self.answers[index].once => self.answers.remove(index).answer,
+            Some(index) => self.answers[index].answer.clone(),
+            None => Err(AskError::new("not-recorded", format_args!("no recorded answer for {}", ask.operation))),
+        }
+    }
+}
+
 impl Effects for RecordedEffects {
     fn ask(&mut self, ask: &Ask<'_>, into: &mut [u8]) -> Result<usize, AskError> {
-        self.asked.push(ask.operation.to_owned());
-        let missing = || AskError::new("not-found", format_args!("no recorded answer for {}", ask.operation));
-        let answer = self.answers.get(ask.operation).ok_or_else(missing)?;
+        let answer = self.answer(ask)?;
         let too_large = || AskError::new("too-large", format_args!("the answer has {} bytes", answer.len()));
-        into.get_mut(..answer.len()).ok_or_else(too_large)?.copy_from_slice(answer);
+        into.get_mut(..answer.len()).ok_or_else(too_large)?.copy_from_slice(&answer);
         Ok(answer.len())
     }
 

@@ -38,24 +38,37 @@ pub struct Checkpoint {
     pub due: Timestamp,
     /// Failed ticks in a row.
     pub failures: u32,
-    /// Whether actions of the last tick have no outcome yet: they are carried out, under their old keys, before the next tick.
-    pub unsettled: bool,
+    /// What is left to do before the next tick.
+    pub unfinished: Unfinished,
+}
+
+/// What a crash left to do, or an error of the store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum Unfinished {
+    /// Nothing: the next tick can begin.
+    #[default]
+    Nothing,
+    /// Actions of the last tick have no outcome yet: they are carried out, under their old keys.
+    Actions,
+    /// The tick after the last committed one has sent a write, or was about to: it is evaluated again from its [`Draft`], is told what
+    /// it was told, and goes on where it was cut.
+    Evaluation,
 }
 
 impl Checkpoint {
     /// The state of a vigy that has never ticked and is due at `due`.
     #[must_use]
     pub const fn new(incarnation: Incarnation, due: Timestamp) -> Self {
-        Self { incarnation, ticks: 0, last: None, due, failures: 0, unsettled: false }
+        Self { incarnation, ticks: 0, last: None, due, failures: 0, unfinished: Unfinished::Nothing }
     }
 }
 
 /// One tick, from wake to settle.
 ///
 /// ```text
-///            ┌── key_loaded / answered ──┐
-///            ▼                           │
-///        Evaluate ──► Need::Key, Ask, Yield
+///            ┌── key_loaded / answered / saved ──┐
+///            ▼                                   │
+///        Evaluate ──► Need::Key, Ask, Yield, Save ──► (a write: saved before it goes out, and when its answer is there)
 ///            │ the program ends
 ///            ▼
 ///         Commit ───► Need::Commit ──► committed
@@ -79,6 +92,10 @@ pub struct Tick<'m> {
     phase: Phase,
     interval: TickInterval,
     checkpoint: Checkpoint,
+    /// Bytes of the record that are durable in a draft.
+    saved: usize,
+    /// The program or its limits are not what they were when this tick was cut.
+    changed: bool,
     failed: bool,
     outcomes: &'m mut [u8],
     outcome_bytes: usize,
@@ -117,6 +134,8 @@ pub enum Need<'t> {
         /// Takes the data bytes.
         into: &'t mut [u8],
     },
+    /// The run so far durable: a write is about to go out, or its answer has come. Then [`Tick::saved`].
+    Save(Draft<'t>),
     /// This batch durable, all of it or nothing. Then [`Tick::committed`].
     Commit(Batch<'t>),
     /// This action carried out. Then [`Tick::acted`].
@@ -146,16 +165,29 @@ impl<'m> Tick<'m> {
         Self::over(header, spec, *checkpoint, memory, Phase::Evaluate, |header, memory| Ok(Door::open(header, memory)))
     }
 
-    /// Takes up a run whose actions have no outcome: `record` is its record as it was committed. Hand in the values it refers to with
-    /// [`Tick::restore_value`], then go on with `next`; the first need is an action.
+    /// Takes up what the checkpoint says is [unfinished](Unfinished): `record` is the run's record as it was committed, or its draft.
+    /// Hand in the values it refers to with [`Tick::restore_value`], then go on with `next`, with a fresh evaluator for an evaluation.
+    ///
+    /// An evaluation whose program or limits have changed since, or that does not say what it said before, ends as failed: its record
+    /// lists what it has written.
     ///
     /// # Errors
     /// [`ResumeError`].
     pub fn resume(spec: &Spec, checkpoint: &Checkpoint, record: &[u8], memory: TickMemory<'m>) -> Result<Self, ResumeError> {
-        let parsed = Record::parse(record)?;
+        let again = checkpoint.unfinished == Unfinished::Evaluation;
+        let parsed = if again { Record::parse_draft(record)? } else { Record::parse(record)? };
         let open = |_, memory| Door::restore(&parsed, record, memory);
-        let mut tick = Self::over(*parsed.header(), spec, *checkpoint, memory, Phase::Act, open)?;
-        tick.start_outcomes();
+        let phase = if again { Phase::Evaluate } else { Phase::Act };
+        let header = *parsed.header();
+        let mut tick = Self::over(header, spec, *checkpoint, memory, phase, open)?;
+        if again {
+            tick.saved = record.len();
+            tick.changed = header.program != spec.program || header.limits != spec.limits;
+            tick.door.rewind();
+        } else {
+            tick.door.restore_queue()?;
+            tick.start_outcomes();
+        }
         Ok(tick)
     }
 
@@ -175,6 +207,8 @@ impl<'m> Tick<'m> {
             phase,
             interval: spec.interval,
             checkpoint,
+            saved: 0,
+            changed: false,
             failed: false,
             outcomes,
             outcome_bytes: 0,
@@ -188,20 +222,23 @@ impl<'m> Tick<'m> {
     /// [`ResumeError::Memory`] when the values do not fit.
     pub fn restore_value(&mut self, value: &[u8]) -> Result<(), ResumeError> {
         let part = MemoryTooSmall { part: "values", needed: value.len(), given: 0 };
-        self.door.restore_value(value).map_err(|_| ResumeError::Memory(part))
+        let again = self.phase == Phase::Evaluate;
+        self.door.restore_value(value, again).map_err(|_| ResumeError::Memory(part))
     }
 
     /// What the tick needs next. The whole control flow of a tick is here.
     ///
     /// At most one slice of evaluation ([`SLICE`] fuel) and one pass over the record.
     pub fn next<E: Evaluator + ?Sized>(&mut self, evaluator: &mut E) -> Need<'_> {
-        if self.phase == Phase::Evaluate {
+        if self.phase == Phase::Evaluate && !self.door.waits() && !self.must_save() {
             let step = match self.door.exhausted {
                 Some(resource) => Step::Failed(Failure::Exhausted(resource)),
+                None if self.changed => Step::Failed(Failure::raised("cut-off", CHANGED, None)),
                 None => evaluator.step(&mut self.door, SLICE),
             };
             match step {
-                Step::Waiting if self.door.wanted().is_some() => {}
+                _ if self.door.diverged() => self.diverged(evaluator.fuel_used()),
+                Step::Waiting if self.door.waits() => {}
                 Step::Waiting => {
                     let verdict = Verdict::Raised { tag: "bug", message: "the evaluator waits for nothing", place: None };
                     self.conclude(evaluator.fuel_used(), verdict);
@@ -211,10 +248,17 @@ impl<'m> Tick<'m> {
                 Step::Failed(failure) => self.conclude(evaluator.fuel_used(), failure.verdict()),
             }
         }
+        if self.phase == Phase::Evaluate && self.door.recall() {
+            if !self.door.diverged() {
+                return Need::Yield;
+            }
+            self.diverged(evaluator.fuel_used());
+        }
         if self.phase == Phase::Act {
             self.settle_what_needs_no_handler();
         }
         match self.phase {
+            Phase::Evaluate if self.must_save() => Need::Save(Draft { tick: self }),
             Phase::Evaluate => match self.door.wanted() {
                 Some(Wanted::Key { key, into }) => Need::Key { key, into },
                 Some(Wanted::Ask { ask, into }) => Need::Ask { ask, into },
@@ -242,10 +286,16 @@ impl<'m> Tick<'m> {
         self.door.answered(answer);
     }
 
+    /// The draft is durable.
+    pub fn saved(&mut self) {
+        self.saved = self.door.record().len();
+    }
+
     /// The batch is durable.
     pub fn committed(&mut self) {
         if self.phase == Phase::Commit {
-            self.phase = if self.checkpoint.unsettled { Phase::Act } else { Phase::Over };
+            let acts = self.checkpoint.unfinished == Unfinished::Actions;
+            self.phase = if acts { Phase::Act } else { Phase::Over };
         }
     }
 
@@ -286,17 +336,27 @@ impl<'m> Tick<'m> {
         if self.failed {
             due = due.max(header.at.plus(backoff_ms(i64::from(failures) - 1)));
         }
+        let unfinished = Unfinished::Nothing;
         self.checkpoint =
-            Checkpoint { incarnation: before.incarnation, ticks: header.tick, last: Some(header.at), due, failures, unsettled: false };
+            Checkpoint { incarnation: before.incarnation, ticks: header.tick, last: Some(header.at), due, failures, unfinished };
         self.phase = Phase::Act;
         self.start_outcomes();
         self.settle_what_needs_no_handler();
         // What is left needs a handler, and the handler waits for the commit.
-        self.checkpoint.unsettled = self.phase == Phase::Act;
-        self.phase = Phase::Commit;
-        if self.checkpoint.unsettled {
+        if self.phase == Phase::Act {
+            self.checkpoint.unfinished = Unfinished::Actions;
             self.start_outcomes();
         }
+        self.phase = Phase::Commit;
+    }
+
+    fn diverged(&mut self, fuel: u64) {
+        self.conclude(fuel, Verdict::Raised { tag: "diverged", message: DIVERGED, place: None });
+    }
+
+    /// Whether a write, or its answer, has to be durable before anything else happens. What a cut run says again is so already.
+    fn must_save(&self) -> bool {
+        self.door.writing() && self.door.record().len() > self.saved
     }
 
     fn start_outcomes(&mut self) {
@@ -339,6 +399,44 @@ impl<'m> Tick<'m> {
     fn run(&self) -> RunKey {
         let header = self.door.header();
         RunKey { incarnation: header.incarnation, tick: header.tick }
+    }
+}
+
+/// The message of a tick that was cut, and whose vigy is another one now.
+const CHANGED: &str = "the program or its limits changed while this tick was cut in two: the record lists what it has written";
+
+/// The message of a tick that was cut, and that does not do again what it did.
+const DIVERGED: &str = "cut in two and evaluated again, the tick did not say what it said before: the record lists what it has written";
+
+/// A run up to a write that is about to go out, or up to the answer of one. It replaces an earlier draft; the run's commit removes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Draft<'t> {
+    tick: &'t Tick<'t>,
+}
+
+impl<'t> Draft<'t> {
+    /// The run's name.
+    #[must_use]
+    pub fn run(&self) -> RunKey {
+        self.tick.run()
+    }
+
+    /// The record so far: [`Record::parse_draft`] reads it.
+    #[must_use]
+    pub fn record(&self) -> &'t [u8] {
+        self.tick.door.record()
+    }
+
+    /// The values that the record refers to by hash, each once.
+    #[must_use]
+    pub fn values(&self) -> Kept<'t> {
+        self.tick.door.values()
+    }
+
+    /// Where the vigy stands: as before this tick, with an unfinished evaluation.
+    #[must_use]
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { unfinished: Unfinished::Evaluation, ..self.tick.checkpoint }
     }
 }
 
@@ -412,7 +510,7 @@ impl<'t> Batch<'t> {
     /// The outcomes, when none of the actions needs a handler: then no settlement follows. [`crate::settled`] reads them.
     #[must_use]
     pub fn outcomes(&self) -> Option<&'t [u8]> {
-        (!self.tick.checkpoint.unsettled).then(|| &self.tick.outcomes[..self.tick.outcome_bytes])
+        (self.tick.checkpoint.unfinished == Unfinished::Nothing).then(|| &self.tick.outcomes[..self.tick.outcome_bytes])
     }
 }
 
@@ -438,7 +536,7 @@ impl<'t> Settlement<'t> {
     /// Where the vigy stands from now on.
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint { unsettled: false, ..self.tick.checkpoint }
+        Checkpoint { unfinished: Unfinished::Nothing, ..self.tick.checkpoint }
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Vigy {
     pub on_action: String,
     /// Capabilities, in the host's words, as `fs:/etc:r`.
     pub allow: Vec<String>,
+    /// What the program's `(current-config)` decodes: the data bytes of a map, or none at all.
+    pub config: Vec<u8>,
 }
 
 impl Vigy {
@@ -55,6 +57,7 @@ impl Vigy {
             limits: Limits::default(),
             on_action: "log".to_string(),
             allow: Vec::new(),
+            config: Vec::new(),
         })
     }
 }

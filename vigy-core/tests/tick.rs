@@ -5,7 +5,7 @@
 use vigy_core::sim::{CrashStorage, FlakyEffects, Gone, ManualClock, MemoryStorage, RecordedEffects};
 use vigy_core::{
     ActionKind, Checkpoint, Door, Evaluator, Failure, Host, HostError, Incarnation, Limits, ResultStatus, Spec, Step, TickBuffers,
-    TickInterval, Timestamp, VerbError, settled,
+    TickInterval, Timestamp, Unfinished, VerbError, settled,
 };
 
 const SPEC: Spec = Spec {
@@ -156,7 +156,7 @@ fn outcomes_come_in_the_order_of_the_actions() {
             (3, ActionKind::Pull, Failed, "injected")
         ]
     );
-    assert!(!checkpoint.unsettled);
+    assert!(checkpoint.unfinished == Unfinished::Nothing);
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn a_crash_loses_nothing_and_repeats_only_what_was_in_flight() {
             let storage = CrashStorage { disk: MemoryStorage::default(), writes_left: crash_after, last_write_lands };
             let mut host = Host { clock: ManualClock::default(), storage, effects: RecordedEffects::default() };
             let mut checkpoint = new_vigy();
-            while checkpoint.ticks < TICKS || checkpoint.unsettled {
+            while checkpoint.ticks < TICKS || checkpoint.unfinished != Unfinished::Nothing {
                 if let Err(error) = host.tick(&SPEC, &mut checkpoint, buffers.memory(), &mut Counter) {
                     assert_eq!((error, host.storage.writes_left), (HostError::Store(Gone), 0));
                     host.storage.writes_left = u32::MAX;

@@ -4,10 +4,10 @@
 use vigy_core::lisp::{self, Imports, Lisp};
 use vigy_core::record::{Entry, Explain, Record};
 use vigy_core::sim::{ManualClock, MemoryStorage, RecordedEffects};
-use vigy_core::{Checkpoint, Host, Incarnation, Limits, Spec, TickBuffers, TickInterval, Timestamp};
+use vigy_core::{Checkpoint, Host, Incarnation, Limits, Spec, TickBuffers, TickInterval, Timestamp, Unfinished};
 use vigy_lisp::{Arity, Data, HostFn};
 
-const OPERATIONS: [HostFn; 1] = [HostFn { name: "fs/list", arity: Arity::exactly(1), doc: "" }];
+const OPERATIONS: [HostFn; 1] = [HostFn { name: "fs/list", arity: Arity::exactly(1), writes: false, doc: "" }];
 
 /// One vigy on a simulated host.
 struct Sim {
@@ -67,7 +67,7 @@ fn hello_logs_a_line_and_queues_a_noop() {
     let entries: Vec<_> = sim.record().entries().map(|entry| format!("{entry:?}")).collect();
     assert!(entries[0].contains("hello from a vigy"), "{entries:?}");
     assert!(entries[1].contains("Noop"), "{entries:?}");
-    assert!(!sim.checkpoint.unsettled && sim.host.effects.acted.is_empty(), "a noop asks nobody");
+    assert!(sim.checkpoint.unfinished == Unfinished::Nothing && sim.host.effects.acted.is_empty(), "a noop asks nobody");
 }
 
 #[test]
@@ -182,13 +182,21 @@ fn mistakes_are_errors_that_say_what_to_do() {
 fn asks_are_answered_or_refused() {
     let mut sim = Sim::new();
     let answer = Data::List(vec![Data::map([("path", Data::from("a"))])]);
-    sim.host.effects.answers.insert("fs/list", postcard::to_allocvec(&answer).unwrap());
+    sim.host.effects = RecordedEffects::default().always("fs/list", postcard::to_allocvec(&answer).unwrap());
     assert_eq!(sim.tick("(vigy-set :paths (map :path (fs/list \"/x\")))"), "ok");
     assert_eq!(sim.kv("paths"), Some(Data::List(vec![Data::from("a")])));
     sim.host.effects.answers.clear();
-    assert_eq!(sim.tick("(fs/list \"/x\")"), "1:1: not-found: no recorded answer for fs/list");
+    assert_eq!(sim.tick("(fs/list \"/x\")"), "1:1: not-recorded: no recorded answer for fs/list");
     assert_eq!(sim.tick("(try (fs/list \"/x\") (catch (e) (vigy-set :caught (error-tag e))))"), "ok");
-    assert_eq!(sim.kv("caught"), Some(Data::keyword("not-found")));
+    assert_eq!(sim.kv("caught"), Some(Data::keyword("not-recorded")));
+}
+
+#[test]
+fn an_event_has_details_as_a_program_would_write_them() {
+    let mut sim = Sim::new();
+    assert_eq!(sim.tick("(emit-event :grown {:claim \"a/b\" :at (now-epoch)})"), "ok");
+    let event = sim.record().entries().find_map(|entry| if let Entry::Event { kind, message } = entry { Some((kind, message)) } else { None });
+    assert_eq!(event, Some(("grown", "{:claim \"a/b\", :at 1000}")));
 }
 
 #[test]

@@ -63,6 +63,8 @@ pub struct HostFn {
     pub name: &'static str,
     /// How many arguments it takes.
     pub arity: Arity,
+    /// Whether a call may change something outside the program. What that means is the embedder's; the image carries it.
+    pub writes: bool,
     /// One line for people.
     pub doc: &'static str,
 }

@@ -344,7 +344,29 @@ impl<'i> Program<'i> {
     pub(crate) fn import_name(&self, i: u32) -> &'i str {
         self.imports.get(2 * i as usize).map_or("?", |n| self.names.text(*n))
     }
+
+    /// The fewest and the most arguments of an import.
+    pub(crate) fn import_arity(&self, i: u32) -> (usize, Option<usize>) {
+        let word = self.imports.get(2 * i as usize + 1).map_or(0, |word| *word);
+        ((word & 0xff) as usize, Some((word >> 16) as usize).filter(|max| *max != 0xffff))
+    }
+
+    /// Whether the import of that number was declared as one that [writes](crate::HostFn::writes).
+    #[must_use]
+    pub fn import_writes(&self, i: u32) -> bool {
+        self.imports.get(2 * i as usize + 1).is_some_and(|word| word & IMPORT_WRITES != 0)
+    }
 }
+
+/// What an import says beside its name: the fewest arguments in bits 0 to 7, whether it writes, the most arguments in bits 16 to 31
+/// (0xffff for any number).
+#[cfg(feature = "compiler")]
+pub(crate) fn import_word(host: &crate::HostFn) -> u32 {
+    let writes = if host.writes { IMPORT_WRITES } else { 0 };
+    u32::from(host.arity.min) | writes | host.arity.max.map_or(0xffff, u32::from) << 16
+}
+
+const IMPORT_WRITES: u32 = 1 << 15;
 
 /// Registers that one frame may address.
 pub(crate) const WINDOW: usize = 256;

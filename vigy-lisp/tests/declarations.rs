@@ -6,7 +6,7 @@ use common::{check, fails, hosted, refused};
 use vigy_lisp::{Arity, Data, HostFn};
 
 const fn host(name: &'static str, arity: Arity) -> HostFn {
-    HostFn { name, arity, doc: "A function of a domain." }
+    HostFn { name, arity, writes: false, doc: "A function of a domain." }
 }
 
 const HOSTS: &[&[HostFn]] = &[&[
@@ -17,6 +17,7 @@ const HOSTS: &[&[HostFn]] = &[&[
     host("k8s/patch-pvc-storage", Arity::exactly(2)),
     host("prom/query", Arity::exactly(2)),
     host("now-epoch", Arity::exactly(0)),
+    host("computeunit/config", Arity::exactly(0)),
     host("emit-event", Arity::exactly(2)),
     host("current-event", Arity::exactly(0)),
     host("current-request", Arity::exactly(0)),
@@ -125,19 +126,88 @@ fn a_function_handles_the_event_of_the_run() {
     assert_eq!(written(source), [r#"emit-event :seen {:key "a.jpg"}"#]);
 }
 
+/// A schema of every type.
+const SCHEMA: &str = "(defschema Size :w (default :int 1) :h :int) \
+    (defschema Config :one Size :many (default (list-of Size) []) :fit (default (enum :cover :fill :a-a-a-a) :cover) :on (default :bool true) \
+       :trigger-at (default :float 0.5) :every (default :duration 60) :token (default :secret-ref nil) :extra (default :map {}) \
+       :names (default (list-of :string) [\"a\"]) :code (default :sexp nil)) ";
+
+/// The configuration that `given` decodes to, at the field `field`.
+#[track_caller]
+fn config(given: &str, field: &str, expected: &str) {
+    check(&format!("{SCHEMA} (get (Config {given}) {field})"), expected);
+}
+
+/// `given` is refused, with this message.
+#[track_caller]
+fn invalid(given: &str, message: &str) {
+    check(&format!("{SCHEMA} (try (Config {given}) (catch (e) (list (error-tag e) (error-message e))))"), &format!("(:invalid-config {message:?})"));
+}
+
 #[test]
 fn a_schema_is_a_function_from_what_is_given_to_the_configuration() {
-    const S: &str = "(defschema Size :w (default :int 1) :h :int) \
-                     (defschema Config :one Size :many (list-of Size) :fit (default (enum :cover :fill) :cover) :on (default :bool true))";
-    check(&format!("{S} (Config nil)"), "{:one {:w 1, :h ()}, :many (), :fit :cover, :on #t}");
-    check(
-        &format!("{S} (Config {{:one {{:h 2}} :many [{{}} {{:w 3}}] :on false}})"),
-        "{:one {:w 1, :h 2}, :many ({:w 1, :h ()} {:w 3, :h ()}), :fit :cover, :on #f}",
-    );
+    let defaults = "{:one {:w 1, :h 2}, :many (), :fit :cover, :on #t, :trigger-at 0.5, :every 60, :token (), :extra {}, :names (\"a\"), :code ()}";
+    check(&format!("{SCHEMA} (Config {{:one {{:h 2}}}})"), defaults);
+    config("{:one {:h 2} :many [{:h 1} {:w 3 :h 4}] :on false}", ":many", "({:w 1, :h 1} {:w 3, :h 4})");
+    config("{:one {:h 2} :on false}", ":on", "#f");
+    config("{:one {:h 2} :on nil}", ":on", "#t");
+}
+
+#[test]
+fn a_field_is_given_in_kebab_camel_or_snake_case() {
+    for key in [":trigger-at", ":triggerAt", ":trigger_at"] {
+        config(&format!("{{:one {{:h 2}} {key} 1}}"), ":trigger-at", "1");
+    }
+    invalid("{:one {:h 2} :triggerAt 1 :trigger_at 1}", "config.triggerAt: it is given twice, also as trigger_at");
+    invalid("{:one {:h 2} :triggerat 1}", "config.triggerat: there is no such key");
+}
+
+#[test]
+fn values_are_decoded_by_their_types() {
+    for (given, seconds) in [("90", "90"), ("\"90s\"", "90"), ("\"1.5h\"", "5400"), ("\"500ms\"", "0.5"), ("\"10m\"", "600")] {
+        config(&format!("{{:one {{:h 2}} :every {given}}}"), ":every", seconds);
+    }
+    for (given, choice) in [("\"fill\"", ":fill"), (":fill", ":fill"), ("\"AAAA\"", ":a-a-a-a")] {
+        config(&format!("{{:one {{:h 2}} :fit {given}}}"), ":fit", choice);
+    }
+    config("{:one {:h 2} :token {:name \"a\" :key \"b\"}}", ":token", "{:name \"a\", :key \"b\"}");
+}
+
+#[test]
+fn a_wrong_configuration_says_where_and_what() {
+    invalid("nil", "config.one: it is missing, and has no default");
+    invalid("{:one {:w 2}}", "config.one.h: it is missing, and has no default");
+    invalid("[1]", "config: expected a map, got (1)");
+    invalid("{:one {:h \"2\"}}", "config.one.h: expected an integer, got \"2\"");
+    invalid("{:one {:h 2} :many [{:h 1} {:h 1 :x 1}]}", "config.many[1].x: there is no such key");
+    invalid("{:one {:h 2} :many [{:h 1} {:h true}]}", "config.many[1].h: expected an integer, got #t");
+    invalid("{:one {:h 2} :names [\"a\" 7]}", "config.names[1]: expected a string, got 7");
+    invalid("{:one {:h 2} :names \"a\"}", "config.names: expected a list, got \"a\"");
+    invalid("{:one {:h 2} :fit \"cov\"}", "config.fit: expected one of cover fill a-a-a-a, got \"cov\"");
+    invalid("{:one {:h 2} :on \"yes\"}", "config.on: expected true or false, got \"yes\"");
+    invalid("{:one {:h 2} :every \"soon\"}", "config.every: expected a duration, as 90s, 10m or 1.5h, got \"soon\"");
+    invalid("{:one {:h 2} :every -1}", "config.every: expected a duration, as 90s, 10m or 1.5h, got -1");
+    invalid("{:one {:h 2} :trigger-at +nan.0}", "config.trigger-at: expected a number, got NaN");
+    invalid("{:one {:h 2} :token {:name \"a\"}}", "config.token: expected a secret's {name, key, namespace}, got {:name \"a\"}");
+}
+
+#[test]
+fn the_host_is_asked_for_the_configuration_once_per_run() {
+    let asked = |program: &str| {
+        let mut asked = 0;
+        hosted(&format!("(defschema C :a (default :int 1)) (defjob j :config-schema C) {program}"), HOSTS, |name, _, _| {
+            asked += usize::from(name == "computeunit/config");
+            Data::map([("a", Data::Int(7))])
+        });
+        asked
+    };
+    assert_eq!(asked("(unless (= 14 (+ (:a (current-config)) (:a (current-config)))) (throw \"decoded wrong\"))"), 1);
+    assert_eq!(asked("1"), 0);
 }
 
 #[test]
 fn a_declaration_says_what_it_is() {
+    check("(defmacro same (x) x) (same {:a {} :b []})", "{:a {}, :b ()}");
     check("(defjob j :version \"2\" :schedule \"@daily\") (j)", r#"{:kind :job, :name j, :version "2", :schedule "@daily"}"#);
     check("(defprogram p (defmain [] :ok))", ":ok");
     check("(defreconcile-tick [] (f 2)) (define (f x) (* x 21))", "42");

@@ -5,8 +5,10 @@ mod common;
 use common::outcome;
 use vigy_lisp::{Arity, Budget, CompileOptions, Data, DecodeError, EncodeError, HostFn, Image, Machine, Step, compile};
 
-const HOSTS: &[&[HostFn]] =
-    &[&[HostFn { name: "give", arity: Arity::exactly(0), doc: "" }, HostFn { name: "ask", arity: Arity::between(1, 2), doc: "" }]];
+const HOSTS: &[&[HostFn]] = &[&[
+    HostFn { name: "give", arity: Arity::exactly(0), writes: false, doc: "" },
+    HostFn { name: "ask", arity: Arity::between(1, 2), writes: false, doc: "" },
+]];
 
 fn image(source: &str) -> Image {
     let options = CompileOptions { hosts: HOSTS, ..CompileOptions::default() };

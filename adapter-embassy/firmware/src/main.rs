@@ -15,7 +15,7 @@ use cortex_m::singleton;
 use cortex_m_semihosting::debug::{self, EXIT_FAILURE, EXIT_SUCCESS};
 use cortex_m_semihosting::hio;
 use embassy_executor::Spawner;
-use vigy_core::{Checkpoint, Host, RunKey, TickInterval, TickMemory, Unsettled};
+use vigy_core::{Checkpoint, Host, RunKey, TickInterval, TickMemory, Piece};
 
 use flash::{BYTES, Flash};
 use vigy::{INCARNATION, INTERVAL_MS, LIMITS, START, TICKS};
@@ -67,10 +67,10 @@ async fn live_twice() -> Option<()> {
 }
 
 /// Where runs go.
-fn sink(_run: RunKey, piece: Unsettled<'_>) {
+fn sink(_run: RunKey, piece: Piece<'_>) {
     match piece {
-        Unsettled::Record(record) => line("record ", record),
-        Unsettled::Value(value) => line("value ", value),
+        Piece::Record(record) => line("record ", record),
+        Piece::Value(value) => line("value ", value),
     }
 }
 

@@ -33,7 +33,7 @@ use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
 use embedded_storage_async::nor_flash::NorFlash;
 use sequential_storage::cache::{Cache, Uncached};
 use sequential_storage::map::{MapConfig, MapStorage};
-use vigy_core::{AsyncStorage, Batch, Checkpoint, LAST_OUTCOMES, RunKey, Settlement, Unsettled};
+use vigy_core::{AsyncStorage, Batch, Checkpoint, Draft, LAST_OUTCOMES, Piece, RunKey, Settlement};
 
 use planted::{Bug, planted};
 use state::{Entry, Full, STATE_VERSION, entries};
@@ -329,6 +329,10 @@ impl<F: NorFlash> AsyncStorage for Store<'_, F> {
         Ok(Some(len))
     }
 
+    async fn save(&mut self, draft: &Draft<'_>) -> Result<(), Self::Error> {
+        self.replace(|now, next| state::after_draft(now, draft, next)).await
+    }
+
     async fn commit(&mut self, batch: &Batch<'_>) -> Result<(), Self::Error> {
         self.replace(|now, next| state::after_batch(now, batch, next)).await
     }
@@ -337,15 +341,21 @@ impl<F: NorFlash> AsyncStorage for Store<'_, F> {
         self.replace(|now, next| state::after_settlement(now, settlement, next)).await
     }
 
-    async fn unsettled(&mut self, run: RunKey, mut visit: impl FnMut(Unsettled<'_>)) -> Result<(), Self::Error> {
-        let last = self.checkpoint().map(|last| RunKey { incarnation: last.incarnation, tick: last.ticks });
-        if last != Some(run) {
-            return Ok(());
-        }
-        let record = self.entries().filter_map(|entry| if let Entry::Record(record) = entry { Some(record.0) } else { None });
-        record.for_each(|record| visit(Unsettled::Record(record)));
-        let values = self.entries().filter_map(|entry| if let Entry::Value(value) = entry { Some(value.0) } else { None });
-        values.for_each(|value| visit(Unsettled::Value(value)));
+    async fn unfinished(&mut self, run: RunKey, mut visit: impl FnMut(Piece<'_>)) -> Result<(), Self::Error> {
+        let Some(last) = self.checkpoint().filter(|last| last.incarnation == run.incarnation) else { return Ok(()) };
+        let (draft, ended) = (run.tick == last.ticks + 1, run.tick == last.ticks);
+        let record = self.entries().find_map(|entry| match entry {
+            Entry::Record(record) if ended => Some(record.0),
+            Entry::Draft(record) if draft => Some(record.0),
+            _ => None,
+        });
+        let Some(record) = record else { return Ok(()) };
+        visit(Piece::Record(record));
+        self.entries().for_each(|entry| match entry {
+            Entry::Value(value) if ended => visit(Piece::Value(value.0)),
+            Entry::DraftValue(value) if draft => visit(Piece::Value(value.0)),
+            _ => {}
+        });
         Ok(())
     }
 }

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use vigy_core::record::Bytes;
-use vigy_core::{Batch, Checkpoint, Settlement};
+use vigy_core::{Batch, Checkpoint, Draft, Settlement};
 
 /// First byte of every state.
-pub(super) const STATE_VERSION: u8 = 1;
+pub(super) const STATE_VERSION: u8 = 2;
 
 /// One thing that survives. The variants' order is the format: add at the end.
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -20,6 +20,10 @@ pub(super) enum Entry<'a> {
     Outcomes(#[serde(borrow)] Bytes<'a>),
     /// A key and its value.
     Pair(&'a str, #[serde(borrow)] Bytes<'a>),
+    /// The draft of the next run. At most once.
+    Draft(#[serde(borrow)] Bytes<'a>),
+    /// A value that the draft refers to.
+    DraftValue(#[serde(borrow)] Bytes<'a>),
 }
 
 /// The entries of a state. Ends at the first that does not decode: a state is checked as a whole before.
@@ -51,6 +55,19 @@ impl<'b> Writer<'b> {
         self.len += postcard::to_slice(&entry, &mut self.bytes[self.len..]).map_err(|_| Full)?.len();
         Ok(())
     }
+}
+
+/// The state that follows `now` by `draft`.
+pub(super) fn after_draft(now: &[u8], draft: &Draft<'_>, next: &mut [u8]) -> Result<usize, Full> {
+    let mut writer = Writer::new(next)?;
+    writer.write(Entry::Checkpoint(draft.checkpoint()))?;
+    writer.write(Entry::Draft(Bytes(draft.record())))?;
+    draft.values().try_for_each(|(_, value)| writer.write(Entry::DraftValue(Bytes(value))))?;
+    entries(now).try_for_each(|entry| match entry {
+        Entry::Checkpoint(_) | Entry::Draft(_) | Entry::DraftValue(_) => Ok(()),
+        kept => writer.write(kept),
+    })?;
+    Ok(writer.len)
 }
 
 /// The state that follows `now` by `batch`. Linear in the state, times the keys that the batch writes.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, TableError, TableHandle};
 
-use super::schema::{CHECKPOINTS, FORMAT, KV, META, NAMES, OUTCOMES, REFERENCES, RUNS, STATE, USAGE, VALUES, VIGIES};
+use super::schema::{CHECKPOINTS, DRAFT_VALUES, DRAFTS, FORMAT, KV, META, NAMES, OUTCOMES, REFERENCES, RUNS, STATE, USAGE, VALUES, VIGIES};
 use crate::{OpenError, StoreError};
 
 /// The first bytes of every redb file (redb, `docs/design.md`, "Super-header").
@@ -71,7 +71,7 @@ fn is_ours(database: &impl ReadableDatabase, path: &Path) -> Result<bool, OpenEr
     };
     match found {
         Some(FORMAT) => return Ok(true),
-        Some(found) => return Err(OpenError::Newer { path: path(), found, known: FORMAT }),
+        Some(found) => return Err(OpenError::Format { path: path(), found, known: FORMAT }),
         None => {}
     }
     if let Some(table) = read.list_tables().map_err(StoreError::from)?.next() {
@@ -94,6 +94,8 @@ pub(super) fn create_tables(database: &Database) -> Result<(), StoreError> {
     transaction.open_table(OUTCOMES)?;
     transaction.open_table(VALUES)?;
     transaction.open_table(REFERENCES)?;
+    transaction.open_table(DRAFTS)?;
+    transaction.open_table(DRAFT_VALUES)?;
     transaction.open_table(USAGE)?;
     Ok(transaction.commit()?)
 }

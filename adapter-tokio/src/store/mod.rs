@@ -18,7 +18,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
 use tokio::sync::oneshot;
 
 pub(crate) use schema::{VigyRow, id_of};
-pub(crate) use write::{Committed, NewVigy, Registration, Retention};
+pub(crate) use write::{Committed, NewVigy, Registration, Retention, Saved};
 pub(crate) use write::{delete, outcomes_row, register, set_enabled, settle};
 
 use crate::{OpenError, StoreError};

@@ -1,11 +1,15 @@
 //! What one snapshot tells.
 
-use redb::{ReadTransaction, ReadableTable};
+use std::collections::BTreeSet;
+
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 use vigy_core::record::{Content, Entry, Explain, Record};
-use vigy_core::{Checkpoint, LAST_OUTCOMES, Name, ResultStatus, RunKey, Selector, Timestamp, Unsettled, Verdict, VigyId, settled};
+use vigy_core::{Checkpoint, LAST_OUTCOMES, Name, Piece, ResultStatus, RunKey, Selector, Timestamp, Verdict, VigyId, settled};
 use vigy_lisp::Data;
 
-use super::schema::{CHECKPOINTS, ConditionRow, KV, NAMES, OUTCOMES, OutcomesRow, Part, RUNS, STATE, VALUES, VIGIES, VigyRow, decode};
+use super::schema::{
+    CHECKPOINTS, ConditionRow, DRAFT_VALUES, DRAFTS, KV, NAMES, OUTCOMES, OutcomesRow, Part, RUNS, STATE, VALUES, VIGIES, VigyRow, decode,
+};
 use crate::view::{Condition, LogLine, Registered, Run, RunAction, RunEvent, State};
 use crate::{StoreError, VigyError};
 
@@ -111,14 +115,31 @@ pub(crate) fn kv(read: &ReadTransaction, id: VigyId, key: &str) -> Result<Option
     Ok(kv.get((id.0, key))?.map(|value| value.value().to_vec()))
 }
 
-/// The record of a run and the values it refers to, for [`vigy_core::AsyncStorage::unsettled`].
-pub(crate) fn unsettled(read: &ReadTransaction, id: VigyId, run: RunKey) -> Result<Vec<Vec<u8>>, StoreError> {
+/// The record of a run, or its draft, and the values that refers to, for [`vigy_core::AsyncStorage::unfinished`].
+pub(crate) fn unfinished(read: &ReadTransaction, id: VigyId, run: RunKey) -> Result<Vec<Vec<u8>>, StoreError> {
     let runs = read.open_table(RUNS)?;
-    let Some(bytes) = runs.get((id.0, run.tick))? else { return Ok(Vec::new()) };
-    let record = Record::parse(bytes.value()).map_err(damaged)?;
-    let values = read.open_table(VALUES)?;
-    let mut pieces = vec![bytes.value().to_vec()];
-    for hash in record.stored() {
+    if let Some(bytes) = runs.get((id.0, run.tick))? {
+        let record = Record::parse(bytes.value()).map_err(damaged)?;
+        return pieces(bytes.value(), &record, id, &read.open_table(VALUES)?);
+    }
+    let drafts = read.open_table(DRAFTS)?;
+    let Some(bytes) = drafts.get(id.0)? else { return Ok(Vec::new()) };
+    let draft = Record::parse_draft(bytes.value()).map_err(damaged)?;
+    if draft.header().tick != run.tick {
+        return Ok(Vec::new());
+    }
+    pieces(bytes.value(), &draft, id, &read.open_table(DRAFT_VALUES)?)
+}
+
+/// A record, then its values, each once.
+fn pieces(
+    bytes: &[u8],
+    record: &Record<'_>,
+    id: VigyId,
+    values: &ReadOnlyTable<(u64, &'static [u8; 32]), &'static [u8]>,
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    let mut pieces = vec![bytes.to_vec()];
+    for hash in record.stored().collect::<BTreeSet<_>>() {
         if let Some(value) = values.get((id.0, &hash))? {
             pieces.push(value.value().to_vec());
         }
@@ -126,11 +147,11 @@ pub(crate) fn unsettled(read: &ReadTransaction, id: VigyId, run: RunKey) -> Resu
     Ok(pieces)
 }
 
-/// The pieces of [`unsettled`], in the order of the port.
-pub(crate) fn visit(pieces: &[Vec<u8>], mut visit: impl FnMut(Unsettled<'_>)) {
+/// Hands out [`unfinished`] pieces, in the order of the port.
+pub(crate) fn visit(pieces: &[Vec<u8>], mut visit: impl FnMut(Piece<'_>)) {
     if let Some((record, values)) = pieces.split_first() {
-        visit(Unsettled::Record(record));
-        values.iter().for_each(|value| visit(Unsettled::Value(value)));
+        visit(Piece::Record(record));
+        values.iter().for_each(|value| visit(Piece::Value(value)));
     }
 }
 

@@ -7,8 +7,8 @@ use vigy_core::{Incarnation, Timestamp, Vigy, VigyId};
 
 use crate::StoreError;
 
-/// The format this version writes, and the newest it reads.
-pub(crate) const FORMAT: u32 = 1;
+/// The format this version writes, and the only one it reads. 2: records tell writes from reads, and there are drafts.
+pub(crate) const FORMAT: u32 = 2;
 
 /// First byte of every row.
 const ROW_VERSION: u8 = 1;
@@ -33,6 +33,10 @@ pub(crate) const OUTCOMES: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinit
 pub(crate) const VALUES: TableDefinition<'_, (u64, &[u8; 32]), &[u8]> = TableDefinition::new("vigy.values");
 /// (id, hash) → how many runs refer to it.
 pub(crate) const REFERENCES: TableDefinition<'_, (u64, &[u8; 32]), u64> = TableDefinition::new("vigy.references");
+/// id → the draft of a tick that has asked for a write and is not over.
+pub(crate) const DRAFTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("vigy.drafts");
+/// (id, hash) → a value that the draft refers to.
+pub(crate) const DRAFT_VALUES: TableDefinition<'_, (u64, &[u8; 32]), &[u8]> = TableDefinition::new("vigy.draft_values");
 /// id → [`UsageRow`].
 pub(crate) const USAGE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("vigy.usage");
 

@@ -5,11 +5,11 @@ use std::ops::Bound;
 
 use redb::{ReadableTable, WriteTransaction};
 use vigy_core::record::{Entry, Record};
-use vigy_core::{Batch, Checkpoint, Incarnation, RunKey, Settlement, Timestamp, Vigy, VigyId};
+use vigy_core::{Batch, Checkpoint, Draft, Incarnation, Kept, RunKey, Settlement, Timestamp, Unfinished, Vigy, VigyId};
 
 use super::schema::{
-    CHECKPOINTS, ConditionRow, KV, NAMES, OUTCOMES, OutcomesRow, Part, REFERENCES, RUNS, STATE, USAGE, UsageRow, VALUES, VIGIES, VigyRow,
-    decode, encode,
+    CHECKPOINTS, ConditionRow, DRAFT_VALUES, DRAFTS, KV, NAMES, OUTCOMES, OutcomesRow, Part, REFERENCES, RUNS, STATE, USAGE, UsageRow,
+    VALUES, VIGIES, VigyRow, decode, encode,
 };
 use crate::StoreError;
 
@@ -113,12 +113,60 @@ pub(crate) fn delete(transaction: &WriteTransaction, id: VigyId) -> Result<Optio
     transaction.open_table(OUTCOMES)?.retain_in((key, 0)..=(key, u64::MAX), |_, _| false)?;
     transaction.open_table(VALUES)?.retain_in((key, &[0; 32])..=(key, &[u8::MAX; 32]), |_, _| false)?;
     transaction.open_table(REFERENCES)?.retain_in((key, &[0; 32])..=(key, &[u8::MAX; 32]), |_, _| false)?;
+    remove_draft(transaction, id)?;
     Ok(Some(row))
 }
 
-fn put_checkpoint(transaction: &WriteTransaction, id: VigyId, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-    transaction.open_table(CHECKPOINTS)?.insert(id.0, encode(checkpoint)?.as_slice())?;
+fn remove_draft(transaction: &WriteTransaction, VigyId(id): VigyId) -> Result<(), StoreError> {
+    transaction.open_table(DRAFTS)?.remove(id)?;
+    transaction.open_table(DRAFT_VALUES)?.retain_in((id, &[0; 32])..=(id, &[u8::MAX; 32]), |_, _| false)?;
     Ok(())
+}
+
+/// Writes a checkpoint and tells what the one before said was unfinished.
+fn put_checkpoint(transaction: &WriteTransaction, id: VigyId, checkpoint: &Checkpoint) -> Result<Unfinished, StoreError> {
+    let mut checkpoints = transaction.open_table(CHECKPOINTS)?;
+    let before = checkpoints.insert(id.0, encode(checkpoint)?.as_slice())?;
+    let before: Option<Checkpoint> = before.map(|row| decode(row.value())).transpose()?;
+    Ok(before.map_or(Unfinished::Nothing, |before| before.unfinished))
+}
+
+/// A draft, copied out of a tick's memory for the writer's thread.
+pub(crate) struct Saved {
+    id: VigyId,
+    run: RunKey,
+    checkpoint: Checkpoint,
+    record: Vec<u8>,
+    values: Vec<([u8; 32], Vec<u8>)>,
+}
+
+impl Saved {
+    pub(crate) fn new(id: VigyId, draft: &Draft<'_>) -> Self {
+        Self { id, run: draft.run(), checkpoint: draft.checkpoint(), record: draft.record().to_owned(), values: owned(draft.values()) }
+    }
+
+    /// Writes the draft in place of an earlier one. False, and nothing is written, when this life of the vigy is over.
+    pub(crate) fn write(&self, transaction: &WriteTransaction) -> Result<bool, StoreError> {
+        if row(transaction, self.id)?.is_none_or(|row| row.incarnation != self.run.incarnation) {
+            return Ok(false);
+        }
+        let VigyId(id) = self.id;
+        put_checkpoint(transaction, self.id, &self.checkpoint)?;
+        transaction.open_table(DRAFTS)?.insert(id, self.record.as_slice())?;
+        let mut values = transaction.open_table(DRAFT_VALUES)?;
+        let needed = |hash: &[u8; 32]| self.values.iter().any(|(known, _)| known == hash);
+        values.retain_in((id, &[0; 32])..=(id, &[u8::MAX; 32]), |(_, hash), _| needed(hash))?;
+        for (hash, value) in &self.values {
+            if values.get((id, hash))?.is_none() {
+                values.insert((id, hash), value.as_slice())?;
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn owned(values: Kept<'_>) -> Vec<([u8; 32], Vec<u8>)> {
+    values.map(|(hash, value)| (*hash, value.to_owned())).collect()
 }
 
 /// A batch, copied out of a tick's memory for the writer's thread.
@@ -158,7 +206,7 @@ impl Committed {
             at,
             checkpoint: *batch.checkpoint(),
             record: batch.record().to_owned(),
-            values: batch.values().map(|(hash, value)| (*hash, value.to_owned())).collect(),
+            values: owned(batch.values()),
             kv: batch.kv_writes().map(|(key, value)| (key.to_owned(), value.map(<[u8]>::to_vec))).collect(),
             state,
             outcomes: batch.outcomes().map(|outcomes| OutcomesRow { ended_at: now, outcomes: outcomes.to_owned() }),
@@ -171,7 +219,9 @@ impl Committed {
             return Ok(false);
         }
         let VigyId(id) = self.id;
-        put_checkpoint(transaction, self.id, &self.checkpoint)?;
+        if put_checkpoint(transaction, self.id, &self.checkpoint)? == Unfinished::Evaluation {
+            remove_draft(transaction, self.id)?;
+        }
         let mut kv = transaction.open_table(KV)?;
         for (key, value) in &self.kv {
             match value {

@@ -306,9 +306,9 @@ impl Door<'_> {
                 *slot = self.record.write(entry)? as u32;
                 self.queued += 1;
             }
-            Entry::Ask { .. } => {
-                self.request = Request::Ask(self.record.write(entry)?);
-                self.asks += 1;
+            Entry::Ask { access, .. } => {
+                let at = self.record.write(entry)?;
+                self.asked(at, *access)?;
             }
             Entry::Log { .. } | Entry::Event { .. } => {
                 self.line()?;

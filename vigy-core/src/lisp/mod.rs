@@ -8,7 +8,7 @@ use vigy_lisp::{Budget, Builtins, EncodeError, FaultKind, HostFn, Machine, Memor
 
 use crate::door::Encode;
 use crate::record::{Place, Resource};
-use crate::{Door, Evaluator, Failure, Limits, Step, VerbError};
+use crate::{Access, Door, Evaluator, Failure, Limits, Step, VerbError};
 use verbs::VERBS;
 
 /// Functions of the host that one program may use: 255.
@@ -204,7 +204,8 @@ pub const VERB_FUNCTIONS: [HostFn; VERBS.len()] = {
 
 fn ask(machine: &mut Machine<'_>, door: &mut Door<'_>, import: usize) -> Answer {
     let Some(operation) = machine.program().imports().nth(import) else { return Ok(Poll::Ready(Value::NIL)) };
-    match door.ask(operation, Arguments(machine))? {
+    let access = if machine.program().import_writes(import as u32) { Access::Write } else { Access::Read };
+    match door.ask(operation, access, Arguments(machine))? {
         Poll::Pending => Ok(Poll::Pending),
         Poll::Ready(Ok(bytes)) => decoded(machine, bytes),
         Poll::Ready(Err(refusal)) => {

@@ -9,12 +9,12 @@ use super::{Answer, Encoded, Verb, decoded};
 use crate::door::{LAST_OUTCOMES, RESERVED_PREFIX};
 use crate::record::{ConditionStatus, Level, Resource};
 use crate::time::backoff_ms;
-use crate::{ActionKind, Door, KEY_BYTES, Message, VerbError};
+use crate::{ActionKind, Door, KEY_BYTES, MESSAGE_BYTES, VerbError};
 
 const fn verb(name: &'static str, min: u8, max: u8, run: fn(&mut Machine<'_>, &mut Door<'_>) -> Answer, doc: &'static str) -> Verb {
     // Only who compiles programs shows it to people.
     let doc = if cfg!(feature = "compiler") { doc } else { "" };
-    Verb { function: HostFn { name, arity: Arity::between(min, max), doc }, run }
+    Verb { function: HostFn { name, arity: Arity::between(min, max), writes: false, doc }, run }
 }
 
 /// All verbs. To add one, add a row.
@@ -46,6 +46,7 @@ pub(crate) const VERBS: &[Verb] = &[
     verb("vigy-mark-converged", 1, 1, mark_converged, "(vigy-mark-converged key): notes the tick's time for vigy-converged?"),
     verb("vigy-converged?", 1, 1, converged, "(vigy-converged? key): whether the key was marked"),
     verb("vigy-tick", 0, 0, tick, "(vigy-tick): milliseconds since the epoch at the tick's start"),
+    verb("now-epoch", 0, 0, now_epoch, "(now-epoch): seconds since the epoch at the tick's start"),
     verb("vigy-tick-count", 0, 0, tick_count, "(vigy-tick-count): number of the tick, from 1"),
     verb("vigy-since-last-tick", 0, 0, since_last_tick, "(vigy-since-last-tick): milliseconds since the tick before began, -1 on the first"),
     verb("vigy-rate-limited?", 2, 2, rate_limited,
@@ -55,6 +56,7 @@ pub(crate) const VERBS: &[Verb] = &[
     verb("vigy-trace", 2, 2, trace, "(vigy-trace key value): notes a value for whoever debugs the run"),
     verb("vigy-metric", 2, 2, metric, "(vigy-metric name number): notes a measurement"),
     verb("vigy-event", 2, 2, event, "(vigy-event kind message): tells an event"),
+    verb("emit-event", 2, 2, emit_event, "(emit-event kind details): tells an event; its message is the details as a program would write them"),
 ];
 
 const READY_NIL: Answer = Ok(Poll::Ready(Value::NIL));
@@ -102,23 +104,31 @@ fn int_argument(machine: &Machine<'_>, index: usize, message: &'static str) -> R
     }
 }
 
+/// Bytes of the details of an event: 512. Longer ones are cut at a character.
+const DETAIL_BYTES: usize = 512;
+
 /// Any value as text: raw when it is text, displayed and cut to a message's length otherwise.
 fn with_text<R>(machine: &Machine<'_>, index: usize, use_text: impl FnOnce(&str) -> R) -> R {
-    struct Cut(Message);
-    impl Write for Cut {
+    let value = machine.arg(index);
+    match machine.text(value) {
+        Some(text) => use_text(text),
+        None => use_text(&displayed::<MESSAGE_BYTES>(machine, value, Style::Raw)),
+    }
+}
+
+/// A value displayed, cut to `N` bytes.
+fn displayed<const N: usize>(machine: &Machine<'_>, value: Value, style: Style) -> heapless::String<N> {
+    struct Cut<const N: usize>(heapless::String<N>);
+    impl<const N: usize> Write for Cut<N> {
         fn write_str(&mut self, text: &str) -> core::fmt::Result {
             let room = self.0.capacity() - self.0.len();
             self.0.push_str(crate::door::cut(text, room)).map_err(|_| core::fmt::Error)
         }
     }
-    let value = machine.arg(index);
-    if let Some(text) = machine.text(value) {
-        return use_text(text);
-    }
-    let mut cut = Cut(Message::new());
+    let mut cut = Cut(heapless::String::new());
     // What does not fit is cut.
-    let _ = machine.display(value, Style::Raw, &mut cut);
-    use_text(&cut.0)
+    let _ = machine.display(value, style, &mut cut);
+    cut.0
 }
 
 // ---- actions -------------------------------------------------------------------------------------------------------------------
@@ -214,6 +224,12 @@ fn event(machine: &mut Machine<'_>, door: &mut Door<'_>) -> Answer {
     READY_NIL
 }
 
+fn emit_event(machine: &mut Machine<'_>, door: &mut Door<'_>) -> Answer {
+    let kind = text(machine, 0, "the kind of an event is text")?;
+    door.event(kind, &displayed::<DETAIL_BYTES>(machine, machine.arg(1), Style::Readable))?;
+    READY_NIL
+}
+
 // ---- kv -----------------------------------------------------------------------------------------------------------------------
 
 fn get(machine: &mut Machine<'_>, door: &mut Door<'_>) -> Answer {
@@ -288,6 +304,10 @@ fn stamp(machine: &mut Machine<'_>, door: &mut Door<'_>, key: &str) -> Result<()
 
 fn tick(machine: &mut Machine<'_>, door: &mut Door<'_>) -> Answer {
     int(machine, door.header().at.0 as i64)
+}
+
+fn now_epoch(machine: &mut Machine<'_>, door: &mut Door<'_>) -> Answer {
+    int(machine, (door.header().at.0 / 1000) as i64)
 }
 
 fn tick_count(machine: &mut Machine<'_>, door: &mut Door<'_>) -> Answer {

@@ -26,8 +26,12 @@ const MAX_EXPANSIONS: usize = 4_000;
 /// What one expansion may use.
 const BUDGET: Budget = Budget { fuel: 2_000_000, heap_bytes: 4 << 20, depth: 5_000, stack_words: 1 << 16, output_bytes: 1 << 16 };
 
-const HOSTS: &[&[HostFn]] =
-    &[&[HostFn { name: "%macro-args", arity: Arity::exactly(0), doc: "The arguments of the macro that is being expanded." }]];
+const HOSTS: &[&[HostFn]] = &[&[HostFn {
+    name: "%macro-args",
+    arity: Arity::exactly(0),
+    writes: false,
+    doc: "The arguments of the macro that is being expanded.",
+}]];
 
 pub(super) struct Macro {
     params: Id,
@@ -286,6 +290,11 @@ fn to_value(
                 if !parts_done {
                     work.push((id, true));
                     work.extend(items.iter().rev().map(|i| (*i, false)));
+                    continue;
+                }
+                if items.is_empty() && shape == Shape::Brace {
+                    // As a list it would be nil, and come back as such.
+                    done.push(m.heap.map(0)?);
                     continue;
                 }
                 let parts: Vec<u64> = done.split_off(done.len() - items.len()).iter().map(|v| v.0).collect();

@@ -21,13 +21,13 @@ mod quasiquote;
 mod table;
 
 use alloc::collections::VecDeque;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 pub use error::{CompileError, ErrorKind};
 pub use modules::Loader;
 
-use crate::arity::{Arity, HostFn};
+use crate::arity::HostFn;
 use crate::builtins;
 use crate::image::{Image, SECTIONS, Section, assemble};
 use crate::machine::Tag;
@@ -313,15 +313,15 @@ impl<'o> Compiler<'o> {
     }
 
     /// What a name means that the program itself does not define.
-    fn library(&mut self, name: Sym, hosts: &mut Vec<(String, Arity)>, user: bool) -> Result<Option<Meaning>> {
+    fn library(&mut self, name: Sym, hosts: &mut Vec<HostFn>, user: bool) -> Result<Option<Meaning>> {
         let text = self.arena.names.get(name).to_string();
         if user {
             let host = self.options.hosts.iter().flat_map(|t| t.iter()).find(|h| h.name == text);
             if let Some(host) = host {
-                let id = match hosts.iter().position(|(n, _)| *n == text) {
+                let id = match hosts.iter().position(|known| known.name == text) {
                     Some(id) => id,
                     None => {
-                        hosts.push((text, host.arity));
+                        hosts.push(*host);
                         hosts.len() - 1
                     }
                 };
@@ -338,7 +338,7 @@ impl<'o> Compiler<'o> {
     }
 
     /// Finds out what every global name means, pulling in what is reached of the prelude.
-    fn resolve(&mut self, hosts: &mut Vec<(String, Arity)>) -> Result<(Vec<Meaning>, Slots)> {
+    fn resolve(&mut self, hosts: &mut Vec<HostFn>) -> Result<(Vec<Meaning>, Slots)> {
         let mut meanings: Vec<Meaning> = Vec::new();
         let mut slots = Vec::new();
         self.note_early(&mut meanings);
@@ -422,8 +422,8 @@ impl<'o> Compiler<'o> {
         self.tree.funcs[0].body = if self.main.is_empty() { self.tree.add(Ir::Word(Value::NIL), Span::default()) } else { body };
         let mut constants = Constants::new(self.building_macro);
         constants.globals = self.globals.iter().map(|g| self.arena.names.get(g.name).to_string()).collect();
-        constants.imports = hosts.iter().map(|(n, _)| n.clone()).collect();
-        let arities: Vec<_> = hosts.iter().map(|(_, a)| (usize::from(a.min), a.max.map(usize::from))).collect();
+        constants.imports = hosts.iter().map(|host| host.name.to_string()).collect();
+        let arities: Vec<_> = hosts.iter().map(|host| (usize::from(host.arity.min), host.arity.max.map(usize::from))).collect();
         let mut e = Emitter::new(&mut self.tree, &self.arena, &meanings, &mut constants, &arities, self.force);
         e.row(0);
         let mut globals = Vec::new();
@@ -451,8 +451,7 @@ impl<'o> Compiler<'o> {
         put(Section::Code, pairs(code.into_iter()));
         let names: Vec<u32> = slots.iter().map(|(g, _)| constants.name(self.arena.names.get(self.globals[*g as usize].name))).collect();
         put(Section::GlobalNames, pairs(names.into_iter()));
-        let imports: Vec<u32> =
-            hosts.iter().flat_map(|(n, a)| [constants.name(n), u32::from(a.min) | a.max.map_or(0xffff, u32::from) << 16]).collect();
+        let imports: Vec<u32> = hosts.iter().flat_map(|host| [constants.name(host.name), crate::image::import_word(host)]).collect();
         put(Section::Imports, pairs(imports.into_iter()));
         put(Section::Params, pairs(params.into_iter()));
         put(

@@ -12,6 +12,7 @@ const SOURCES: &[&str] = &[
     include_str!("../prelude/lists.tlisp"),
     include_str!("../prelude/maps.tlisp"),
     include_str!("../prelude/patterns.tlisp"),
+    include_str!("../prelude/quantity.tlisp"),
     DECLARATIONS,
 ];
 

@@ -107,8 +107,8 @@ impl Machine<'_> {
             }
             tag::HOST => {
                 let import = callee.index_of();
-                let arity = self.program.imports[2 * import as usize + 1];
-                if n < (arity & 0xffff) as usize || n > (arity >> 16) as usize {
+                let (min, max) = self.program.import_arity(import);
+                if n < min || max.is_some_and(|max| n > max) {
                     return Err(self.wrong_arity(callee, n));
                 }
                 Ok(Called::Host(HostCall { import, args: n, at: at + 2, result: at }))
@@ -134,10 +134,7 @@ impl Machine<'_> {
         print::write_callee(&self.heap, &self.program, callee, &mut name);
         let (min, max) = match callee.tag() {
             tag::BUILTIN => builtins::arity(callee.index_of()),
-            tag::HOST => {
-                let arity = self.program.imports[2 * callee.index_of() as usize + 1];
-                ((arity & 0xffff) as usize, Some((arity >> 16) as usize).filter(|m| *m != 0xffff))
-            }
+            tag::HOST => self.program.import_arity(callee.index_of()),
             tag::CLOSURE | tag::FUNCTION => {
                 let f = self.program.function(self.heap.function_of(callee));
                 let required = usize::from(f.required);
