@@ -29,11 +29,13 @@
 //! |---|---|
 //! | keep vigies ticking in a tokio app | [`RuntimeHandle`], [`Vigy`], [`TickInterval`] |
 //! | answer what programs ask, carry out their actions | [`HostEffects`]; [`Platform`] is the operator's own |
+//! | evaluate programs otherwise: as wasm modules, or in a way of your own | [`Engine`], [`Evaluators`] |
 //! | offer vigies over some protocol | [`service::Service`], [`Local`], [`Remote`], [`server`] |
 //! | tick without tokio, or without an allocator | the crate `vigy-core` |
 #![forbid(unsafe_code)]
 
 pub mod api;
+mod engine;
 mod local;
 mod remote;
 pub mod server;
@@ -42,9 +44,10 @@ pub mod socket;
 mod sse;
 
 pub use adapter_tokio::{
-    Builder, Condition, Event, HostEffects, LogEffects, LogLine, OpenError, RegisterError, Registered, Run, RunAction, RunEvent,
-    RuntimeHandle, State, StoreError, VigyError,
+    Builder, Condition, Evaluation, Evaluators, Event, HostEffects, Loaded, LogEffects, LogLine, OpenError, RegisterError, Registered, Run,
+    RunAction, RunEvent, RuntimeHandle, State, StoreError, VigyError,
 };
+pub use engine::{Engine, NoWasm3};
 pub use local::Local;
 pub use remote::Remote;
 pub use vigy_core::{

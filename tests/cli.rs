@@ -77,6 +77,44 @@ fn a_program_runs_in_the_foreground() {
     );
 }
 
+/// What a run of three ticks prints, without what differs from run to run: ids and times.
+fn printed(home: &Home, engine: &str, program: &[&str]) -> Vec<Value> {
+    let out = home.does(&[&["run", "--engine", engine, "--every", "100", "--ticks", "3", "--json"], program].concat());
+    let runs = out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let same = |mut run: Value| {
+        for key in ["id", "started_at", "ended_at"] {
+            run.as_object_mut().unwrap().remove(key).unwrap();
+        }
+        run
+    };
+    runs.map(same).collect()
+}
+
+#[test]
+fn a_module_does_what_its_program_does() {
+    let home = Home::new();
+    let counts =
+        home.file("counts.tlisp", "(vigy-log :info (vigy-incr :n)) (display (vigy-last-outcomes)) (vigy-push {:tick (vigy-tick-count)})");
+    let directory = home.dir.path().canonicalize().unwrap().display().to_string();
+    let reads = home.file("reads.tlisp", &format!("(vigy-push (fs/list \"{directory}\"))"));
+    let granted = format!("fs:{directory}:r");
+    let engines = if cfg!(feature = "wasm3") { vec!["wasmi", "wasm3"] } else { vec!["wasmi"] };
+    for program in [vec![counts.as_str()], vec![reads.as_str(), "--allow", &granted]] {
+        let native = printed(&home, "native", &program);
+        assert_eq!(native.len(), 3);
+        for engine in &engines {
+            assert_eq!(printed(&home, engine, &program), native, "{engine}");
+        }
+    }
+    for engine in engines {
+        home.refuses(&["run", &reads, "--engine", engine, "--once"], 2, &["fs/list", "--allow fs:PATH:r"]);
+        home.refuses(&["run", &home.file("bad.tlisp", "(no-such-thing)"), "--engine", engine, "--once"], 1, &["bad.tlisp:1:2", "^"]);
+    }
+    if !cfg!(feature = "wasm3") {
+        home.refuses(&["run", &counts, "--engine", "wasm3", "--once"], 2, &["has no wasm3", "--features wasm3"]);
+    }
+}
+
 #[test]
 fn ctrl_c_ends_a_run_cleanly() {
     let home = Home::new();

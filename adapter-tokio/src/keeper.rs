@@ -8,18 +8,17 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot, watch};
-use vigy_core::lisp::{Imports, Lisp, compile, words_needed};
 use vigy_core::{
     Ask, AskError, AsyncClock, AsyncEffects, AsyncStorage, Batch, Draft, Host, HostError, Outcome, Piece, ReconcileAction, RunKey,
     Settlement, Spec, Timestamp, Vigy, VigyId, backoff_ms,
 };
-use vigy_lisp::{HostFn, Image};
+use vigy_lisp::HostFn;
 
 use crate::runtime::Shared;
 use crate::space::Memory;
 use crate::store::{Committed, Retention, Saved, Store, outcomes_row, read, settle};
 use crate::view::{Event, Registered, Run};
-use crate::{HostEffects, RegisterError, VigyError};
+use crate::{HostEffects, Loaded, VigyError};
 
 /// The longest sleep in one piece: after it the wall clock is read again, so that a clock that jumped is noticed.
 const NAP: Duration = Duration::from_secs(30);
@@ -38,26 +37,6 @@ enum Next {
     Slept,
 }
 
-/// A program ready to run.
-pub(crate) struct Loaded {
-    pub(crate) image: Image,
-    imports: Imports,
-    hash: [u8; 32],
-}
-
-impl Loaded {
-    /// Compiles a program for a host.
-    ///
-    /// # Errors
-    /// [`RegisterError::Program`], [`RegisterError::Refused`].
-    pub(crate) fn compile(program: &str, effects: &dyn HostEffects) -> Result<Self, RegisterError> {
-        let image = compile(program, effects.operations()).map_err(RegisterError::Program)?;
-        let imports = Imports::of(image.program()).map_err(|error| RegisterError::Refused(error.to_string()))?;
-        let hash = image.hash();
-        Ok(Self { image, imports, hash })
-    }
-}
-
 /// The time now, by the wall clock.
 pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -70,7 +49,7 @@ pub(crate) struct Keeper {
     mailbox: mpsc::UnboundedReceiver<Message>,
     stop: watch::Receiver<bool>,
     registered: Registered,
-    loaded: OnceLock<Arc<Loaded>>,
+    loaded: OnceLock<Arc<dyn Loaded>>,
     /// Store failures in a row, and when to try again.
     troubles: u32,
     not_before: Timestamp,
@@ -161,20 +140,20 @@ impl Keeper {
         let loaded = self.load()?;
         let Registered { id, vigy, checkpoint, .. } = &mut self.registered;
         let (shared, limits) = (&*self.shared, vigy.limits);
-        let spec = Spec { program: loaded.hash, interval: vigy.interval, limits };
-        let program = loaded.image.program();
-        let mut space = shared.spaces.take(&limits, words_needed(program, &limits)).await;
+        let spec = Spec { program: loaded.hash(), interval: vigy.interval, limits };
+        let mut space = shared.spaces.take(&limits, loaded.words(&limits)).await;
         let Memory { buffers, words, .. } = &mut space.memory;
-        let mut lisp = Lisp::new(program, &loaded.imports, &limits, words).map_err(|error| VigyError::Host(error.to_string()))?;
+        let mut evaluation = loaded.evaluation(&limits, words).map_err(VigyError::Host)?;
         let mut host = Host {
             clock: WallClock,
             storage: VigyStore { store: &shared.store, retention: shared.retention, id: *id },
             effects: VigyEffects { effects: &*shared.effects, vigy },
         };
-        host.tick_async(&spec, checkpoint, buffers.memory(), &mut lisp).await.map_err(|error| match error {
+        host.tick_async(&spec, checkpoint, buffers.memory(), &mut evaluation).await.map_err(|error| match error {
             HostError::Store(error) => error,
             other => VigyError::Host(other.to_string()),
         })?;
+        drop(evaluation);
         drop(space);
         self.tell().await;
         Ok(())
@@ -194,14 +173,14 @@ impl Keeper {
         }
     }
 
-    /// The program, compiled when it is needed first.
-    fn load(&self) -> Result<Arc<Loaded>, VigyError> {
+    /// The program, made ready when it is needed first.
+    fn load(&self) -> Result<Arc<dyn Loaded>, VigyError> {
         if let Some(loaded) = self.loaded.get() {
             return Ok(loaded.clone());
         }
-        let loaded = Loaded::compile(&self.registered.vigy.program, &*self.shared.effects);
+        let loaded = self.shared.load(&self.registered.vigy);
         let loaded = loaded.map_err(|error| VigyError::Host(format!("the stored program cannot be loaded any more: {error}")))?;
-        Ok(self.loaded.get_or_init(|| Arc::new(loaded)).clone())
+        Ok(self.loaded.get_or_init(|| loaded).clone())
     }
 }
 

@@ -19,7 +19,7 @@
 //!
 //! ```text
 //!  RuntimeHandle ──mailbox──► keeper (a task per vigy) ──Host::tick_async──► vigy_core::Tick
-//!        │                       │         │                  evaluates between awaits, a slice of fuel at a time
+//!        │                       │         │                  Evaluation between awaits, a slice of fuel at a time
 //!        │                       │         └──ask, act──► HostEffects (the application's, or the platform's)
 //!        └────────read, write────┴──batch──► store: one writer thread, group commit; reads on blocking threads
 //! ```
@@ -35,6 +35,7 @@
 
 mod effects;
 mod error;
+mod evaluators;
 mod keeper;
 mod runtime;
 mod space;
@@ -43,5 +44,6 @@ mod view;
 
 pub use effects::{HostEffects, LogEffects};
 pub use error::{OpenError, RegisterError, StoreError, VigyError};
+pub use evaluators::{Evaluation, Evaluators, Loaded, Native};
 pub use runtime::{Builder, RuntimeHandle};
 pub use view::{Condition, Event, LogLine, Registered, Run, RunAction, RunEvent, State};

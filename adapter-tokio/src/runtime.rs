@@ -9,11 +9,11 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use vigy_core::{Incarnation, Selector, Vigy, VigyId};
 
-use crate::keeper::{Keeper, Loaded, Message, now};
+use crate::keeper::{Keeper, Message, now};
 use crate::space::Spaces;
 use crate::store::{NewVigy, Registration, Retention, Store, VigyRow, delete, id_of, read, register, set_enabled};
 use crate::view::{Event, Registered, Run, State};
-use crate::{HostEffects, LogEffects, OpenError, RegisterError, StoreError, VigyError};
+use crate::{Evaluators, HostEffects, Loaded, LogEffects, Native, OpenError, RegisterError, StoreError, VigyError};
 
 /// Events that a slow subscriber may be behind before it loses some (and is told so): 1,024.
 const EVENTS: usize = 1024;
@@ -25,6 +25,7 @@ const TICKS_AT_ONCE: usize = 256;
 #[must_use]
 pub struct Builder {
     effects: Arc<dyn HostEffects>,
+    evaluators: Arc<dyn Evaluators>,
     lock_wait: Duration,
     scheduling: bool,
     ticks_at_once: usize,
@@ -35,6 +36,12 @@ impl Builder {
     /// Who answers questions and carries out actions. Default: [`LogEffects`].
     pub fn effects(mut self, effects: Arc<dyn HostEffects>) -> Self {
         self.effects = effects;
+        self
+    }
+
+    /// Who evaluates programs. Default: [`Native`].
+    pub fn evaluators(mut self, evaluators: Arc<dyn Evaluators>) -> Self {
+        self.evaluators = evaluators;
         self
     }
 
@@ -85,6 +92,7 @@ impl Builder {
         let shared = Arc::new(Shared {
             store,
             effects: self.effects,
+            evaluators: self.evaluators,
             spaces: Spaces::new(self.ticks_at_once),
             events: broadcast::Sender::new(EVENTS),
             retention: self.retention,
@@ -105,6 +113,7 @@ impl Builder {
 pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) effects: Arc<dyn HostEffects>,
+    evaluators: Arc<dyn Evaluators>,
     pub(crate) spaces: Spaces,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) retention: Retention,
@@ -112,6 +121,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// A vigy's program, ready to run on this host.
+    pub(crate) fn load(&self, vigy: &Vigy) -> Result<Arc<dyn Loaded>, RegisterError> {
+        self.evaluators.load(vigy, self.effects.operations())
+    }
+
     fn tell(&self, event: Event) {
         // Nobody may listen.
         let _ = self.events.send(event);
@@ -161,6 +175,7 @@ impl RuntimeHandle {
     pub fn builder() -> Builder {
         Builder {
             effects: Arc::new(LogEffects),
+            evaluators: Arc::new(Native),
             lock_wait: Duration::ZERO,
             scheduling: true,
             ticks_at_once: TICKS_AT_ONCE,
@@ -187,9 +202,8 @@ impl RuntimeHandle {
 
     async fn declare(&self, vigy: Vigy, must_exist: bool) -> Result<Registered, RegisterError> {
         let name = vigy.name.to_string();
-        let loaded = Loaded::compile(&vigy.program, &*self.shared.effects)?;
-        let operations: Vec<&str> = vigy_core::lisp::operations(loaded.image.program()).collect();
-        self.shared.effects.check(&vigy, &operations).map_err(RegisterError::Refused)?;
+        let loaded = self.shared.load(&vigy)?;
+        self.shared.effects.check(&vigy, &loaded.operations()).map_err(RegisterError::Refused)?;
         let id = id_of(vigy.name.as_str());
         let mut incarnation = [0; 8];
         getrandom::fill(&mut incarnation).map_err(|error| RegisterError::Refused(format!("the system gives no randomness: {error}")))?;

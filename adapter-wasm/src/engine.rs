@@ -2,13 +2,15 @@
 
 use vigy_core::Limits;
 
+use crate::Metered;
+
 /// What one instance may use at most: derived from the vigy's limits, so that a program which keeps to those never meets these.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Bounds {
     /// Bytes of its memory.
     pub memory: usize,
-    /// The engine's own fuel, over the whole run. An engine without fuel ignores it.
-    pub fuel: u64,
+    /// Rounds of its loops and calls of its functions, over the whole run.
+    pub rounds: u64,
 }
 
 impl Bounds {
@@ -17,31 +19,40 @@ impl Bounds {
     const MEMORY_FACTOR: usize = 8;
     /// Bytes of memory that every module may have: its own data, tables of the machine.
     const MEMORY_BASE: usize = 4 << 20;
-    /// Instructions per unit of the vigy's fuel. A builtin takes some hundred at most.
-    const FUEL_PER_STEP: u64 = 1000;
-    /// Instructions per byte of values and record: encoding, hashing, copying.
-    const FUEL_PER_BYTE: u64 = 500;
+    /// Rounds per unit of the vigy's fuel. An instruction takes two or three, most builtins under twenty, and the hungriest, which looks
+    /// for a text that nearly occurs everywhere, under two hundred.
+    const ROUNDS_PER_STEP: u64 = 250;
+    /// Rounds per byte of values, record, heap and stack: encoding, hashing, copying.
+    const ROUNDS_PER_BYTE: u64 = 50;
 
     /// The bounds for a run under these limits.
     #[must_use]
     pub const fn of(limits: &Limits) -> Self {
         let passing = limits.value_bytes as usize + limits.record_bytes as usize;
         let bytes = passing + limits.heap_bytes as usize + limits.stack_bytes as usize;
-        let steps = limits.fuel.saturating_mul(Self::FUEL_PER_STEP);
-        let fuel = steps.saturating_add((bytes as u64).saturating_mul(Self::FUEL_PER_BYTE));
-        Self { memory: Self::MEMORY_BASE.saturating_add(bytes.saturating_mul(Self::MEMORY_FACTOR)), fuel }
+        let steps = limits.fuel.saturating_mul(Self::ROUNDS_PER_STEP);
+        let rounds = steps.saturating_add((bytes as u64).saturating_mul(Self::ROUNDS_PER_BYTE));
+        Self { memory: Self::MEMORY_BASE.saturating_add(bytes.saturating_mul(Self::MEMORY_FACTOR)), rounds }
+    }
+
+    /// [`Bounds::rounds`], as the counter has it.
+    pub(crate) fn counter(self) -> i64 {
+        i64::try_from(self.rounds).unwrap_or(i64::MAX)
     }
 }
 
 /// What went wrong in an engine.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum EngineError {
-    /// [`Bounds::fuel`] is used up.
-    #[error("the module used all fuel of its engine")]
-    OutOfFuel,
+    /// [`Bounds::rounds`] are used up.
+    #[error("the module used all rounds that it has")]
+    OutOfRounds,
     /// The module trapped, or did what its engine does not allow.
     #[error("{0}")]
     Trap(String),
+    /// The system gives an engine that needs a thread none.
+    #[error("the system gives the engine no thread: {0}")]
+    NoThread(String),
 }
 
 /// The exports that begin a run and go on with it.
@@ -64,9 +75,10 @@ pub trait Engine {
     ///
     /// # Errors
     /// [`EngineError`], when this engine cannot run it.
-    fn compile(&self, module: &[u8]) -> Result<Self::Code, EngineError>;
+    fn compile(&self, module: &Metered) -> Result<Self::Code, EngineError>;
 
-    /// A fresh instance. MUST NOT share memory with another.
+    /// A fresh instance. MUST NOT share memory with another, and MUST keep it to the bounds: its memory cannot grow past them, and
+    /// its counter, [`Metered::ROUNDS`], begins with them.
     ///
     /// # Errors
     /// [`EngineError`].
@@ -75,27 +87,36 @@ pub trait Engine {
 
 /// A module with memory of its own, which serves one run.
 pub trait Instance {
-    /// Calls `alloc` and gives the address it answers.
+    /// Hands a message to the module, calls it, and puts in the message's place what it says. MUST return in bounded time.
     ///
     /// # Errors
     /// [`EngineError`].
+    fn exchange(&mut self, entrance: Entrance, message: &mut Vec<u8>) -> Result<(), EngineError>;
+}
+
+/// An instance as its engine has it at hand.
+pub(crate) trait Exports {
+    /// Calls `alloc` and gives the address it answers.
     fn alloc(&mut self, len: u32) -> Result<u32, EngineError>;
 
-    /// Calls `start` or `resume` and gives what it answers. MUST return in bounded time when the engine has fuel.
-    ///
-    /// # Errors
-    /// [`EngineError`].
+    /// Calls `start` or `resume` and gives the range it answers.
     fn enter(&mut self, entrance: Entrance) -> Result<u64, EngineError>;
 
-    /// Copies from the module's memory.
-    ///
-    /// # Errors
-    /// [`EngineError::Trap`] when the range is not in its memory.
-    fn read(&self, address: u32, into: &mut [u8]) -> Result<(), EngineError>;
+    /// The module's memory.
+    fn memory(&mut self) -> &mut [u8];
 
-    /// Copies into the module's memory.
-    ///
-    /// # Errors
-    /// [`EngineError::Trap`] when the range is not in its memory.
-    fn write(&mut self, address: u32, bytes: &[u8]) -> Result<(), EngineError>;
+    /// [`Instance::exchange`], by these three.
+    fn exchange(&mut self, entrance: Entrance, message: &mut Vec<u8>) -> Result<(), EngineError> {
+        let outside = |what: &str| EngineError::Trap(format!("it {what} more than its memory holds"));
+        let len = u32::try_from(message.len()).map_err(|_| outside("is told"))?;
+        let address = self.alloc(len)? as usize;
+        let room = self.memory().get_mut(address..).and_then(|memory| memory.get_mut(..message.len()));
+        room.ok_or_else(|| outside("is told"))?.copy_from_slice(message);
+        let range = self.enter(entrance)?;
+        let (address, len) = ((range >> 32) as usize, range as u32 as usize);
+        let said = self.memory().get(address..).and_then(|memory| memory.get(..len)).ok_or_else(|| outside("says"))?;
+        message.clear();
+        message.extend_from_slice(said);
+        Ok(())
+    }
 }

@@ -6,37 +6,21 @@ use vigy_core::record::Resource;
 use vigy_core::relay::{Near, Said};
 use vigy_core::{Door, Evaluator, Failure, Step};
 
-use crate::{Bounds, EngineError, Entrance, Instance};
+use crate::{EngineError, Entrance, Instance};
 
 /// A run of a module: an [`Evaluator`] like any other. Made anew for every tick.
 #[derive(Debug)]
 pub struct Evaluation<I> {
     instance: I,
     operations: Arc<[String]>,
-    bounds: Bounds,
     near: Near,
     begun: bool,
     message: Vec<u8>,
 }
 
 impl<I: Instance> Evaluation<I> {
-    pub(crate) fn new(instance: I, operations: Arc<[String]>, bounds: Bounds) -> Self {
-        Self { instance, operations, bounds, near: Near::default(), begun: false, message: Vec::new() }
-    }
-
-    /// Hands `self.message` to the module and puts there what it says.
-    fn exchange(&mut self, entrance: Entrance) -> Result<(), Failure> {
-        let Self { instance, message, .. } = self;
-        let len = u32::try_from(message.len()).map_err(|_| Failure::Exhausted(Resource::Values))?;
-        let address = instance.alloc(len).map_err(failed)?;
-        instance.write(address, message).map_err(failed)?;
-        let range = instance.enter(entrance).map_err(failed)?;
-        let (address, len) = ((range >> 32) as u32, range as u32 as usize);
-        if len > self.bounds.memory {
-            return Err(bad("it says more than its memory holds"));
-        }
-        message.resize(len, 0);
-        instance.read(address, message).map_err(failed)
+    pub(crate) fn new(instance: I, operations: Arc<[String]>) -> Self {
+        Self { instance, operations, near: Near::default(), begun: false, message: Vec::new() }
     }
 
     fn try_step(&mut self, door: &mut Door<'_>, slice: u64) -> Result<Step, Failure> {
@@ -52,7 +36,7 @@ impl<I: Instance> Evaluation<I> {
             return Ok(Step::Waiting);
         };
         self.message = encoded(&told, message)?;
-        self.exchange(entrance)?;
+        self.instance.exchange(entrance, &mut self.message).map_err(failed)?;
         let said: Said<'_> = postcard::from_bytes(&self.message).map_err(|_| bad("what it says does not decode"))?;
         let declared = |operation: &str| self.operations.iter().any(|declared| declared == operation);
         self.near.hear(door, &said, slice, declared).map_err(|nonsense| bad(&nonsense.to_string()))
@@ -79,7 +63,7 @@ fn bad(message: &str) -> Failure {
 
 fn failed(error: EngineError) -> Failure {
     match error {
-        EngineError::OutOfFuel => Failure::Exhausted(Resource::Fuel),
-        EngineError::Trap(message) => bad(&message),
+        EngineError::OutOfRounds => Failure::Exhausted(Resource::Fuel),
+        error => bad(&error.to_string()),
     }
 }

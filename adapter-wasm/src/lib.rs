@@ -7,10 +7,10 @@
 //!
 //! - [`bundle`] makes a module of a compiled program, without a Rust toolchain at run time.
 //! - [`Module`] checks a module and compiles it, once; [`Module::evaluation`] is one run of it, in an instance of its own.
-//! - [`Engine`] is who runs it: [`Wasmi`], in pure Rust.
+//! - [`Engine`] is who runs it: [`Wasmi`], in pure Rust; with the feature `wasm3`, also [`Wasm3`], in C (building it needs libclang).
 //!
 //! A module is not trusted. It is validated before an engine sees it; every word it says is checked at the tick's door under the
-//! vigy's limits; its memory and the engine's fuel are bounded by those limits ([`Bounds`]). What it claims cannot be checked: that
+//! vigy's limits; its memory and its time are bounded by those limits ([`Bounds`], [`Metered`]). What it claims cannot be checked: that
 //! the program it names is the one it runs.
 //!
 //! The guest is built from source by this crate's build script for `wasm32-wasip1`, without std: std there imports WASI, and a module
@@ -22,15 +22,21 @@ mod bundle;
 mod engine;
 mod evaluation;
 mod manifest;
+mod metered;
 mod module;
 mod prune;
+#[cfg(feature = "wasm3")]
+mod wasm3;
 mod wasmi;
 
 pub use bundle::{BundleError, bundle};
 pub use engine::{Bounds, Engine, EngineError, Entrance, Instance};
 pub use evaluation::Evaluation;
 pub use manifest::Manifest;
+pub use metered::Metered;
 pub use module::{MAX_DECLARED_MEMORY, Module, ModuleError};
+#[cfg(feature = "wasm3")]
+pub use wasm3::Wasm3;
 pub use wasmi::Wasmi;
 
 /// The guest without a program, as the build script built it.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use vigy_core::Limits;
 use wasmparser::{ExternalKind, FuncType, Parser, Payload, Validator, WasmFeatures, types::EntityType, types::Types};
 
-use crate::{Bounds, Engine, EngineError, Evaluation, Manifest};
+use crate::{Bounds, Engine, EngineError, Evaluation, Manifest, Metered};
 
 /// Bytes of memory that a module may declare to begin with: 16 MiB.
 pub const MAX_DECLARED_MEMORY: u64 = 16 << 20;
 
-const PAGE: u64 = 65536;
+/// Bytes of a page of wasm memory.
+pub(crate) const PAGE: u64 = 65536;
 
 /// Why a module is refused.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -42,10 +43,12 @@ pub enum ModuleError {
     #[error("the module has no section `vigy` of this version: make it with `vigy build`")]
     Manifest,
     /// It may ask something that was not granted.
-    #[error("the module asks for `{operation}`, which was not granted")]
+    #[error("the module asks for `{operation}`, which needs the capability `{capability}`: it was not granted")]
     NotGranted {
         /// The operation, as it declares it.
         operation: String,
+        /// What would have to be granted.
+        capability: String,
     },
     /// The engine cannot run it.
     #[error("the engine refuses the module: {0}")]
@@ -68,16 +71,17 @@ pub struct Module<E: Engine> {
 }
 
 impl<E: Engine> Module<E> {
-    /// Checks a module and compiles it. `granted` says which of its operations it may ask. Linear in the module.
+    /// Checks a module and compiles it. `granted` is called with each operation that it may ask, and says which capability is missing,
+    /// if one is. Linear in the module.
     ///
     /// # Errors
     /// [`ModuleError`]. Nothing of the module has run.
-    pub fn new(engine: E, bytes: &[u8], granted: impl Fn(&str) -> bool) -> Result<Self, ModuleError> {
+    pub fn new(engine: E, bytes: &[u8], granted: impl Fn(&str) -> Result<(), String>) -> Result<Self, ModuleError> {
         let Manifest { program, operations } = check(bytes)?;
-        if let Some(operation) = operations.iter().find(|operation| !granted(operation)) {
-            return Err(ModuleError::NotGranted { operation: operation.clone() });
+        for operation in &operations {
+            granted(operation).map_err(|capability| ModuleError::NotGranted { operation: operation.clone(), capability })?;
         }
-        let code = engine.compile(bytes)?;
+        let code = engine.compile(&Metered::new(bytes)?)?;
         Ok(Self { engine, code, program, operations: operations.into() })
     }
 
@@ -98,8 +102,7 @@ impl<E: Engine> Module<E> {
     /// # Errors
     /// [`EngineError`].
     pub fn evaluation(&self, limits: &Limits) -> Result<Evaluation<E::Instance>, EngineError> {
-        let bounds = Bounds::of(limits);
-        Ok(Evaluation::new(self.engine.instantiate(&self.code, bounds)?, Arc::clone(&self.operations), bounds))
+        Ok(Evaluation::new(self.engine.instantiate(&self.code, Bounds::of(limits))?, Arc::clone(&self.operations)))
     }
 }
 

@@ -1,8 +1,9 @@
-//! The default engine: an interpreter in pure Rust, with fuel.
+//! The default engine: an interpreter in pure Rust.
 
-use wasmi::{Config, Linker, Memory, Module, Store, StoreLimits, StoreLimitsBuilder, TypedFunc};
+use wasmi::{CompilationMode, Config, Global, Linker, Memory, Module, Store, StoreLimits, StoreLimitsBuilder, TypedFunc, Val};
 
-use crate::{Bounds, Engine, EngineError, Entrance, Instance};
+use crate::engine::Exports;
+use crate::{Bounds, Engine, EngineError, Entrance, Instance, Metered};
 
 /// Runs modules in [wasmi](https://docs.rs/wasmi).
 #[derive(Clone, Debug)]
@@ -13,7 +14,9 @@ pub struct Wasmi {
 impl Default for Wasmi {
     fn default() -> Self {
         let mut config = Config::default();
-        config.consume_fuel(true);
+        // A module is validated before an engine sees it. wasmi's own fuel stays off: it counts a loop's whole body at every round, and
+        // the body of the guest's loop is a machine's.
+        config.compilation_mode(CompilationMode::Lazy);
         Self { engine: wasmi::Engine::new(&config) }
     }
 }
@@ -23,46 +26,63 @@ impl Default for Wasmi {
 pub struct WasmiInstance {
     store: Store<StoreLimits>,
     memory: Memory,
+    rounds: Global,
     alloc: TypedFunc<u32, u32>,
     start: TypedFunc<(), u64>,
     resume: TypedFunc<(), u64>,
 }
 
-fn failed(error: wasmi::Error) -> EngineError {
-    match error.as_trap_code() {
-        Some(wasmi::TrapCode::OutOfFuel) => EngineError::OutOfFuel,
-        _ => EngineError::Trap(error.to_string()),
-    }
+fn trap(error: wasmi::Error) -> EngineError {
+    EngineError::Trap(error.to_string())
 }
 
 impl Engine for Wasmi {
     type Code = Module;
     type Instance = WasmiInstance;
 
-    fn compile(&self, module: &[u8]) -> Result<Module, EngineError> {
-        Module::new(&self.engine, module).map_err(failed)
+    fn compile(&self, module: &Metered) -> Result<Module, EngineError> {
+        Module::new(&self.engine, module.as_bytes()).map_err(trap)
     }
 
     fn instantiate(&self, code: &Module, bounds: Bounds) -> Result<WasmiInstance, EngineError> {
         let limits = StoreLimitsBuilder::new().memory_size(bounds.memory).instances(1).memories(1).tables(1).build();
         let mut store = Store::new(&self.engine, limits);
         store.limiter(|limits| limits);
-        store.set_fuel(bounds.fuel).map_err(failed)?;
-        let instance = Linker::new(&self.engine).instantiate_and_start(&mut store, code).map_err(failed)?;
-        let memory = instance.get_memory(&store, "memory").ok_or_else(|| EngineError::Trap("it has no memory".to_owned()))?;
+        let instance = Linker::new(&self.engine).instantiate_and_start(&mut store, code).map_err(trap)?;
+        let missing = |what: &str| EngineError::Trap(format!("it has no {what}"));
+        let memory = instance.get_memory(&store, "memory").ok_or_else(|| missing("memory"))?;
+        let rounds = instance.get_global(&store, Metered::ROUNDS).ok_or_else(|| missing("counter"))?;
+        rounds.set(&mut store, Val::I64(bounds.counter())).map_err(|error| EngineError::Trap(error.to_string()))?;
         Ok(WasmiInstance {
             memory,
-            alloc: instance.get_typed_func(&store, "alloc").map_err(failed)?,
-            start: instance.get_typed_func(&store, "start").map_err(failed)?,
-            resume: instance.get_typed_func(&store, "resume").map_err(failed)?,
+            rounds,
+            alloc: instance.get_typed_func(&store, "alloc").map_err(trap)?,
+            start: instance.get_typed_func(&store, "start").map_err(trap)?,
+            resume: instance.get_typed_func(&store, "resume").map_err(trap)?,
             store,
         })
     }
 }
 
+impl WasmiInstance {
+    /// Why a call failed: when no round is left, that is why.
+    fn failed(&self, error: wasmi::Error) -> EngineError {
+        match self.rounds.get(&self.store) {
+            Val::I64(0) => EngineError::OutOfRounds,
+            _ => trap(error),
+        }
+    }
+}
+
 impl Instance for WasmiInstance {
+    fn exchange(&mut self, entrance: Entrance, message: &mut Vec<u8>) -> Result<(), EngineError> {
+        Exports::exchange(self, entrance, message)
+    }
+}
+
+impl Exports for WasmiInstance {
     fn alloc(&mut self, len: u32) -> Result<u32, EngineError> {
-        self.alloc.call(&mut self.store, len).map_err(failed)
+        self.alloc.call(&mut self.store, len).map_err(|error| self.failed(error))
     }
 
     fn enter(&mut self, entrance: Entrance) -> Result<u64, EngineError> {
@@ -70,14 +90,10 @@ impl Instance for WasmiInstance {
             Entrance::Start => &self.start,
             Entrance::Resume => &self.resume,
         };
-        function.call(&mut self.store, ()).map_err(failed)
+        function.call(&mut self.store, ()).map_err(|error| self.failed(error))
     }
 
-    fn read(&self, address: u32, into: &mut [u8]) -> Result<(), EngineError> {
-        self.memory.read(&self.store, address as usize, into).map_err(|error| EngineError::Trap(error.to_string()))
-    }
-
-    fn write(&mut self, address: u32, bytes: &[u8]) -> Result<(), EngineError> {
-        self.memory.write(&mut self.store, address as usize, bytes).map_err(|error| EngineError::Trap(error.to_string()))
+    fn memory(&mut self) -> &mut [u8] {
+        self.memory.data_mut(&mut self.store)
     }
 }

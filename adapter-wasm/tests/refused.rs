@@ -2,8 +2,8 @@
 
 mod common;
 
-use adapter_wasm::{GUEST, MAX_DECLARED_MEMORY, Manifest, Module, ModuleError, Wasmi, bundle};
-use common::{HELLO, MIRROR, Seeded, World, compile};
+use adapter_wasm::{Engine, GUEST, MAX_DECLARED_MEMORY, Manifest, Module, ModuleError, bundle};
+use common::{HELLO, MIRROR, Seeded, World, compile, in_every_engine};
 use vigy_core::record::{Explain, Record};
 use vigy_core::sim::{ManualClock, MemoryStorage};
 use vigy_core::{Checkpoint, Host, Incarnation, Limits, Spec, TickBuffers, TickInterval, Timestamp};
@@ -15,6 +15,16 @@ use wasmparser::{Parser, Payload};
 
 /// The most bytes that hello-vigy may have as a module: what is reached. (The aim is 128 KiB; most of the rest is data.)
 const HELLO_BYTES: usize = 208 << 10;
+
+in_every_engine! {
+    an_import_a_large_memory_a_missing_export_and_no_manifest_have_their_own_errors,
+    an_operation_that_was_not_granted_is_named_with_its_capability_before_anything_runs,
+    a_module_that_never_comes_back_ends_by_fuel,
+    a_module_that_calls_itself_for_ever_is_an_outcome,
+    a_module_gets_no_more_memory_than_its_vigy_allows,
+    a_module_that_lies_is_an_outcome,
+    damaged_modules_end_or_are_refused,
+}
 
 /// A module made by hand, right in everything that a test does not change.
 struct Made {
@@ -86,17 +96,17 @@ impl Made {
     }
 }
 
-fn load(bytes: &[u8]) -> Result<Module<Wasmi>, ModuleError> {
-    Module::new(Wasmi::default(), bytes, |_| true)
+fn load<E: Engine + Default>(bytes: &[u8]) -> Result<Module<E>, ModuleError> {
+    Module::new(E::default(), bytes, |_| Ok(()))
 }
 
 #[track_caller]
-fn refused(bytes: &[u8]) -> ModuleError {
-    load(bytes).expect_err("it is refused")
+fn refused<E: Engine + Default>(bytes: &[u8]) -> ModuleError {
+    load::<E>(bytes).err().expect("it is refused")
 }
 
 /// How one tick of a module ends.
-fn tick(module: &Module<Wasmi>, limits: Limits) -> String {
+fn tick<E: Engine>(module: &Module<E>, limits: Limits) -> String {
     let mut host = Host { clock: ManualClock::default(), storage: MemoryStorage::default(), effects: World(1) };
     let spec = Spec { program: module.program(), interval: TickInterval::MIN, limits };
     let mut checkpoint = Checkpoint::new(Incarnation(1), Timestamp(0));
@@ -117,7 +127,10 @@ fn the_guest_imports_nothing() {
         .flat_map(|imports| imports.into_iter().map(|import| import.unwrap().name.to_owned()))
         .collect();
     assert_eq!(imports, [""; 0]);
-    assert_eq!(tick(&load(&Made::default().bytes()).unwrap(), Limits::default()), "bad-module: what it says does not decode");
+    assert_eq!(
+        tick(&load::<adapter_wasm::Wasmi>(&Made::default().bytes()).unwrap(), Limits::default()),
+        "bad-module: what it says does not decode"
+    );
 }
 
 #[test]
@@ -129,41 +142,74 @@ fn a_standalone_hello_is_small() {
     assert!(module.len() <= HELLO_BYTES, "{} bytes", module.len());
 }
 
-#[test]
-fn an_import_a_large_memory_a_missing_export_and_no_manifest_have_their_own_errors() {
-    let import = refused(&Made { import: true, ..Made::default() }.bytes());
+fn an_import_a_large_memory_a_missing_export_and_no_manifest_have_their_own_errors<E: Engine + Default>() {
+    let import = refused::<E>(&Made { import: true, ..Made::default() }.bytes());
     assert_eq!(import.to_string(), "the module imports `env` `sleep`: a vigy module imports nothing");
     let pages = MAX_DECLARED_MEMORY / 65536 + 1;
-    assert_eq!(refused(&Made { pages, ..Made::default() }.bytes()), ModuleError::Memory { declared: pages * 65536 });
-    assert!(load(&Made { pages: pages - 1, ..Made::default() }.bytes()).is_ok());
-    assert_eq!(refused(&Made { exports: &["memory", "alloc", "start"], ..Made::default() }.bytes()), ModuleError::Export("resume"));
-    assert_eq!(refused(&Made { exports: &["alloc", "start", "resume"], ..Made::default() }.bytes()), ModuleError::Export("memory"));
-    assert_eq!(refused(&Made { manifest: None, ..Made::default() }.bytes()), ModuleError::Manifest);
-    assert_eq!(refused(&Made { manifest: Some(vec![2; 40]), ..Made::default() }.bytes()), ModuleError::Manifest);
-    assert!(matches!(refused(b"no module at all"), ModuleError::Invalid(_)));
+    assert_eq!(refused::<E>(&Made { pages, ..Made::default() }.bytes()), ModuleError::Memory { declared: pages * 65536 });
+    assert!(load::<E>(&Made { pages: pages - 1, ..Made::default() }.bytes()).is_ok());
+    assert_eq!(refused::<E>(&Made { exports: &["memory", "alloc", "start"], ..Made::default() }.bytes()), ModuleError::Export("resume"));
+    assert_eq!(refused::<E>(&Made { exports: &["alloc", "start", "resume"], ..Made::default() }.bytes()), ModuleError::Export("memory"));
+    assert_eq!(refused::<E>(&Made { manifest: None, ..Made::default() }.bytes()), ModuleError::Manifest);
+    assert_eq!(refused::<E>(&Made { manifest: Some(vec![2; 40]), ..Made::default() }.bytes()), ModuleError::Manifest);
+    assert!(matches!(refused::<E>(b"no module at all"), ModuleError::Invalid(_)));
 }
 
-#[test]
-fn an_operation_that_was_not_granted_is_named_before_anything_runs() {
+fn an_operation_that_was_not_granted_is_named_with_its_capability_before_anything_runs<E: Engine + Default>() {
     let bytes = bundle(&compile(MIRROR)).unwrap();
     assert_eq!(Manifest::of(&bytes).unwrap().operations, ["fs/hash", "fs/list", "fs/read"]);
-    let refused = Module::new(Wasmi::default(), &bytes, |operation| operation != "fs/read").err().unwrap();
-    assert_eq!(refused, ModuleError::NotGranted { operation: "fs/read".to_owned() });
-    assert_eq!(refused.to_string(), "the module asks for `fs/read`, which was not granted");
+    let needs = |operation: &str| if operation == "fs/read" { Err("fs:PATH:r".to_owned()) } else { Ok(()) };
+    let refused = Module::new(E::default(), &bytes, needs).err().unwrap();
+    assert_eq!(refused, ModuleError::NotGranted { operation: "fs/read".to_owned(), capability: "fs:PATH:r".to_owned() });
+    assert_eq!(refused.to_string(), "the module asks for `fs/read`, which needs the capability `fs:PATH:r`: it was not granted");
 }
 
-#[test]
-fn a_module_that_never_comes_back_ends_by_fuel() {
+/// Limits that leave a module little: 4 MiB of memory, and not many rounds.
+fn little() -> Limits {
+    Limits { fuel: 1000, value_bytes: 1000, record_bytes: 1000, heap_bytes: 0, stack_bytes: 0, ..Limits::default() }
+}
+
+fn a_module_that_never_comes_back_ends_by_fuel<E: Engine + Default>() {
     let start = |f: &mut Function| {
         f.instructions().loop_(BlockType::Empty).br(0).end().unreachable();
     };
-    let limits = Limits { fuel: 1000, value_bytes: 1000, record_bytes: 1000, heap_bytes: 0, stack_bytes: 0, ..Limits::default() };
-    let module = load(&Made { start, ..Made::default() }.bytes()).unwrap();
-    assert_eq!(tick(&module, limits), "out-of-fuel: used all 1000 steps (limit `fuel`)");
+    let module = load::<E>(&Made { start, ..Made::default() }.bytes()).unwrap();
+    assert_eq!(tick(&module, little()), "out-of-fuel: used all 1000 steps (limit `fuel`)");
 }
 
-#[test]
-fn a_module_that_lies_is_an_outcome() {
+/// From within loops, so that every call takes a lot of the stack of an engine that nests them.
+fn a_module_that_calls_itself_for_ever_is_an_outcome<E: Engine + Default>() {
+    let start = |f: &mut Function| {
+        let mut code = f.instructions();
+        for _ in 0..200 {
+            code.loop_(BlockType::Result(ValType::I64));
+        }
+        code.call(1);
+        for _ in 0..200 {
+            code.end();
+        }
+    };
+    let module = load::<E>(&Made { start, ..Made::default() }.bytes()).unwrap();
+    let end = tick(&module, Limits::default());
+    assert!(end.starts_with("bad-module: "), "{end}");
+}
+
+fn a_module_gets_no_more_memory_than_its_vigy_allows<E: Engine + Default>() {
+    // It has one page. 63 more are granted, and then no other; else it traps.
+    let start = |f: &mut Function| {
+        let mut code = f.instructions();
+        code.i32_const(63).memory_grow(0).i32_const(1).i32_ne();
+        code.i32_const(1).memory_grow(0).i32_const(-1).i32_ne();
+        code.i32_or().if_(BlockType::Empty).unreachable().end().i64_const(0);
+    };
+    let module = load::<E>(&Made { start, ..Made::default() }.bytes()).unwrap();
+    assert_eq!(tick(&module, little()), "bad-module: what it says does not decode");
+    let large = load::<E>(&Made { pages: 65, ..Made::default() }.bytes()).unwrap();
+    assert!(large.evaluation(&little()).is_err(), "it begins with more than that");
+    assert!(large.evaluation(&Limits::default()).is_ok());
+}
+
+fn a_module_that_lies_is_an_outcome<E: Engine + Default>() {
     let said = |data: &[u8], len: i64| {
         let start = match len {
             0 => |f: &mut Function| {
@@ -176,7 +222,7 @@ fn a_module_that_lies_is_an_outcome() {
                 f.instructions().i64_const(64);
             },
         };
-        tick(&load(&Made { start, data: data.to_vec(), ..Made::default() }.bytes()).unwrap(), Limits::default())
+        tick(&load::<E>(&Made { start, data: data.to_vec(), ..Made::default() }.bytes()).unwrap(), Limits::default())
     };
     // What it says: fuel, stop, entries, values. 64 bytes of it are read; what is behind does not matter.
     assert!(said(&[], 0).starts_with("bad-module: "), "a trap");
@@ -193,11 +239,10 @@ fn a_module_that_lies_is_an_outcome() {
 }
 
 /// Bytes changed at random: most modules are refused, the others end their tick. None panics, none runs on for ever.
-#[test]
-fn damaged_modules_end_or_are_refused() {
+fn damaged_modules_end_or_are_refused<E: Engine + Default>() {
     let whole = bundle(&compile(HELLO)).unwrap();
     let limits = Limits { fuel: 2000, value_bytes: 2000, record_bytes: 2000, heap_bytes: 4096, stack_bytes: 4096, ..Limits::default() };
-    assert_eq!(tick(&load(&whole).unwrap(), limits), "ok");
+    assert_eq!(tick(&load::<E>(&whole).unwrap(), limits), "ok");
     let mut numbers = Seeded(3);
     let (mut refused, mut ended) = (0, 0);
     for _ in 0..60 {
@@ -206,7 +251,7 @@ fn damaged_modules_end_or_are_refused() {
             let at = numbers.next(bytes.len() as u64) as usize;
             bytes[at] ^= 1 << numbers.next(8);
         }
-        match load(&bytes) {
+        match load::<E>(&bytes) {
             Ok(module) => {
                 tick(&module, limits);
                 ended += 1;
@@ -215,7 +260,7 @@ fn damaged_modules_end_or_are_refused() {
         }
     }
     for len in (0..whole.len()).step_by(9973) {
-        assert!(load(&whole[..len]).is_err(), "cut to {len} bytes");
+        assert!(load::<E>(&whole[..len]).is_err(), "cut to {len} bytes");
     }
     println!("damaged modules: {refused} refused, {ended} ran");
 }

@@ -2,20 +2,30 @@
 
 mod common;
 
-use common::{HELLO, MIRROR, compile, end, life, module};
+use adapter_wasm::Engine;
+use common::{HELLO, MIRROR, compile, end, in_every_engine, life, module};
 use vigy_core::Limits;
 
 const SEEDS: u64 = 24;
 
+in_every_engine! {
+    hello_vigy,
+    mirror_dir,
+    keys_outcomes_and_time_reach_from_tick_to_tick,
+    an_endless_loop_ends_by_fuel,
+    all_fuel_of_a_vigy_can_be_used,
+    every_limit_ends_a_module_as_it_ends_the_program,
+}
+
 /// Lives a vigy natively and as a module, from the same seeds, and compares all that they leave.
 #[track_caller]
-fn check(source: &str, limits: Limits, seeds: u64, ticks: u32) -> (String, u64) {
+fn check<E: Engine + Default>(source: &str, limits: Limits, seeds: u64, ticks: u32) -> (String, u64) {
     let image = compile(source);
-    let module = module(&image);
+    let module = module::<E>(&image);
     assert_eq!(module.program(), image.hash());
     let mut last = Default::default();
     for seed in 0..seeds {
-        let native = life(&image, None, seed, limits, ticks);
+        let native = life::<E>(&image, None, seed, limits, ticks);
         let as_module = life(&image, Some(&module), seed, limits, ticks);
         assert_eq!(native.runs.len(), ticks as usize);
         for (run, record) in &native.runs {
@@ -27,18 +37,15 @@ fn check(source: &str, limits: Limits, seeds: u64, ticks: u32) -> (String, u64) 
     last
 }
 
-#[test]
-fn hello_vigy() {
-    assert_eq!(check(HELLO, Limits::default(), SEEDS, 5).0, "ok");
+fn hello_vigy<E: Engine + Default>() {
+    assert_eq!(check::<E>(HELLO, Limits::default(), SEEDS, 5).0, "ok");
 }
 
-#[test]
-fn mirror_dir() {
-    check(MIRROR, Limits::default(), SEEDS, 3);
+fn mirror_dir<E: Engine + Default>() {
+    check::<E>(MIRROR, Limits::default(), SEEDS, 3);
 }
 
-#[test]
-fn keys_outcomes_and_time_reach_from_tick_to_tick() {
+fn keys_outcomes_and_time_reach_from_tick_to_tick<E: Engine + Default>() {
     let program = r#"
         (def n (vigy-incr "n"))
         (vigy-set "squares" (map (fn [x] (* x x)) (range 0 (* 40 n))))
@@ -52,19 +59,36 @@ fn keys_outcomes_and_time_reach_from_tick_to_tick() {
         (when (> n 2) (vigy-del "squares"))
         (for [x (range 0 n)] (vigy-push {:x x :data (vigy-get "squares")}))
         (vigy-defer "the rest")"#;
-    assert_eq!(check(program, Limits::default(), SEEDS, 5).0, "ok");
+    assert_eq!(check::<E>(program, Limits::default(), SEEDS, 5).0, "ok");
 }
 
-#[test]
-fn an_endless_loop_ends_by_fuel() {
+fn an_endless_loop_ends_by_fuel<E: Engine + Default>() {
     let limits = Limits { fuel: 300_000, ..Limits::default() };
-    let (outcome, fuel) = check("(vigy-log \"info\" \"round\") (loop [n 0] (recur (+ n 1)))", limits, 2, 2);
+    let (outcome, fuel) = check::<E>("(vigy-log \"info\" \"round\") (loop [n 0] (recur (+ n 1)))", limits, 2, 2);
     assert_eq!(outcome, "out-of-fuel: used all 300000 steps (limit `fuel`)");
     println!("an endless loop: {fuel} units of fuel, natively and in the module");
 }
 
-#[test]
-fn every_limit_ends_a_module_as_it_ends_the_program() {
+/// What bounds a module never ends a program before its own limits do, however much each of its steps does.
+fn all_fuel_of_a_vigy_can_be_used<E: Engine + Default>() {
+    // Little memory, so that it is the steps that the bounds come from.
+    let bytes = 64 << 10;
+    let little = Limits { heap_bytes: bytes, stack_bytes: bytes, record_bytes: bytes, value_bytes: bytes, ..Limits::default() };
+    let limits = Limits { fuel: 100_000, ..little };
+    for body in [
+        "(+ n 1)",
+        "(if (= a b) 1 2)",
+        "(if (member? 299 a) 1 2)",
+        "(if (string-contains? text \"aaaaab\") 1 2)",
+        "(if (re-match? \"(a|b)*d\" \"aaaaaaaaaaaaaaaaaaaa\") 1 2)",
+    ] {
+        let definitions = "(def a (range 0 300)) (def b (range 0 300)) (def text (string-repeat \"a\" 1000))";
+        let program = format!("{definitions} (loop [n 0] (recur {body}))");
+        assert_eq!(check::<E>(&program, limits, 1, 1).0, "out-of-fuel: used all 100000 steps (limit `fuel`)", "{body}");
+    }
+}
+
+fn every_limit_ends_a_module_as_it_ends_the_program<E: Engine + Default>() {
     let small = Limits {
         fuel: 1_000_000,
         heap_bytes: 64 << 10,
@@ -77,7 +101,7 @@ fn every_limit_ends_a_module_as_it_ends_the_program() {
         record_bytes: 4096,
         value_bytes: 8192,
     };
-    let ends = |source: &str| check(source, small, 1, 2).0;
+    let ends = |source: &str| check::<E>(source, small, 1, 2).0;
     let tag = |end: String| end.split(':').next().unwrap_or_default().to_owned();
     let forever = |body: &str| tag(ends(&format!("(loop [n 0] {body} (recur (+ n 1)))")));
     assert_eq!(forever("(vigy-push n)"), "too-many-actions");

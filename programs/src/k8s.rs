@@ -201,7 +201,8 @@ fn row(claim: &PersistentVolumeClaim, annotations: &[String]) -> Data {
     let request = claim.spec.as_ref().and_then(|spec| spec.resources.as_ref()?.requests.as_ref()?.get("storage"));
     let status = claim.status.as_ref();
     let capacity = status.and_then(|status| status.capacity.as_ref()?.get("storage"));
-    let present = annotations.iter().filter_map(|name| Some((Data::Keyword(name.clone()), Data::from(claim.annotations().get(name)?.as_str()))));
+    let present =
+        annotations.iter().filter_map(|name| Some((Data::Keyword(name.clone()), Data::from(claim.annotations().get(name)?.as_str()))));
     Data::map([
         ("namespace", text(claim.metadata.namespace.as_deref())),
         ("name", text(claim.metadata.name.as_deref())),
@@ -307,7 +308,9 @@ mod tests {
     fn a_selector_cannot_be_talked_into_another() {
         assert!(selector(r#"{"matchLabels":{"a":"b,c=d"}}"#).unwrap_err().contains("no label is a=b,c=d"));
         assert!(selector(r#"{"matchLabels":{"a)":"b"}}"#).is_err());
-        assert!(selector(r#"{"matchExpressions":[{"key":"a","operator":"In","values":[]}]}"#).unwrap_err().contains("In and NotIn have values"));
+        assert!(
+            selector(r#"{"matchExpressions":[{"key":"a","operator":"In","values":[]}]}"#).unwrap_err().contains("In and NotIn have values")
+        );
         assert!(selector(r#"{"matchExpressions":[{"key":"a","operator":"Exists","values":["b"]}]}"#).is_err());
         assert!(serde_json::from_str::<Claims>(r#"{"selector":{"matchlabels":{}}}"#).is_err());
         assert!(serde_json::from_str::<Claims>(r#"{"selector":{"matchExpressions":[{"key":"a","operator":"Near"}]}}"#).is_err());

@@ -193,7 +193,11 @@ mod tests {
         assert_eq!(platform.check(&vigy("exec:true", &["fs:/etc:r"]), &["fs/list"]), Ok(()));
         refused(&vigy("shout", &[]), &[], "is no handler");
         refused(&vigy("log", &["fs:/etc"]), &[], "`fs:PATH:r`");
-        refused(&vigy("log", &[]), &["fs/read"], "calls fs/read, which needs the capability `fs:PATH:r`: grant it with `--allow fs:PATH:r`");
+        refused(
+            &vigy("log", &[]),
+            &["fs/read"],
+            "calls fs/read, which needs the capability `fs:PATH:r`: grant it with `--allow fs:PATH:r`",
+        );
     }
 
     #[tokio::test]

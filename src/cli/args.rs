@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, value_parser};
 use vigy::api::RegisterVigy;
-use vigy::{Capability, TickInterval, Vigy};
+use vigy::{Capability, Engine, TickInterval, Vigy};
 
 use super::failure::{Exit, Failure};
 
@@ -46,7 +46,8 @@ Exit codes: 0 done, 1 failed (a failed run too), 2 usage, 3 not found, 4 no conn
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Tick a program here and now, in the foreground, with nothing stored
-    #[command(after_help = "Examples:\n  vigy run hello.tlisp --once\n  vigy run hello.tlisp --every 500 --ticks 10 --json")]
+    #[command(after_help = "Examples:\n  vigy run hello.tlisp --once\n  vigy run hello.tlisp --every 500 --ticks 10 --json\n  \
+        vigy run hello.tlisp --engine wasmi --once")]
     Run(Run),
     /// Make a wasm module of a program: it imports nothing, and says which operations it may ask
     #[command(after_help = "Example:\n  vigy build programs/hello-vigy/main.tlisp -o hello.wasm")]
@@ -151,6 +152,9 @@ pub(crate) struct Program {
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) program: Program,
+    /// What runs the program
+    #[arg(long, value_enum, default_value_t, value_name = "ENGINE")]
+    pub(crate) engine: Engine,
     /// Stop after this many ticks
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..), conflicts_with = "once")]
     pub(crate) ticks: Option<u64>,

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
-use vigy::OpenError;
 use vigy::service::{Error, ErrorKind};
+use vigy::{NoWasm3, OpenError};
 
 use super::print::clean;
 
@@ -84,6 +84,12 @@ impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         let exit = if matches!(error, OpenError::Busy { .. }) { Exit::NoConnection } else { Exit::Failed };
         Self::new(exit, error)
+    }
+}
+
+impl From<NoWasm3> for Failure {
+    fn from(error: NoWasm3) -> Self {
+        Self::new(Exit::Usage, error)
     }
 }
 

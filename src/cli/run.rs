@@ -20,7 +20,9 @@ pub(crate) async fn run(run: Run, json: bool, out: &mut impl Write) -> Result<Ex
     let most = if run.once { Some(1) } else { run.ticks };
     let declaration = run.program.declaration()?;
     let program = declaration.program.clone();
-    let runtime = RuntimeHandle::builder().effects(Arc::new(Platform::default())).scheduling(false).in_memory().await?;
+    let evaluators = run.engine.evaluators()?;
+    let builder = RuntimeHandle::builder().effects(Arc::new(Platform::default())).evaluators(evaluators);
+    let runtime = builder.scheduling(false).in_memory().await?;
     let service = Local::new(runtime.clone());
     let (vigy, _) = service.register(declaration).await?;
 

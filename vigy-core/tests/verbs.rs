@@ -195,7 +195,8 @@ fn asks_are_answered_or_refused() {
 fn an_event_has_details_as_a_program_would_write_them() {
     let mut sim = Sim::new();
     assert_eq!(sim.tick("(emit-event :grown {:claim \"a/b\" :at (now-epoch)})"), "ok");
-    let event = sim.record().entries().find_map(|entry| if let Entry::Event { kind, message } = entry { Some((kind, message)) } else { None });
+    let event =
+        sim.record().entries().find_map(|entry| if let Entry::Event { kind, message } = entry { Some((kind, message)) } else { None });
     assert_eq!(event, Some(("grown", "{:claim \"a/b\", :at 1000}")));
 }
 

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "every test file takes what it needs")]
 #![allow(clippy::result_large_err, reason = "as in the crate")]
 
-use adapter_wasm::{Module, Wasmi, bundle};
+use adapter_wasm::{Engine, Module, bundle};
 use vigy_core::lisp::{self, Imports, Lisp};
 use vigy_core::record::{Explain, Record};
 use vigy_core::sim::{ManualClock, MemoryStorage};
@@ -10,6 +10,16 @@ use vigy_core::{
     Ask, AskError, Checkpoint, Effects, Host, Incarnation, Limits, Outcome, ReconcileAction, Spec, TickBuffers, TickInterval, Timestamp,
 };
 use vigy_lisp::{Arity, Data, HostFn, Image};
+
+/// Makes a test of a function, per engine that is compiled in.
+macro_rules! in_every_engine {
+    ($($test:ident),+ $(,)?) => {
+        mod in_wasmi { $(#[test] fn $test() { super::$test::<adapter_wasm::Wasmi>(); })+ }
+        #[cfg(feature = "wasm3")]
+        mod in_wasm3 { $(#[test] fn $test() { super::$test::<adapter_wasm::Wasm3>(); })+ }
+    };
+}
+pub(crate) use in_every_engine;
 
 pub(crate) const HELLO: &str = include_str!("../../../programs/hello-vigy/main.tlisp");
 pub(crate) const MIRROR: &str = include_str!("../../../programs/mirror-dir/main.tlisp");
@@ -24,8 +34,8 @@ pub(crate) fn compile(source: &str) -> Image {
     lisp::compile(source, &OPERATIONS).unwrap_or_else(|error| panic!("{error}"))
 }
 
-pub(crate) fn module(image: &Image) -> Module<Wasmi> {
-    Module::new(Wasmi::default(), &bundle(image).unwrap(), |_| true).unwrap()
+pub(crate) fn module<E: Engine + Default>(image: &Image) -> Module<E> {
+    Module::new(E::default(), &bundle(image).unwrap(), |_| Ok(())).unwrap()
 }
 
 /// Numbers from a seed: splitmix64.
@@ -83,7 +93,7 @@ impl Effects for World {
 }
 
 /// Everything that `ticks` ticks leave in a store. `module` ticks instead of the machine itself when it is there.
-pub(crate) fn life(image: &Image, module: Option<&Module<Wasmi>>, seed: u64, limits: Limits, ticks: u32) -> MemoryStorage {
+pub(crate) fn life<E: Engine>(image: &Image, module: Option<&Module<E>>, seed: u64, limits: Limits, ticks: u32) -> MemoryStorage {
     let mut numbers = Seeded(seed);
     let clock = ManualClock(Timestamp(numbers.next(1 << 40)));
     let mut checkpoint = Checkpoint::new(Incarnation(numbers.next(u64::MAX)), clock.0);

@@ -1,0 +1,62 @@
+//! An application evaluates its vigies in a way of its own.
+
+use std::sync::Arc;
+
+use adapter_tokio::{Evaluation, Evaluators, Loaded, RegisterError, RuntimeHandle};
+use vigy_core::record::Level;
+use vigy_core::{ActionKind, Door, Failure, Limits, ResultStatus, TickInterval, VerbError, Vigy};
+use vigy_lisp::HostFn;
+
+/// Says what its program says, word for word, and pushes; `broken` cannot be loaded.
+struct Parrots;
+
+struct Parrot(String);
+
+impl Evaluators for Parrots {
+    fn load(&self, vigy: &Vigy, _: &[HostFn]) -> Result<Arc<dyn Loaded>, RegisterError> {
+        match vigy.program.as_str() {
+            "broken" => Err(RegisterError::Refused("parrots do not say `broken`".to_owned())),
+            program => Ok(Arc::new(Parrot(program.to_owned()))),
+        }
+    }
+}
+
+impl Loaded for Parrot {
+    fn hash(&self) -> [u8; 32] {
+        [self.0.len() as u8; 32]
+    }
+
+    fn operations(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
+    fn words(&self, _: &Limits) -> usize {
+        0
+    }
+
+    fn evaluation<'m>(&'m self, _: &Limits, _: &'m mut [u64]) -> Result<Evaluation<'m>, String> {
+        let say = |door: &mut Door<'_>| {
+            door.log(Level::Info, &self.0)?;
+            door.act(ActionKind::Push, None::<&[u8]>, Some("fly"))
+        };
+        let failed = |error| match error {
+            VerbError::Exhausted(resource) => Failure::Exhausted(resource),
+            VerbError::Raise { tag, message } => Failure::raised(tag, message, None),
+        };
+        Ok(Evaluation::Other(Box::new(move |door: &mut Door<'_>| say(door).map_err(failed))))
+    }
+}
+
+#[tokio::test]
+async fn a_closure_ticks_like_a_program() {
+    let runtime = RuntimeHandle::builder().evaluators(Arc::new(Parrots)).scheduling(false).in_memory().await.unwrap();
+    let vigy = |program: &str| Vigy::new("parrot", program, TickInterval::MIN).unwrap();
+    let parrot = runtime.register_or_update(vigy("hello, (((")).await.unwrap();
+    for program in ["hello, (((", "good night"] {
+        runtime.register_or_update(vigy(program)).await.unwrap();
+        let run = runtime.tick_now(parrot.id).await.unwrap();
+        assert_eq!((run.logs[0].message.as_str(), run.actions[0].result), (program, Some(ResultStatus::Ok)));
+    }
+    let refused = runtime.register_or_update(vigy("broken")).await.unwrap_err();
+    assert_eq!(refused.to_string(), "parrots do not say `broken`");
+}
