@@ -35,6 +35,12 @@ pub struct Vigy {
     pub on_action: String,
     /// Its capabilities.
     pub allow: Vec<String>,
+    /// What its `(current-config)` decodes; null when there is none.
+    #[serde(default)]
+    pub config: Value,
+    /// What a tick of it may use.
+    #[serde(default)]
+    pub limits: TickLimits,
     /// Ticks so far.
     pub ticks: u64,
     /// Failed ticks in a row.
@@ -68,12 +74,30 @@ pub struct RegisterVigy {
     /// Its capabilities; none when left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<String>,
+    /// What its `(current-config)` decodes; none when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<Map<String, Value>>,
+    /// What a tick of it may use; what is left out is as for any vigy.
+    #[serde(default)]
+    pub limits: TickLimits,
     /// What error messages call the program, as a file's name; the vigy's name when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
     /// `tatara-lisp`, the only language there is. For clients of upstream's API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
+}
+
+/// What a tick may use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TickLimits {
+    /// Steps of the program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fuel: Option<u64>,
+    /// Bytes of heap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heap_bytes: Option<u32>,
 }
 
 fn default_interval() -> u64 {
@@ -125,6 +149,18 @@ pub enum Change {
     Updated,
     /// Nothing was different.
     Unchanged,
+}
+
+impl Change {
+    /// The change as a word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Registered => "registered",
+            Self::Updated => "updated",
+            Self::Unchanged => "unchanged",
+        }
+    }
 }
 
 /// What is known of a vigy's work between ticks.
@@ -282,6 +318,9 @@ impl From<Registered> for Vigy {
             revision,
             on_action: vigy.on_action,
             allow: vigy.allow,
+            // What is stored was data when it was registered.
+            config: postcard::from_bytes(&vigy.config).map_or(Value::Null, |config| json::show(&config)),
+            limits: TickLimits { fuel: Some(vigy.limits.fuel), heap_bytes: Some(vigy.limits.heap_bytes) },
             ticks: checkpoint.ticks,
             failures: checkpoint.failures,
             last_tick_at: checkpoint.last.map(rfc3339),

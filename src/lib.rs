@@ -29,6 +29,7 @@
 //! |---|---|
 //! | keep vigies ticking in a tokio app | [`RuntimeHandle`], [`Vigy`], [`TickInterval`] |
 //! | answer what programs ask, carry out their actions | [`HostEffects`]; [`Platform`] is the operator's own |
+//! | try a program without the outside world | [`Recorded`] answers |
 //! | evaluate programs otherwise: as wasm modules, or in a way of your own | [`Engine`], [`Evaluators`] |
 //! | offer vigies over some protocol | [`service::Service`], [`Local`], [`Remote`], [`server`] |
 //! | tick without tokio, or without an allocator | the crate `vigy-core` |
@@ -54,4 +55,6 @@ pub use vigy_core::{
     ActionKind, InvalidVigy, Labels, Limits, Name, Outcome, ResultStatus, RunKey, Selector, TickInterval, Timestamp, Vigy, VigyId,
 };
 pub use vigy_lisp::{CompileError, Data};
-pub use vigy_programs::{Capability, Handler, InvalidCapability, InvalidHandler, Platform};
+pub use vigy_programs::{
+    Capability, ComputeUnit, Handler, InvalidCapability, InvalidHandler, InvalidUnit, Platform, Recorded, Schedule, Trigger,
+};

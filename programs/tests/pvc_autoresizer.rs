@@ -64,7 +64,7 @@ fn run_on(effects: RecordedEffects, storage: MemoryStorage, limits: Limits) -> (
         match entry {
             Entry::Event { kind: "pvc-autoresizer-summary", message } => ran.summary = message.to_owned(),
             Entry::Event { kind, message } => {
-                let rest = message.strip_prefix("{:namespace \"apps\", :name \"").unwrap();
+                let rest = message.strip_prefix("{:kind \"PersistentVolumeClaim\", :namespace \"apps\", :name \"").unwrap();
                 let (name, details) = rest.split_once('"').unwrap();
                 let details = details.trim_start_matches(", ").trim_end_matches('}');
                 ran.events.push(format!("{kind} {name} {details}").trim_end().to_owned());
