@@ -25,5 +25,5 @@ prometheus prometheus
 kubectl kubernetes-client
 PROGRAMS
 
-"$here/kube-apiserver.sh" "$dir" >/dev/null
+command -v kube-apiserver >/dev/null || "$here/kube-apiserver.sh" "$dir" >/dev/null
 echo "$dir"

@@ -7,11 +7,11 @@ pub(crate) const EXPANDABLE: &str = "expandable";
 /// One whose volumes do not.
 pub(crate) const FIXED: &str = "fixed";
 
-/// A claim that is Bound, of the size it asks for, and carries the label that selects it; unless it says otherwise.
+/// A claim that is Bound and has the size it asks for, unless it says otherwise.
 #[derive(Clone)]
 pub(crate) struct Claim {
     pub(crate) name: String,
-    request: String,
+    pub(crate) request: String,
     capacity: String,
     phase: &'static str,
     class: &'static str,
@@ -47,6 +47,12 @@ impl Claim {
 
     pub(crate) fn label(mut self, key: &str, value: &str) -> Self {
         self.labels.insert(key.to_owned(), json!(value));
+        self
+    }
+
+    /// This label, unless it has one of that key.
+    pub(crate) fn unless_labelled(mut self, key: &str, value: &str) -> Self {
+        self.labels.entry(key).or_insert_with(|| json!(value));
         self
     }
 

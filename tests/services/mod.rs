@@ -18,9 +18,9 @@ use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 
 pub(crate) use claim::{Claim, FIXED};
 pub(crate) use kube::{Kube, User, path};
-pub(crate) use process::Process;
+pub(crate) use process::{Process, free_port};
 pub(crate) use prometheus::Prometheus;
-pub(crate) use proxy::{Hold, KEY, Proxy};
+pub(crate) use proxy::{Hold, KEY, Proxy, Write};
 
 /// Set where a missing program is a failure.
 const REQUIRED: &str = "VIGY_REQUIRE_SERVICES";
@@ -70,6 +70,15 @@ impl Services {
         let name = format!("{name}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         self.kube.create("/api/v1/namespaces", &serde_json::json!({"metadata": {"name": name}}));
         name
+    }
+
+    /// A claim in the API server, and its volume on the page that Prometheus scrapes.
+    #[track_caller]
+    pub(crate) fn put(&self, namespace: &str, claim: &Claim) {
+        self.kube.claim(namespace, claim);
+        if let Some((used, capacity)) = &claim.volume {
+            self.prometheus.volume(namespace, &claim.name, used, capacity);
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! What stands between the client under test and the API server: it counts writes, and is slow, or in the way, on demand.
 
 use std::collections::VecDeque;
+use std::process::Child;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +11,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::http;
 use super::kube::{Kube, User, kubeconfig_for};
@@ -34,13 +36,18 @@ impl Write {
         self.body["metadata"]["annotations"][KEY].as_str()
     }
 
+    /// The size it asks for.
+    pub(crate) fn size(&self) -> &str {
+        self.body["spec"]["resources"]["requests"]["storage"].as_str().unwrap_or_default()
+    }
+
     /// The last part of the path: the object's name.
     pub(crate) fn name(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or_default()
     }
 }
 
-/// What happens to a patch.
+/// What happens to a write.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Hold {
     /// The server never hears of it, and the client of no answer.
@@ -59,19 +66,26 @@ struct Shared {
     upstream: String,
     /// As whom it asks: clients keep a token to themselves where there is no TLS.
     user: User,
+    requests: AtomicUsize,
     writes: Mutex<Vec<Write>>,
-    /// What happens to the patches to come; beyond them, nothing.
+    /// What happens to the writes to come; beyond them, nothing.
     plans: Mutex<VecDeque<Option<Plan>>>,
 }
 
 enum Plan {
     Hold(Hold, SyncSender<()>),
-    Answer(StatusCode),
+    First(Box<dyn FnOnce() + Send>),
 }
 
 impl Proxy {
     pub(crate) fn before(kube: &Kube, user: User) -> Self {
-        let shared = Arc::new(Shared { upstream: kube.url.clone(), user, writes: Mutex::default(), plans: Mutex::default() });
+        let shared = Arc::new(Shared {
+            upstream: kube.url.clone(),
+            user,
+            requests: AtomicUsize::new(0),
+            writes: Mutex::default(),
+            plans: Mutex::default(),
+        });
         let port = http::serve(Router::new().fallback(forward).with_state(shared.clone()));
         Self { url: format!("http://127.0.0.1:{port}"), shared }
     }
@@ -81,21 +95,26 @@ impl Proxy {
         kubeconfig_for(&self.url, None, "")
     }
 
+    /// How many requests of any kind there were.
+    pub(crate) fn requests(&self) -> usize {
+        self.shared.requests.load(Ordering::Relaxed)
+    }
+
     /// Every write since this was last asked.
     pub(crate) fn writes(&self) -> Vec<Write> {
         std::mem::take(&mut *locked(&self.shared.writes))
     }
 
-    /// The nth patch from now, counted from 1, hangs. Wait for it with [`Held::wait`].
+    /// The nth write from now, counted from 1, hangs.
     pub(crate) fn hold(&self, nth: usize, hold: Hold) -> Held {
         let (sender, held) = sync_channel(1);
         self.plan(nth, Plan::Hold(hold, sender));
         Held(held)
     }
 
-    /// The nth patch from now is answered with this status; the server never hears of it.
-    pub(crate) fn refuse(&self, nth: usize, status: u16) {
-        self.plan(nth, Plan::Answer(StatusCode::from_u16(status).expect("a status")));
+    /// Before the nth write from now goes on to the server, this happens.
+    pub(crate) fn first(&self, nth: usize, meddle: impl FnOnce() + Send + 'static) {
+        self.plan(nth, Plan::First(Box::new(meddle)));
     }
 
     fn plan(&self, nth: usize, plan: Plan) {
@@ -107,14 +126,18 @@ impl Proxy {
     }
 }
 
-/// A patch that will hang.
+/// A write that will hang.
 pub(crate) struct Held(Receiver<()>);
 
 impl Held {
-    /// Until it does.
+    /// Until this client's does.
     #[track_caller]
-    pub(crate) fn wait(self) {
-        eventually("the patch is held back", || self.0.try_recv());
+    pub(crate) fn wait(self, client: &mut Child) {
+        let held = eventually("the write is held back", || match self.0.try_recv() {
+            Ok(()) => Ok(Ok(())),
+            Err(error) => client.try_wait().unwrap_or_default().map(Err).ok_or(error),
+        });
+        assert_eq!(held, Ok(()), "the client ended before");
     }
 }
 
@@ -123,32 +146,33 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 async fn forward(State(shared): State<Arc<Shared>>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    shared.requests.fetch_add(1, Ordering::Relaxed);
+    let is_write = !matches!(method, Method::GET | Method::HEAD | Method::OPTIONS);
     let record = |status: Option<StatusCode>| {
-        if !matches!(method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        if is_write {
             let body = serde_json::from_slice(&body).unwrap_or_default();
             let (method, path, status) = (method.to_string(), uri.path().to_owned(), status.map(|status| status.as_u16()));
             locked(&shared.writes).push(Write { method, path, body, status });
         }
     };
-    let plan = if method == Method::PATCH { locked(&shared.plans).pop_front().flatten() } else { None };
-    match &plan {
+    let plan = if is_write { locked(&shared.plans).pop_front().flatten() } else { None };
+    let mut hold = None;
+    match plan {
         Some(Plan::Hold(Hold::Request, held)) => {
             record(None);
-            return hang(held).await;
+            return hang(&held).await;
         }
-        Some(Plan::Answer(status)) => {
-            record(Some(*status));
-            return refusal(*status);
-        }
-        _ => {}
+        Some(Plan::Hold(Hold::Answer, held)) => hold = Some(held),
+        Some(Plan::First(meddle)) => tokio::task::spawn_blocking(meddle).await.expect("it meddles without a panic"),
+        None => {}
     }
     let answer = ask(&shared, &method, &uri, headers, &body).await;
     let answer = answer.unwrap_or_else(|error| (StatusCode::BAD_GATEWAY, error.to_string()).into_response());
     record(Some(answer.status()));
-    if let Some(Plan::Hold(Hold::Answer, held)) = &plan {
-        return hang(held).await;
+    match hold {
+        Some(held) => hang(&held).await,
+        None => answer,
     }
-    answer
 }
 
 /// Says so, and never answers.
@@ -156,16 +180,6 @@ async fn hang(held: &SyncSender<()>) -> Response {
     // Nobody waits for it: the test is over.
     _ = held.try_send(());
     std::future::pending().await
-}
-
-/// As an API server words it.
-fn refusal(status: StatusCode) -> Response {
-    let text = status.canonical_reason().unwrap_or_default();
-    let body = json!({
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": format!("the test says {text}"),
-        "reason": text.replace(' ', ""), "code": status.as_u16(),
-    });
-    (status, axum::Json(body)).into_response()
 }
 
 async fn ask(shared: &Shared, method: &Method, uri: &Uri, mut headers: HeaderMap, body: &Bytes) -> reqwest::Result<Response> {
