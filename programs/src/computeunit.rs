@@ -244,7 +244,7 @@ fn memory(value: &Value) -> Result<u32, InvalidUnit> {
 
 /// When to run: five fields of cron, or `@hourly` and its kind, in UTC.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Schedule(Cron);
+pub struct Schedule(Box<Cron>);
 
 /// A text that is no schedule.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -257,7 +257,7 @@ impl FromStr for Schedule {
     fn from_str(text: &str) -> Result<Self, InvalidSchedule> {
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
         let invalid = |problem: String| InvalidSchedule(text.escape_debug().to_string(), problem);
-        let schedule = Self(parser.parse(text).map_err(|error| invalid(error.to_string()))?);
+        let schedule = Self(Box::new(parser.parse(text).map_err(|error| invalid(error.to_string()))?));
         // 30 February can be written, and never comes.
         schedule.after(Timestamp(0)).map(|_| schedule.clone()).ok_or_else(|| invalid("its time never comes".to_owned()))
     }

@@ -5,6 +5,7 @@
 //! Beside this crate lie programs to start from, each with its README: `hello-vigy`, the smallest; `mirror-dir`, the worked example of a
 //! reconciler; and `pvc-autoresizer`, a job for a Kubernetes cluster.
 #![forbid(unsafe_code)]
+#![allow(clippy::result_large_err, reason = "refusals carry their message in place, as devices need them to")]
 
 mod capability;
 mod computeunit;
