@@ -179,7 +179,7 @@ pub(crate) struct Logged<'r> {
 
 impl<'r> Logged<'r> {
     pub(crate) fn of(run: &'r VigyRun) -> impl Iterator<Item = Self> {
-        let logged = |line: &'r vigy::api::LogLine| Self {
+        let logged = |line: &'r api::LogLine| Self {
             run: &run.id,
             tick: run.tick,
             started_at: &run.started_at,
