@@ -95,7 +95,7 @@ impl Scene {
 
     /// Writes the ComputeUnit, with these fields of its configuration beside what every test has.
     fn configure(&self, config: Value) {
-        let port = config["prometheusUrl"].as_str().and_then(|url| url.rsplit(':').next()?.parse().ok()).unwrap_or(self.prometheus());
+        let port = config["prometheusUrl"].as_str().and_then(|url| url.rsplit(':').next()?.parse().ok()).unwrap_or_else(|| self.prometheus());
         self.computeunit(config, &["kube-pvc-list", "kube-pvc-patch", &format!("prom-query@127.0.0.1:{port}")]);
     }
 
