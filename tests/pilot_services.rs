@@ -71,6 +71,8 @@ struct Scene {
     proxy: Proxy,
     claims: Vec<(Claim, Fate)>,
     engine: &'static str,
+    /// The port of the Prometheus that it asks.
+    prometheus: u16,
 }
 
 impl Scene {
@@ -84,24 +86,23 @@ impl Scene {
         let home = Home::new();
         let proxy = Proxy::before(&services.kube, user);
         home.file("kubeconfig", &proxy.kubeconfig());
-        let scene = Self { services, namespace, home, proxy, claims, engine };
+        let prometheus = services.prometheus.port;
+        let scene = Self { services, namespace, home, proxy, claims, engine, prometheus };
         scene.configure(json!({}));
         Some(scene)
     }
 
-    fn prometheus(&self) -> u16 {
-        self.services.prometheus.port
-    }
-
     /// Writes the ComputeUnit, with these fields of its configuration beside what every test has.
     fn configure(&self, config: Value) {
-        let port = config["prometheusUrl"].as_str().and_then(|url| url.rsplit(':').next()?.parse().ok()).unwrap_or_else(|| self.prometheus());
-        self.computeunit(config, &["kube-pvc-list", "kube-pvc-patch", &format!("prom-query@127.0.0.1:{port}")]);
+        self.computeunit(config, &["kube-pvc-list", "kube-pvc-patch"]);
     }
 
+    /// The same, with these capabilities beside the one for Prometheus.
     fn computeunit(&self, config: Value, capabilities: &[&str]) {
+        let query = format!("prom-query@127.0.0.1:{}", self.prometheus);
+        let capabilities = [capabilities, &[&query]].concat();
         let mut all = json!({
-            "prometheusUrl": format!("http://127.0.0.1:{}", self.prometheus()),
+            "prometheusUrl": format!("http://127.0.0.1:{}", self.prometheus),
             "namespaces": [self.namespace],
         });
         for (key, value) in config.as_object().expect("a map") {
@@ -281,8 +282,9 @@ fn killed_before_the_client_hears_of_it(engine: &'static str) {
 }
 
 fn without_prometheus_nothing_is_written(engine: &'static str) {
-    let Some(scene) = Scene::with(engine, User::Resizer, twenty()) else { return };
-    scene.configure(json!({"prometheusUrl": format!("http://127.0.0.1:{}", free_port())}));
+    let Some(mut scene) = Scene::with(engine, User::Resizer, twenty()) else { return };
+    scene.prometheus = free_port();
+    scene.configure(json!({}));
     let run = scene.up();
     for (claim, _) in scene.claims.iter().filter(|(claim, _)| claim.name != "not-selected") {
         assert_eq!(run.events(&claim.name), ["pvc-metrics-missing"], "{}", claim.name);
@@ -373,7 +375,7 @@ fn who_may_only_look_is_told_so() {
 #[test]
 fn without_the_capability_to_patch_nothing_is_asked() {
     let Some(scene) = Scene::with("native", User::Resizer, vec![(full("a"), Rests)]) else { return };
-    scene.computeunit(json!({}), &["kube-pvc-list", &format!("prom-query@127.0.0.1:{}", scene.prometheus())]);
+    scene.computeunit(json!({}), &["kube-pvc-list"]);
     let ran = scene.vigy();
     assert!(ran.code == Some(2) && ran.err.contains("`kube-pvc-patch`"), "{ran:#?}");
     assert_eq!(scene.proxy.requests(), 0);
@@ -383,8 +385,7 @@ fn without_the_capability_to_patch_nothing_is_asked() {
 fn a_claim_has_each_event_once_though_vigy_is_killed_while_it_tells_them() {
     let claims = vec![(full("a"), Grows("38Gi")), (Claim::of("b", "30Gi"), Stays("pvc-metrics-missing")), (full("c"), Grows("38Gi"))];
     let Some(scene) = Scene::with("native", User::Resizer, claims) else { return };
-    let prometheus = format!("prom-query@127.0.0.1:{}", scene.prometheus());
-    scene.computeunit(json!({}), &["kube-pvc-list", "kube-pvc-patch", "kube-event-emit", &prometheus]);
+    scene.computeunit(json!({}), &["kube-pvc-list", "kube-pvc-patch", "kube-event-emit"]);
     // Two patches, and the first event.
     let held = scene.proxy.hold(3, Hold::Answer);
     let mut vigy = scene.start();
