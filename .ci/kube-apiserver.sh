@@ -34,6 +34,8 @@ unpack() {
 # The source package's index has a list and a cache of its own: nothing in /etc changes.
 download_source() {
     local apt=(-qq -o "Dir::Etc::SourceParts=$work/sources" -o Dir::Etc::SourceList=/dev/null -o "Dir::State::Lists=$work/lists" -o "Dir::Cache=$work/cache")
+    # apt's own user may not write here.
+    apt+=(-o APT::Sandbox::User=root)
     mkdir -p "$work/sources" "$work/lists" "$work/cache"
     if [[ -f /etc/apt/sources.list.d/debian.sources ]]; then
         sed 's/^Types: .*/Types: deb-src/' /etc/apt/sources.list.d/debian.sources >"$work/sources/debian.sources"
@@ -41,7 +43,7 @@ download_source() {
         sed -n 's/^deb /deb-src /p' /etc/apt/sources.list >"$work/sources/debian.list"
     fi
     apt-get "${apt[@]}" update
-    (cd "$work" && apt-get "${apt[@]}" -o APT::Sandbox::User=root source --download-only kubernetes >&2)
+    (cd "$work" && apt-get "${apt[@]}" source --download-only kubernetes >&2)
 }
 
 build() {
