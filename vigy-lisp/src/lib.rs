@@ -37,7 +37,7 @@ mod view;
 
 pub use arity::{Arity, HostFn};
 pub use budget::Budget;
-pub use builtins::{BUILTINS, BuiltinCode, Builtins};
+pub use builtins::Builtins;
 pub use codec::{DecodeError, EncodeError, MAX_NESTING};
 #[cfg(feature = "compiler")]
 pub use compile::{CompileError, CompileOptions, ErrorKind, Loader, compile};

@@ -1,5 +1,7 @@
 //! Numbers as text.
 
+use core::fmt::{self, Write};
+
 /// What a text spells.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Parsed {
@@ -26,4 +28,114 @@ pub(crate) fn parse(text: &str) -> Option<Result<Parsed, ()>> {
         return Some(Err(()));
     }
     Some(Ok(Parsed::Float(if f.is_nan() { crate::value::NAN } else { f })))
+}
+
+/// Writes the shortest digits that read back as this number, without an exponent: what `{}` writes, in a third of the code.
+pub(crate) fn write_float(number: f64, out: &mut dyn Write) -> fmt::Result {
+    if !number.is_finite() {
+        return out.write_str(if number.is_nan() {
+            "NaN"
+        } else if number > 0.0 {
+            "inf"
+        } else {
+            "-inf"
+        });
+    }
+    if number.is_sign_negative() {
+        out.write_char('-')?;
+    }
+    let (mut digits, mut decimals) = shortest(number.abs());
+    if halfway(number.abs(), digits, decimals) {
+        digits += 1;
+    }
+    while decimals > 0 && digits % 10 == 0 {
+        digits /= 10;
+        decimals -= 1;
+    }
+    let zeros = |out: &mut dyn Write, count: i32| (0..count).try_for_each(|_| out.write_char('0'));
+    let mut text = heapless::String::<20>::new();
+    write!(text, "{digits}")?;
+    // Behind the first digit comes a point, or zeros before it.
+    let len = text.len() as i32;
+    if len <= decimals {
+        out.write_str("0.")?;
+        zeros(out, decimals - len)?;
+    }
+    for (digit, before) in text.bytes().zip((0..len).rev()) {
+        out.write_char(char::from(digit))?;
+        if before == decimals && before > 0 {
+            out.write_char('.')?;
+        }
+    }
+    zeros(out, -decimals)
+}
+
+/// The shortest decimal that reads back as `number`: at most 17 digits, and how many of them are decimals.
+fn shortest(number: f64) -> (u64, i32) {
+    let mut buffer = ryu::Buffer::new();
+    let mut text = buffer.format_finite(number).bytes();
+    let (mut digits, mut decimals, mut behind_point) = (0, 0, 0);
+    for byte in text.by_ref().take_while(|byte| *byte != b'e') {
+        if byte == b'.' {
+            behind_point = 1;
+        } else {
+            digits = 10 * digits + u64::from(byte - b'0');
+            decimals += behind_point;
+        }
+    }
+    let (mut exponent, mut sign) = (0, 1);
+    for byte in text {
+        if byte == b'-' {
+            sign = -1;
+        } else {
+            exponent = 10 * exponent + i32::from(byte - b'0');
+        }
+    }
+    (digits, decimals - sign * exponent)
+}
+
+/// Whether `number` lies half a unit of the last decimal above `digits`: then two texts are equally near. Ryu takes the even one, and
+/// we the greater, as Rust does.
+///
+/// number = (2 · digits + 1) / (2 · 10^decimals), so its odd part is (2 · digits + 1) / 5^decimals, and the rest 1 / 2^(decimals + 1).
+fn halfway(number: f64, digits: u64, decimals: i32) -> bool {
+    let bits = number.to_bits();
+    let mantissa = bits & ((1 << 52) - 1) | 1 << 52;
+    let shift = mantissa.trailing_zeros();
+    let exponent = (bits >> 52) as i32 - 1075 + shift as i32;
+    // 5^25 is more than the right side can be.
+    let fives = (0..decimals.min(25)).fold(1, |fives, _| 5 * fives);
+    -exponent == decimals + 1 && u128::from(mantissa >> shift) * fives == u128::from(2 * digits + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::string::String;
+
+    #[test]
+    fn a_float_is_written_as_rust_writes_it() {
+        let check = |number: f64| {
+            let mut text = String::new();
+            write_float(number, &mut text).expect("a string takes everything");
+            assert_eq!(text, std::format!("{number}"), "{number:e}");
+        };
+        let edges = [0.0, 1.0, 100.0, 0.1, 1e15, 1e16, 1e17, 1.5e16, 123_456_789_012_345_680_000.0, 1e-5, 1e-6, 1.5e-7, 5e-324, f64::MAX];
+        edges.iter().chain(&[f64::NAN, f64::INFINITY, f64::MIN_POSITIVE, 9_007_199_254_740_993.0]).for_each(|number| {
+            check(*number);
+            check(-number);
+        });
+        // Bits from a generator (splitmix64): any number, and numbers with so few bits behind the point that two texts are equally near.
+        let mut state = 7u64;
+        for round in 0..300_000u32 {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            check(f64::from_bits(z ^ (z >> 31)));
+            check(f64::from(round) * 0.25);
+            check(((z >> 11) | 1) as f64 / (1u64 << (round % 60)) as f64);
+            check(((z >> (11 + z % 8)) | 1) as f64 / (1u64 << (round % 64)) as f64);
+        }
+    }
 }

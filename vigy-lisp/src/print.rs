@@ -198,8 +198,7 @@ fn write_leaf(program: &Program<'_>, v: Value, style: Style, out: &mut dyn Sink)
         return write!(out, "{i}");
     }
     if let Some(f) = float {
-        // The shortest digits that read back, without an exponent.
-        return write!(out, "{f}");
+        return crate::number::write_float(f, out);
     }
     match v.tag() {
         tag::CONST => out.write_str(match v {

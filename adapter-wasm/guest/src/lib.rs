@@ -7,7 +7,6 @@
 //! | `start() -> range` | begins the run that the message says: a `Header`, then a `Told` |
 //! | `resume() -> range` | goes on as the message says: a `Told` |
 //! | `VIGY_PROGRAM` | where address and length of the program's image lie; filled in by `adapter_wasm::bundle` |
-//! | `VIGY_BUILTINS` | where the table of all builtins lies, for the bundler |
 //!
 //! A range is the address of a `Said` in its upper half and the length in its lower. Messages are postcard. An instance serves one run.
 #![no_std]
@@ -23,11 +22,11 @@ use alloc::vec::Vec;
 use core::cell::{RefCell, UnsafeCell};
 
 use vigy_core::Failure;
-use vigy_core::lisp::{Imports, Lisp, words_needed};
+use vigy_core::lisp::{Imports, Lisp, Verbs, words_needed};
 use vigy_core::record::{Bytes, Header};
 use vigy_core::relay::{Far, Said, Stop, Told};
 use vigy_core::{Evaluator as _, TickBuffers};
-use vigy_lisp::{BUILTINS, BuiltinCode, Program};
+use vigy_lisp::{Builtins, Program};
 
 /// Something that one thread uses.
 struct Only<T>(T);
@@ -40,10 +39,14 @@ unsafe impl<T> Sync for Only<T> {}
 #[used]
 static VIGY_PROGRAM: Only<UnsafeCell<[u32; 2]>> = Only(UnsafeCell::new([0, 0]));
 
-/// Where the bundler finds the code of each builtin, to leave out what a program does not use.
+/// The tables of what a program may call. The bundler leaves out of a module what its program does not call; it finds the tables
+/// by these names.
 #[unsafe(no_mangle)]
 #[used]
-static VIGY_BUILTINS: [BuiltinCode; BUILTINS.len()] = BUILTINS;
+static VIGY_BUILTINS: &Builtins = Builtins::ALL;
+#[unsafe(no_mangle)]
+#[used]
+static VIGY_VERBS: &Verbs = Verbs::ALL;
 
 static GUEST: Only<RefCell<Guest>> = Only(RefCell::new(Guest { inbox: Vec::new(), outbox: Vec::new(), run: None }));
 

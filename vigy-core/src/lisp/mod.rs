@@ -14,8 +14,51 @@ use verbs::VERBS;
 /// Functions of the host that one program may use: 255.
 pub const MAX_IMPORTS: usize = 255;
 
-/// Stands for an import that is no verb: an operation, which is asked for at the door.
-const OPERATION: u8 = u8::MAX;
+/// Behind the numbers of the verbs: what every operation does, which is to ask at the door.
+// There are fewer verbs than u8 counts.
+const OPERATION: u8 = VERBS.len() as u8;
+
+/// The names of the verbs, by their numbers.
+static NAMES: [&str; VERBS.len()] = {
+    let mut names = [""; VERBS.len()];
+    let mut number = 0;
+    while number < names.len() {
+        names[number] = VERBS[number].function.name;
+        number += 1;
+    }
+    names
+};
+
+/// What the functions of the host do: the verbs by their numbers, then what operations do.
+// By number: who links a module for one program finds there what it may leave out.
+#[repr(transparent)]
+pub struct Verbs([Run; VERBS.len() + 1]);
+
+static EVERY: Verbs = {
+    let mut code = [ask as Run; VERBS.len() + 1];
+    let mut number = 0;
+    while number < VERBS.len() {
+        code[number] = VERBS[number].run;
+        number += 1;
+    }
+    Verbs(code)
+};
+
+impl Verbs {
+    /// All of them.
+    pub const ALL: &'static Self = &EVERY;
+
+    /// The numbers of those that a program may call.
+    pub fn used(program: Program<'_>) -> impl Iterator<Item = u32> {
+        program.imports().map(|name| verb(name).unwrap_or(OPERATION).into())
+    }
+}
+
+impl core::fmt::Debug for Verbs {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Verbs({})", self.0.len())
+    }
+}
 
 /// The imports of one program, sorted into verbs and operations: once per program, not per tick.
 #[derive(Clone, Copy, Debug)]
@@ -51,8 +94,7 @@ impl Imports {
 
 /// The number of the verb of that name.
 fn verb(name: &str) -> Option<u8> {
-    // There are fewer verbs than u8 counts.
-    VERBS.iter().position(|verb| verb.function.name == name).map(|index| index as u8)
+    NAMES.iter().position(|verb| *verb == name).map(|number| number as u8)
 }
 
 /// The operations that a program may ask for, as `fs/list`: its imports that are no verbs.
@@ -124,11 +166,9 @@ impl<'m> Lisp<'m> {
     /// Answers the host call that the machine waits for, if the door can.
     fn answer(&mut self, door: &mut Door<'_>) -> Result<Poll<()>, VerbError> {
         let import = self.machine.call().import as usize;
-        let result = match VERBS.get(usize::from(self.verbs.get(import).copied().unwrap_or(OPERATION))) {
-            Some(verb) => (verb.run)(&mut self.machine, door),
-            None => ask(&mut self.machine, door, import),
-        };
-        match result {
+        let number = self.verbs.get(import).copied().unwrap_or(OPERATION);
+        // `Imports::of` puts no other numbers there than those of verbs and of asking.
+        match (Verbs::ALL.0[usize::from(number)])(&mut self.machine, door) {
             Ok(Poll::Pending) => return Ok(Poll::Pending),
             Ok(Poll::Ready(value)) => self.machine.resume(value),
             Err(VerbError::Raise { tag, message }) => self.machine.raise(tag, message),
@@ -185,10 +225,13 @@ impl Evaluator for Lisp<'_> {
 /// What a verb gives back: a value, or nothing yet.
 pub(crate) type Answer = Result<Poll<Value>, VerbError>;
 
+/// What a verb does.
+type Run = fn(&mut Machine<'_>, &mut Door<'_>) -> Answer;
+
 /// A verb: its declaration and what it does.
-pub(crate) struct Verb {
-    pub(crate) function: HostFn,
-    pub(crate) run: fn(&mut Machine<'_>, &mut Door<'_>) -> Answer,
+struct Verb {
+    function: HostFn,
+    run: Run,
 }
 
 /// The declarations of all verbs, for the compiler.
@@ -202,7 +245,9 @@ pub const VERB_FUNCTIONS: [HostFn; VERBS.len()] = {
     functions
 };
 
-fn ask(machine: &mut Machine<'_>, door: &mut Door<'_>, import: usize) -> Answer {
+/// Asks the operation that the program called.
+fn ask(machine: &mut Machine<'_>, door: &mut Door<'_>) -> Answer {
+    let import = machine.call().import as usize;
     let Some(operation) = machine.program().imports().nth(import) else { return Ok(Poll::Ready(Value::NIL)) };
     let access = if machine.program().import_writes(import as u32) { Access::Write } else { Access::Read };
     match door.ask(operation, access, Arguments(machine))? {

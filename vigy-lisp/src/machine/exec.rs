@@ -437,7 +437,7 @@ impl Machine<'_> {
                 }
                 byte::Builtin => {
                     tick!();
-                    let run = self.builtins.code[code[pc + 1] as usize].0;
+                    let run = self.builtins.code[code[pc + 1] as usize];
                     leave!(pc);
                     let result = run(self, base + a(word), b(word));
                     fuel = self.fuel;

@@ -101,7 +101,7 @@ impl Machine<'_> {
                 if !builtins::accepts(callee.index_of(), n) {
                     return Err(self.wrong_arity(callee, n));
                 }
-                let v = (self.builtins.code[callee.index_of() as usize].0)(self, at + 2, n)?;
+                let v = (self.builtins.code[callee.index_of() as usize])(self, at + 2, n)?;
                 self.stack[at] = v.0;
                 Ok(Called::Answered)
             }
