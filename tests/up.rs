@@ -126,6 +126,24 @@ fn a_unit_that_is_wrong_is_named_with_its_field() {
 }
 
 #[test]
+fn a_daemon_runs_a_unit_too() {
+    let home = Home::new();
+    home.hello();
+    let head = "apiVersion: wasm.pleme.io/v1alpha1\nkind: ComputeUnit\nmetadata: {name: hello}\n";
+    home.file(
+        "computeunit.yaml",
+        &format!("{head}spec: {{module: {{source: hello.tlisp}}, trigger: {{oneShot: {{}}}}, config: {{a: 1}}}}\n"),
+    );
+    let daemon = home.serve(&[]);
+    let run = home.json(&["up", "computeunit.yaml"]);
+    assert_eq!(run["logs"][0]["message"], json!("hello from a vigy"));
+    assert!(home.does(&["inspect", "hello"]).contains("config       a = 1"));
+    // It has the store: other answers or another engine cannot have it at the same time.
+    home.refuses(&["up", "computeunit.yaml", "--engine", "wasmi"], 4, &["vigy.redb"]);
+    assert!(daemon.stop().success());
+}
+
+#[test]
 fn a_one_shot_runs_once_and_a_schedule_until_it_is_stopped() {
     let home = home();
     let unit = include_str!("../programs/pvc-autoresizer/computeunit.yaml");

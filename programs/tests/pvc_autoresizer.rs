@@ -337,6 +337,18 @@ fn every_kind_of_claim_at_once() {
     assert_eq!(ran.summary, "{:scanned 60, :expanded 10, :skipped_cooldown 10, :at_ceiling 10}");
 }
 
+/// A cluster of this size is one run under the limits that every vigy has.
+#[test]
+fn a_thousand_claims_are_one_run() {
+    let claims = claims(3, 1_000);
+    let grown: Vec<_> = claims.iter().step_by(6).collect();
+    let (ran, _) = run_on(answers(&claims, &Data::Nil, &grown), MemoryStorage::default(), Limits::default());
+    println!("pvc-autoresizer, 1,000 claims: heap {} bytes, fuel {}", ran.heap, ran.fuel);
+    assert_eq!(ran.error, None);
+    assert_eq!(ran.patches.len(), 167);
+    assert_eq!(ran.asked.len(), 2 + 2 * 40);
+}
+
 /// A device has 64 KB of RAM, of which the heap takes a quarter.
 #[test]
 fn four_claims_fit_a_device() {

@@ -94,6 +94,9 @@ pub(crate) fn inspection(out: &mut impl Write, inspection: &Inspection) -> io::R
     for (key, value) in &vigy.labels {
         field(&mut out, "label", &format!("{key}={value}"))?;
     }
+    for (key, setting) in vigy.config.as_object().into_iter().flatten() {
+        field(&mut out, "config", &format!("{key} = {}", value(setting)))?;
+    }
     for condition in &state.conditions {
         let style = style_of(&condition.status);
         let [name, reason, message] = [&condition.name, &condition.reason, &condition.message].map(|text| clean(text));
