@@ -44,10 +44,7 @@ fn everywhere(scenarios: &[Scenario]) -> Result<Vec<Host>> {
     let native = simulate(Engine::Native)?;
     let heap = native.iter().map(|life| life.heap).max().unwrap_or_default();
     println!("the hungriest run uses {heap} bytes of heap");
-    let mut hosts = vec![
-        Host { name: "simulated", lives: records(&native) },
-        Host { name: "adapter-tokio", lives: on_tokio(scenarios)? },
-    ];
+    let mut hosts = vec![Host { name: "simulated", lives: records(&native) }, Host { name: "adapter-tokio", lives: on_tokio(scenarios)? }];
     let mut module = |name, engine| -> Result<()> {
         let lives = simulate(engine)?;
         for (native, module) in native.iter().zip(&lives) {

@@ -99,4 +99,3 @@ fn world(numbers: &mut Numbers) -> RecordedEffects {
     silent("k8s/list-pvcs", 12, "the API server is busy");
     world
 }
-

@@ -7,7 +7,7 @@ use vigy_core::{Incarnation, Limits, Timestamp};
 /// What a tick may use: a part of its record, so the same on every host.
 pub(crate) const LIMITS: Limits = Limits {
     fuel: 100_000,
-    heap_bytes: 16 << 10,
+    heap_bytes: 12 << 10,
     depth: 64,
     stack_bytes: 4 << 10,
     output_bytes: 256,
