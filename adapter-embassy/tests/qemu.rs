@@ -4,102 +4,33 @@
 //! `cargo test -p adapter-embassy --test qemu -- --nocapture`.
 
 use std::error::Error;
-use std::ffi::OsStr;
+use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
-use std::{fs, thread};
+use std::time::Duration;
 
-use object::elf::PT_LOAD;
-use object::read::elf::{ElfFile32, ProgramHeader};
 use vigy_core::lisp::{self, Imports, Lisp};
 use vigy_core::record::Record;
 use vigy_core::sim::{ManualClock, MemoryStorage, RecordedEffects};
 use vigy_core::{Checkpoint, Host, RunKey, Spec, TickBuffers, TickInterval};
 
+mod board;
 #[path = "../firmware/src/vigy.rs"]
 mod vigy;
 use vigy::{INCARNATION, INTERVAL_MS, LIMITS, START, TICKS};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-const QEMU: &str = "qemu-system-arm";
-const TARGET: &str = "thumbv7m-none-eabi";
-const BOARD: &str = "-cpu cortex-m3 -machine lm3s6965evb -nographic -monitor none -semihosting-config enable=on,target=native -kernel";
+const MACHINE: &str = "lm3s6965evb";
 
 /// How long the firmware may take: it ticks for about a second.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where RAM begins on a Cortex-M.
-const RAM: u32 = 0x2000_0000;
 const MAX_FLASH: u32 = 128 << 10;
 const MAX_RAM: u32 = 24 << 10;
 
-fn answers(program: &str, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(arguments).output().ok().filter(|output| output.status.success())?;
-    String::from_utf8(output.stdout).ok()
-}
-
-/// What this machine lacks.
-fn missing() -> Option<&'static str> {
-    if answers(QEMU, &["--version"]).is_none() {
-        return Some(QEMU);
-    }
-    let libraries = answers("rustc", &["--print", "target-libdir", "--target", TARGET]);
-    if libraries.is_none_or(|path| !Path::new(path.trim()).is_dir()) { Some(TARGET) } else { None }
-}
-
 fn firmware() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("firmware")
-}
-
-/// Builds the firmware, in a folder of its own: another cargo may hold this one's.
-fn build() -> Result<PathBuf> {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("firmware");
-    let status = Command::new(env!("CARGO"))
-        .current_dir(firmware())
-        .args(["build", "--locked", "--release", "--quiet", "--target", TARGET, "--target-dir"])
-        .arg(&target)
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .status()?;
-    if status.success() { Ok(target.join(TARGET).join("release/vigy-firmware")) } else { Err("the firmware does not build".into()) }
-}
-
-fn run(elf: &OsStr) -> Result<Output> {
-    let mut qemu =
-        Command::new(QEMU).args(BOARD.split(' ')).arg(elf).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let begin = Instant::now();
-    // What it says fits in a pipe.
-    while qemu.try_wait()?.is_none() {
-        if begin.elapsed() > PATIENCE {
-            qemu.kill()?;
-            break;
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    Ok(qemu.wait_with_output()?)
-}
-
-/// Bytes of flash, and of RAM that is not stack.
-fn size(elf: &Path) -> Result<(u32, u32)> {
-    let bytes = fs::read(elf)?;
-    let file = ElfFile32::<'_, object::Endianness>::parse(&*bytes)?;
-    let endian = file.endian();
-    let (mut flash, mut ram) = (0, 0);
-    for segment in file.elf_program_headers() {
-        if segment.p_type(endian) == PT_LOAD {
-            flash += segment.p_filesz(endian);
-            ram += if segment.p_vaddr(endian) >= RAM { segment.p_memsz(endian) } else { 0 };
-        }
-    }
-    Ok((flash, ram))
-}
-
-fn unhex(text: &str) -> Result<Vec<u8>> {
-    let digits = |at| u8::from_str_radix(text.get(at..at + 2).unwrap_or_default(), 16);
-    Ok((0..text.len()).step_by(2).map(digits).collect::<std::result::Result<_, _>>()?)
 }
 
 /// The records of the simulated host, woken when the device was.
@@ -122,18 +53,14 @@ fn simulated(device: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
 
 #[test]
 fn the_firmware_gives_the_records_of_the_simulated_host() -> Result<()> {
-    if let Some(missing) = missing() {
+    if let Some(missing) = board::missing() {
         // Past the test harness, which swallows what a passing test prints.
         _ = writeln!(std::io::stderr(), "skipped: the firmware test needs {missing}");
         return Ok(());
     }
-    let elf = build()?;
-    let output = run(elf.as_os_str())?;
-    let text = String::from_utf8(output.stdout)?;
-    assert_eq!(output.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&output.stderr));
-
-    let named = |name| text.lines().filter_map(move |line| line.strip_prefix(name)).map(unhex);
-    let mut device: Vec<Vec<u8>> = named("record ").collect::<Result<_>>()?;
+    let elf = board::build(&firmware(), "vigy-firmware")?;
+    let text = board::run(MACHINE, &elf, Path::new("."), PATIENCE)?;
+    let mut device: Vec<Vec<u8>> = board::named(&text, "record").collect::<Result<_>>()?;
     // The second life begins by handing on the last run of the first.
     let again = TICKS as usize;
     assert_eq!(device.get(again), device.get(again - 1), "the last run before the restart is shown again");
@@ -141,9 +68,7 @@ fn the_firmware_gives_the_records_of_the_simulated_host() -> Result<()> {
     assert_eq!(device.len(), 2 * again);
     assert!(device == simulated(&device)?, "the same bytes on both hosts");
 
-    let stack = named("stack ").next().ok_or("the firmware does not tell its stack")??;
-    let stack = u32::from_be_bytes(stack.as_slice().try_into()?);
-    let (flash, ram) = size(&elf)?;
+    let ((flash, ram), stack) = (board::size(&elf)?, board::stack(&text)?);
     println!("firmware: {flash} bytes of flash; RAM {} bytes: {ram} static, {stack} of stack", ram + stack);
     assert!(flash <= MAX_FLASH, "{flash} bytes of flash");
     assert!(ram + stack <= MAX_RAM, "{} bytes of RAM", ram + stack);

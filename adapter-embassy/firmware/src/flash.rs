@@ -1,15 +1,12 @@
-//! RAM that behaves like NOR flash: QEMU's LM3S6965 has no flash controller. A real device puts its driver here.
+//! RAM that behaves like NOR flash: the boards of QEMU have no flash controller. A real device puts its driver here.
 
 use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
 
 /// Bytes of a page, as the LM3S6965 erases.
-const PAGE: usize = 1024;
-
-/// Bytes of the flash.
-pub(crate) const BYTES: usize = 5 * PAGE;
+pub(crate) const PAGE: usize = 1024;
 
 /// The flash.
-pub(crate) struct Flash(pub(crate) &'static mut [u8; BYTES]);
+pub(crate) struct Flash(pub(crate) &'static mut [u8]);
 
 /// An access outside the flash.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +37,7 @@ impl ReadNorFlash for Flash {
     }
 
     fn capacity(&self) -> usize {
-        BYTES
+        self.0.len()
     }
 }
 

@@ -6,21 +6,24 @@
 #![no_main]
 
 mod flash;
+mod semihost;
 mod stack;
 mod time;
 mod vigy;
 
 use adapter_embassy::{Builtins, EmbassyClock, Installed, Memory, Program, Refuse, Store, Streamed, keep};
 use cortex_m::singleton;
-use cortex_m_semihosting::debug::{self, EXIT_FAILURE, EXIT_SUCCESS};
-use cortex_m_semihosting::hio;
 use embassy_executor::Spawner;
-use vigy_core::{Checkpoint, Host, RunKey, TickInterval, TickMemory, Piece};
+use vigy_core::{Checkpoint, Host, TickInterval, TickMemory};
 
-use flash::{BYTES, Flash};
+use flash::{Flash, PAGE};
+use semihost::{exit, line, sink};
 use vigy::{INCARNATION, INTERVAL_MS, LIMITS, START, TICKS};
 
-include!(concat!(env!("OUT_DIR"), "/image.rs"));
+include!(concat!(env!("OUT_DIR"), "/hello.rs"));
+
+/// Bytes of the flash.
+const BYTES: usize = 5 * PAGE;
 
 /// Room for a state: half of it is written while the other half counts.
 const STATE: usize = 1400;
@@ -36,7 +39,7 @@ async fn main(_spawner: Spawner) {
         None => None,
     };
     line("stack ", &stack::used().to_be_bytes());
-    debug::exit(if done.is_some() { EXIT_SUCCESS } else { EXIT_FAILURE });
+    exit(done);
 }
 
 /// Nothing when anything fails.
@@ -53,7 +56,8 @@ async fn live_twice() -> Option<()> {
     };
     let mut memory = Memory { tick, words: singleton!(WORDS_: [u64; WORDS] = [0; WORDS])? };
     let interval = TickInterval::from_millis(INTERVAL_MS).ok()?;
-    let program = Installed::new(Program::load(&IMAGE).ok()?, &BUILTINS, interval, LIMITS).ok()?;
+    let [(image, builtins)] = PROGRAMS;
+    let program = Installed::new(Program::load(image).ok()?, builtins, interval, LIMITS).ok()?;
     for _life in 0..2 {
         let store = Store::open(flash, 0..BYTES as u32, state).await.ok()?;
         let mut checkpoint = store.checkpoint().unwrap_or(Checkpoint::new(INCARNATION, START));
@@ -64,36 +68,4 @@ async fn live_twice() -> Option<()> {
         flash = host.storage.storage.close();
     }
     Some(())
-}
-
-/// Where runs go.
-fn sink(_run: RunKey, piece: Piece<'_>) {
-    match piece {
-        Piece::Record(record) => line("record ", record),
-        Piece::Value(value) => line("value ", value),
-    }
-}
-
-/// A line on semihosting. A device that nobody listens to goes on.
-fn line(name: &str, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let Ok(mut out) = hio::hstdout() else { return };
-    let mut say = |text: &[u8]| out.write_all(text).unwrap_or_default();
-    say(name.as_bytes());
-    for chunk in bytes.chunks(32) {
-        let mut hex = [0; 64];
-        for (pair, byte) in hex.chunks_exact_mut(2).zip(chunk) {
-            pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-        }
-        say(&hex[..chunk.len() * 2]);
-    }
-    say(b"\n");
-}
-
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    debug::exit(EXIT_FAILURE);
-    loop {
-        cortex_m::asm::wfi();
-    }
 }
