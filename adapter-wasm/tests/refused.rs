@@ -233,7 +233,7 @@ fn a_module_that_lies_is_an_outcome<E: Engine + Default>() {
     assert_eq!(said(&[9, 1, 0, 0], 2), "bad-module: it stopped for an ask without asking, or the other way round");
     assert_eq!(said(&[9, 3, 0, 1, 99, 0], 2), "bad-module: its entries do not decode");
     assert_eq!(said(&[9, 3, 0, 0, 1, 7], 2), "bad-module: its values do not decode");
-    assert_eq!(said(&[9, 3, 0, 8, 1, 1, b'x', 0, 1, 0, 0, 0, 0], 2), "bad-module: it asked an operation that it does not declare");
+    assert_eq!(said(&[9, 3, 0, 8, 1, 1, b'x', 0, 0, 1, 0, 0, 0], 2), "bad-module: it asked an operation that it does not declare");
     assert_eq!(said(&[9, 3, 0, 3, 0, 1, b'k', 0, 0], 2), "bad-module: its entries do not decode");
     assert_eq!(said(&[9, 3, 0, 4, 0, 1, b'k', 0, 0], 2), "bad-module: it said what only a host says");
     assert_eq!(said(&[9, 0, 0, 0, 0], 2), "bad-module: a kv key cannot be empty");
