@@ -1,8 +1,8 @@
 //! Builds the guest from source, for its own target, into this crate's build directory.
 
 use std::path::Path;
-use std::process::Command;
-use std::{env, fs, io};
+use std::process::{self, Command};
+use std::{env, fs};
 
 #[path = "src/guest.rs"]
 #[allow(dead_code, reason = "the build asks only whether the guest can be read")]
@@ -34,12 +34,11 @@ fn main() {
     let (manifest, out) = (Path::new(&here).join("guest/Cargo.toml"), Path::new(&out));
     INPUTS.iter().for_each(|input| println!("cargo::rerun-if-changed={input}"));
 
-    // From nothing: what a build left that was killed half way, or that had other sources, never gets into this one.
-    let built = out.join("guest");
-    match fs::remove_dir_all(&built) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => panic!("cannot remove {}: {error}", built.display()),
-        _ => {}
-    }
+    // From nothing, in a directory of its own: what another build left that was killed half way, or still writes, never gets into this
+    // one. It costs little: the guest is small, and so is what it depends on.
+    remove_others(out);
+    let built = out.join(format!("guest-{}", process::id()));
+    assert!(!built.exists(), "{} is in the way: remove it", built.display());
     let mut cargo = Command::new(variable("CARGO"));
     cargo.args(["build", "--release", "--locked", "--quiet", "--target", TARGET, "--manifest-path"]);
     cargo.arg(manifest).arg("--target-dir").arg(&built);
@@ -57,10 +56,18 @@ fn main() {
     if let Err(guest::Unexpected(what)) = guest::Guest::of(&bytes) {
         panic!("{} is not what the bundler expects: {what}", module.display());
     }
-    // Renamed when it is whole, so that the crate never sees a part of it.
-    let part = out.join("guest.wasm.part");
-    let done = fs::write(&part, &bytes).and_then(|()| fs::rename(&part, out.join("guest.wasm")));
-    done.unwrap_or_else(|error| panic!("cannot write into {}: {error}", out.display()));
+    // Renamed, so that the crate never sees a part of it.
+    let done = fs::rename(&module, out.join("guest.wasm")).and_then(|()| fs::remove_dir_all(&built));
+    done.unwrap_or_else(|error| panic!("cannot put the guest into {}: {error}", out.display()));
+}
+
+/// Removes what killed builds left, as far as that goes: the space is all that is at stake.
+fn remove_others(out: &Path) {
+    for entry in fs::read_dir(out).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("guest") && entry.path().is_dir() {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 fn is_of_the_host_build(name: &str) -> bool {

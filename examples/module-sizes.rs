@@ -3,6 +3,8 @@
 //! ```text
 //! cargo run --release --example module-sizes
 //! ```
+//!
+//! The first program's time has the prelude's in it, which is compiled once per process.
 
 use std::error::Error;
 use std::path::Path;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use adapter_tokio::{Event as RuntimeEvent, Registered, Run, RunAction, State};
+use adapter_tokio::{Event as RuntimeEvent, Registered, Run, RunAction, RunWrite, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use vigy_core::record::{Place, Record};
@@ -35,6 +35,12 @@ pub struct Vigy {
     pub on_action: String,
     /// Its capabilities.
     pub allow: Vec<String>,
+    /// What its `(current-config)` decodes; null when there is none.
+    #[serde(default)]
+    pub config: Value,
+    /// What a tick of it may use.
+    #[serde(default)]
+    pub limits: TickLimits,
     /// Ticks so far.
     pub ticks: u64,
     /// Failed ticks in a row.
@@ -68,12 +74,30 @@ pub struct RegisterVigy {
     /// Its capabilities; none when left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<String>,
+    /// What its `(current-config)` decodes; none when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<Map<String, Value>>,
+    /// What a tick of it may use; what is left out is as for any vigy.
+    #[serde(default)]
+    pub limits: TickLimits,
     /// What error messages call the program, as a file's name; the vigy's name when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
     /// `tatara-lisp`, the only language there is. For clients of upstream's API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
+}
+
+/// What a tick may use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TickLimits {
+    /// Steps of the program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fuel: Option<u64>,
+    /// Bytes of heap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heap_bytes: Option<u32>,
 }
 
 fn default_interval() -> u64 {
@@ -125,6 +149,18 @@ pub enum Change {
     Updated,
     /// Nothing was different.
     Unchanged,
+}
+
+impl Change {
+    /// The change as a word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Registered => "registered",
+            Self::Updated => "updated",
+            Self::Unchanged => "unchanged",
+        }
+    }
 }
 
 /// What is known of a vigy's work between ticks.
@@ -194,6 +230,9 @@ pub struct VigyRun {
     /// Where in the program it failed, when that is known.
     #[serde(default)]
     pub place: Option<Place>,
+    /// What it asked to have changed, in order; also of a failed run, which undoes none of it.
+    #[serde(default)]
+    pub writes: Vec<Write>,
     /// What it wanted done. Empty for a failed run, whose actions are dropped.
     pub actions: Vec<ReconcileAction>,
     /// Number of the tick, from 1.
@@ -206,6 +245,21 @@ pub struct VigyRun {
     pub fuel: u64,
     /// BLAKE3 of the program's image.
     pub program: Option<String>,
+}
+
+/// A write that a run asked for, and what came of it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Write {
+    /// What the receiver deduplicates by: `INCARNATION-TICK-INDEX`.
+    pub key: String,
+    /// The operation, as `k8s/patch-pvc`.
+    pub operation: String,
+    /// Its arguments: an array.
+    pub arguments: Value,
+    /// `ok`, or `failed` when it was refused; null when a crash cut the run there and it could not go on: it may have been done.
+    pub result: Option<String>,
+    /// Why it was refused.
+    pub message: Option<String>,
 }
 
 /// A line a program logged.
@@ -282,6 +336,9 @@ impl From<Registered> for Vigy {
             revision,
             on_action: vigy.on_action,
             allow: vigy.allow,
+            // What is stored was data when it was registered.
+            config: postcard::from_bytes(&vigy.config).map_or(Value::Null, |config| json::show(&config)),
+            limits: TickLimits { fuel: Some(vigy.limits.fuel), heap_bytes: Some(vigy.limits.heap_bytes) },
             ticks: checkpoint.ticks,
             failures: checkpoint.failures,
             last_tick_at: checkpoint.last.map(rfc3339),
@@ -327,6 +384,18 @@ impl From<RunAction> for ReconcileAction {
     }
 }
 
+impl From<RunWrite> for Write {
+    fn from(write: RunWrite) -> Self {
+        Self {
+            key: write.key.to_string(),
+            operation: write.operation,
+            arguments: json::show(&write.arguments),
+            result: write.result.map(|result| result.name().to_owned()),
+            message: Some(write.message).filter(|message| !message.is_empty()),
+        }
+    }
+}
+
 impl From<Run> for VigyRun {
     fn from(run: Run) -> Self {
         let program = Record::parse(&run.record).ok().map(|record| blake3::Hash::from(record.header().program).to_hex().to_string());
@@ -338,6 +407,7 @@ impl From<Run> for VigyRun {
             result: run.result.name().to_owned(),
             error: run.error,
             place: run.place,
+            writes: run.writes.into_iter().map(Into::into).collect(),
             actions: run.actions.into_iter().map(Into::into).collect(),
             tick: run.key.tick,
             logs: run.logs.into_iter().map(|line| LogLine { level: line.level.name().to_owned(), message: line.message }).collect(),

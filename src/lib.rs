@@ -29,6 +29,7 @@
 //! |---|---|
 //! | keep vigies ticking in a tokio app | [`RuntimeHandle`], [`Vigy`], [`TickInterval`] |
 //! | answer what programs ask, carry out their actions | [`HostEffects`]; [`Platform`] is the operator's own |
+//! | try a program without the outside world | [`Recorded`] answers |
 //! | evaluate programs otherwise: as wasm modules, or in a way of your own | [`Engine`], [`Evaluators`] |
 //! | offer vigies over some protocol | [`service::Service`], [`Local`], [`Remote`], [`server`] |
 //! | tick without tokio, or without an allocator | the crate `vigy-core` |
@@ -45,7 +46,7 @@ mod sse;
 
 pub use adapter_tokio::{
     Builder, Condition, Evaluation, Evaluators, Event, HostEffects, Loaded, LogEffects, LogLine, OpenError, RegisterError, Registered, Run,
-    RunAction, RunEvent, RuntimeHandle, State, StoreError, VigyError,
+    RunAction, RunEvent, RunWrite, RuntimeHandle, State, StoreError, VigyError,
 };
 pub use engine::{Engine, NoWasm3};
 pub use local::Local;
@@ -55,4 +56,6 @@ pub use vigy_core::{
     VigyId,
 };
 pub use vigy_lisp::{CompileError, Data};
-pub use vigy_programs::{Capability, Handler, InvalidCapability, InvalidHandler, Platform};
+pub use vigy_programs::{
+    Capability, ComputeUnit, Handler, InvalidCapability, InvalidHandler, InvalidUnit, Platform, Recorded, Schedule, Trigger,
+};

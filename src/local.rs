@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 use vigy_core::{Labels, Selector, TickInterval, Vigy as Declaration, VigyId};
 use vigy_programs::Capability;
@@ -59,6 +60,9 @@ impl Service for Local {
         declaration.labels = Labels::try_from(vigy.labels).map_err(Error::invalid)?;
         declaration.on_action = vigy.on_action.unwrap_or(declaration.on_action);
         declaration.allow = absolute(vigy.allow)?;
+        declaration.config = vigy.config.map(Value::Object).as_ref().map_or(Ok(Vec::new()), config)?;
+        declaration.limits.fuel = vigy.limits.fuel.unwrap_or(declaration.limits.fuel);
+        declaration.limits.heap_bytes = vigy.limits.heap_bytes.unwrap_or(declaration.limits.heap_bytes);
         let before = self.revision(&vigy.name).await?;
         let program = declaration.program.clone();
         let declared = self.0.register_or_update(declaration).await;
@@ -156,6 +160,12 @@ fn absolute(allow: Vec<String>) -> Result<Vec<String>, Error> {
     let base = std::env::current_dir().map_err(|error| Error::new(ErrorKind::Failed, error))?;
     let absolute = |text: String| text.parse::<Capability>().map(|capability| capability.absolute(&base).to_string());
     allow.into_iter().map(absolute).collect::<Result<_, _>>().map_err(Error::invalid)
+}
+
+/// The data bytes of a configuration.
+fn config(json: &Value) -> Result<Vec<u8>, Error> {
+    let data = vigy_programs::json::to_data(json).map_err(|error| Error::invalid(format_args!("the configuration: {error}")))?;
+    postcard::to_allocvec(&data).map_err(|error| Error::invalid(format_args!("the configuration: {error}")))
 }
 
 fn register_error(error: RegisterError, file: &str, program: &str) -> Error {

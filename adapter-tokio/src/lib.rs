@@ -46,4 +46,4 @@ pub use effects::{HostEffects, LogEffects};
 pub use error::{OpenError, RegisterError, StoreError, VigyError};
 pub use evaluators::{Evaluation, Evaluators, Loaded, Native};
 pub use runtime::{Builder, RuntimeHandle};
-pub use view::{Condition, Event, LogLine, Registered, Run, RunAction, RunEvent, State};
+pub use view::{Condition, Event, LogLine, Registered, Run, RunAction, RunEvent, RunWrite, State};

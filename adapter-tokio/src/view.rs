@@ -3,7 +3,7 @@
 use std::fmt;
 
 use vigy_core::record::{ConditionStatus, Level, Place};
-use vigy_core::{ActionKind, Checkpoint, ResultStatus, RunKey, Timestamp, Vigy, VigyId};
+use vigy_core::{ActionKey, ActionKind, Checkpoint, ResultStatus, RunKey, Timestamp, Vigy, VigyId};
 use vigy_lisp::Data;
 
 /// A vigy that the runtime knows.
@@ -40,6 +40,8 @@ pub struct Run {
     pub error: Option<String>,
     /// Where in the program, when that is known.
     pub place: Option<Place>,
+    /// What it asked to have changed, in order; also of a failed run, which undoes none of it.
+    pub writes: Vec<RunWrite>,
     /// What it wanted done. Empty for a failed run, whose actions are dropped.
     pub actions: Vec<RunAction>,
     /// What it logged and printed, in order.
@@ -60,10 +62,26 @@ impl fmt::Debug for Run {
         run.field("result", &self.result)
             .field("error", &self.error)
             .field("place", &self.place)
+            .field("writes", &self.writes)
             .field("actions", &self.actions)
             .field("logs", &self.logs);
         run.field("events", &self.events).field("fuel", &self.fuel).finish_non_exhaustive()
     }
+}
+
+/// A write that a run asked for, and what came of it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct RunWrite {
+    /// What the receiver deduplicates by.
+    pub key: ActionKey,
+    /// The operation, as `k8s/patch-pvc`.
+    pub operation: String,
+    /// Its arguments: a list.
+    pub arguments: Data,
+    /// `Ok`, or `Failed` when it was refused; nothing when a crash cut the run there and it could not go on: it may have been done.
+    pub result: Option<ResultStatus>,
+    /// Why it was refused; empty otherwise.
+    pub message: String,
 }
 
 /// An action and what came of it.

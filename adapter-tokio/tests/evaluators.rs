@@ -1,4 +1,5 @@
 //! An application evaluates its vigies in a way of its own.
+#![allow(clippy::result_large_err, reason = "failures carry their message without an allocation, as in vigy-core")]
 
 use std::sync::Arc;
 

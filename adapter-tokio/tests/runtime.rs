@@ -390,6 +390,8 @@ async fn a_write_that_a_stop_cut_off_goes_out_again_under_its_key_and_nothing_el
     assert_eq!((run.key.tick, run.result), (1, ResultStatus::Ok), "the tick that was cut: {:?}", run.error);
     let key = |nth: u32| format!("{}-{}", run.key, 32768 + nth);
     assert_eq!(*valve.keys.lock().unwrap(), [key(0), key(0), key(1)]);
+    let told: Vec<_> = run.writes.iter().map(|write| (write.key.to_string(), write.operation.as_str(), write.result)).collect();
+    assert_eq!(told, [(key(0), "valve/turn", Some(ResultStatus::Ok)), (key(1), "valve/turn", Some(ResultStatus::Ok))]);
     assert_eq!(kv(&runtime, &registered, "turned").await, Some(Data::Int(0)), "what it saw before the cut");
     assert_eq!(kv(&runtime, &registered, "looked").await, Some(Data::Int(1)), "it looked once before the cut and once after");
     assert_eq!(runtime.tick_now(registered.id).await.unwrap().key.tick, 2);

@@ -5,7 +5,8 @@
 //! [`Manifest`] before it runs. On the host it is one more [`vigy_core::Evaluator`] in the same tick, and its records are the same
 //! bytes as those of the program run natively.
 //!
-//! - [`bundle`] makes a module of a compiled program, without a Rust toolchain at run time.
+//! - [`bundle`] makes a module of a compiled program, without a Rust toolchain at run time: it links what the program reaches of the
+//!   guest, functions and data, and nothing else.
 //! - [`Module`] checks a module and compiles it, once; [`Module::evaluation`] is one run of it, in an instance of its own.
 //! - [`Engine`] is who runs it: [`Wasmi`], in pure Rust; with the feature `wasm3`, also [`Wasm3`], in C (building it needs libclang).
 //!

@@ -2,7 +2,7 @@
 
 mod common;
 
-use adapter_wasm::{Engine, GUEST, MAX_DECLARED_MEMORY, Manifest, Module, ModuleError, bundle};
+use adapter_wasm::{Engine, GUEST, MAX_DECLARED_MEMORY, Manifest, Metered, Module, ModuleError, bundle};
 use common::{HELLO, MIRROR, Seeded, World, compile, in_every_engine};
 use vigy_core::record::{Explain, Record};
 use vigy_core::sim::{ManualClock, MemoryStorage};
@@ -14,7 +14,7 @@ use wasm_encoder::{
 use wasmparser::{Parser, Payload};
 
 /// The most bytes that hello-vigy may have as a module.
-const HELLO_BYTES: usize = 128 << 10;
+const HELLO_BYTES: usize = 108 << 10;
 
 in_every_engine! {
     an_import_a_large_memory_a_missing_export_and_no_manifest_have_their_own_errors,
@@ -150,6 +150,8 @@ fn an_import_a_large_memory_a_missing_export_and_no_manifest_have_their_own_erro
     assert!(load::<E>(&Made { pages: pages - 1, ..Made::default() }.bytes()).is_ok());
     assert_eq!(refused::<E>(&Made { exports: &["memory", "alloc", "start"], ..Made::default() }.bytes()), ModuleError::Export("resume"));
     assert_eq!(refused::<E>(&Made { exports: &["alloc", "start", "resume"], ..Made::default() }.bytes()), ModuleError::Export("memory"));
+    let taken = refused::<E>(&Made { exports: &["memory", "alloc", "start", "resume", Metered::ROUNDS], ..Made::default() }.bytes());
+    assert_eq!(taken.to_string(), "the engine refuses the module: it has an export `vigy.rounds`");
     assert_eq!(refused::<E>(&Made { manifest: None, ..Made::default() }.bytes()), ModuleError::Manifest);
     assert_eq!(refused::<E>(&Made { manifest: Some(vec![2; 40]), ..Made::default() }.bytes()), ModuleError::Manifest);
     assert!(matches!(refused::<E>(b"no module at all"), ModuleError::Invalid(_)));

@@ -12,6 +12,7 @@ in_every_engine! {
     hello_vigy,
     mirror_dir,
     keys_outcomes_and_time_reach_from_tick_to_tick,
+    a_call_finds_everything_that_it_needs,
     an_endless_loop_ends_by_fuel,
     all_fuel_of_a_vigy_can_be_used,
     every_limit_ends_a_module_as_it_ends_the_program,
@@ -60,6 +61,27 @@ fn keys_outcomes_and_time_reach_from_tick_to_tick<E: Engine + Default>() {
         (for [x (range 0 n)] (vigy-push {:x x :data (vigy-get "squares")}))
         (vigy-defer "the rest")"#;
     assert_eq!(check::<E>(program, Limits::default(), SEEDS, 5).0, "ok");
+}
+
+/// A module keeps of the guest what its program reaches: here that is one call, and how it is printed or encoded.
+fn a_call_finds_everything_that_it_needs<E: Engine + Default>() {
+    for call in [
+        r#"(format "{} {}" 1.5e300 (list 'a :b "c\né"))"#,
+        r#"(json-stringify (json-parse "{\"a\": [1, 2.5e-7, null]}"))"#,
+        r#"(read-string "(a {:b #t} \"c\")")"#,
+        r#"(re-find-all "[a-z]+|\\d{2,}" "hello 12345")"#,
+        r#"(sha512 (base64-encode "text"))"#,
+        r#"(str/upper "straße")"#,
+        r#"(list (sin 1e22) (expt 2.5 0.5) (parse-float "1e-300") (modulo -7 3))"#,
+        r#"(merge {:a 1} (select-keys {:b 2 :c 3} (list :b)))"#,
+        r#"(sort (list 3 1 2))"#,
+        r#"(vigy-backoff-ms 3)"#,
+        r#"(try (+ 1 "one") (catch (e) e))"#,
+    ] {
+        assert_eq!(check::<E>(&format!("(vigy-trace \"it\" (str {call}))"), Limits::default(), 1, 1).0, "ok", "{call}");
+        assert_eq!(check::<E>(&format!("(vigy-log \"info\" {call})"), Limits::default(), 1, 1).0, "ok", "{call}");
+    }
+    assert!(check::<E>("(vigy-incr \"n\" :one)", Limits::default(), 1, 1).0.contains("type-mismatch"));
 }
 
 fn an_endless_loop_ends_by_fuel<E: Engine + Default>() {

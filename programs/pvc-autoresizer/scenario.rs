@@ -119,8 +119,13 @@ pub(crate) fn answers(claims: &[Claim], config: &Data, grown: &[&Claim]) -> Reco
         record("prom/query", Ok(Data::from(batch.iter().filter_map(|claim| claim.sample(claim.of)).collect::<Vec<_>>())));
     }
     for claim in grown {
-        let patched = Ok(Data::map([("resource-version", Data::from("8"))]));
-        record("k8s/patch-pvc", claim.refused.map_or(patched, |(tag, message)| Err(AskError::new(tag, format_args!("{message}")))));
+        record(
+            "k8s/patch-pvc",
+            match claim.refused {
+                None => Ok(Data::map([("resource-version", Data::from("8"))])),
+                Some((tag, message)) => Err(AskError::new(tag, format_args!("{message}"))),
+            },
+        );
     }
     effects
 }

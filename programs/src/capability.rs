@@ -46,8 +46,7 @@ pub enum InvalidCapability {
     Host(String),
 }
 
-const ALL: &str =
-    "`fs:PATH:r`, `kube-pvc-list`, `kube-pvc-patch` (both also for one namespace, with `@NAMESPACE`), `prom-query@HOST:PORT`, `kube-event-emit`";
+const ALL: &str = "`fs:PATH:r`, `kube-pvc-list`, `kube-pvc-patch` (both also for one namespace, with `@NAMESPACE`), `prom-query@HOST:PORT`, `kube-event-emit`";
 
 const LIST_CLAIMS: &str = "kube-pvc-list";
 const PATCH_CLAIMS: &str = "kube-pvc-patch";
@@ -94,7 +93,8 @@ fn is_label(text: &str) -> bool {
 /// `HOST:PORT`, as a URL would have it, so that both say the same host in the same way.
 fn authority(text: &str) -> Option<(String, u16)> {
     let url = reqwest::Url::parse(&format!("http://{text}/")).ok()?;
-    let plain = url.username().is_empty() && url.password().is_none() && url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    let plain =
+        url.username().is_empty() && url.password().is_none() && url.path() == "/" && url.query().is_none() && url.fragment().is_none();
     // A wildcard is no host.
     if !plain || text.contains(['/', '@', '*', '?', '#', '\\']) {
         return None;
@@ -205,7 +205,9 @@ mod tests {
         refused("fs::r", "has no path");
         refused("kube-pvc-list@", "`kube-pvc-list` for all");
         refused("kube-pvc-patch@*", "names no namespace");
-        for host in ["prom-query", "prom-query@", "prom-query@*", "prom-query@a:99999", "prom-query@a/b", "prom-query@u:p@a:1", "prom-query@a?b:1"] {
+        for host in
+            ["prom-query", "prom-query@", "prom-query@*", "prom-query@a:99999", "prom-query@a/b", "prom-query@u:p@a:1", "prom-query@a?b:1"]
+        {
             refused(host, "names no host");
         }
         refused("\u{1b}[2J", "\\u{1b}");

@@ -1,4 +1,5 @@
-//! Asking Kubernetes: `k8s/list-pvcs` under `kube-pvc-list`, `k8s/patch-pvc` under `kube-pvc-patch`.
+//! Asking Kubernetes: `k8s/list-pvcs` under `kube-pvc-list`, `k8s/patch-pvc` under `kube-pvc-patch`. Telling it: what a program emits of an
+//! object becomes an Event of that object, under `kube-event-emit`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -6,8 +7,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
-use kube::api::{Api, ListParams, Patch, PatchParams};
+use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference, PersistentVolumeClaim};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::core::{Expression, Selector};
 use kube::{Client, Config, ResourceExt as _};
 use serde::Deserialize;
@@ -81,6 +83,77 @@ pub(crate) struct ClaimPatch {
     resource_version: String,
     request: String,
     annotations: Option<BTreeMap<String, String>>,
+}
+
+/// What a program told of an object by `emit-event`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Emitted {
+    event: String,
+    details: Details,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Details {
+    #[serde(default = "core_version")]
+    api_version: String,
+    kind: String,
+    namespace: String,
+    name: String,
+    #[serde(flatten)]
+    rest: serde_json::Map<String, serde_json::Value>,
+}
+
+fn core_version() -> String {
+    "v1".to_owned()
+}
+
+impl Emitted {
+    /// The event of an action's payload; nothing when it is another action, or when the event is of no object.
+    pub(crate) fn of(payload: &serde_json::Value) -> Option<Self> {
+        Self::deserialize(payload).ok()
+    }
+
+    /// `pvc-expanded` as `PvcExpanded`, which is how Kubernetes writes reasons.
+    fn reason(&self) -> String {
+        let capitalised = |word: &str| {
+            let mut chars = word.chars();
+            chars.next().into_iter().flat_map(char::to_uppercase).chain(chars).collect::<String>()
+        };
+        self.event.split('-').map(capitalised).collect()
+    }
+
+    /// The Event. Its name comes from the key, so that there is one however often the action is carried out.
+    fn object(&self, key: ActionKey, vigy: &str, uid: Option<String>, now: jiff::Timestamp) -> Event {
+        let Details { api_version, kind, namespace, name, rest } = &self.details;
+        // Events of Kubernetes have whole seconds.
+        let now = Time(jiff::Timestamp::from_second(now.as_second()).unwrap_or(now));
+        Event {
+            metadata: ObjectMeta { name: Some(format!("vigy.{key}")), namespace: Some(namespace.clone()), ..ObjectMeta::default() },
+            involved_object: ObjectReference {
+                api_version: Some(api_version.clone()),
+                kind: Some(kind.clone()),
+                namespace: Some(namespace.clone()),
+                name: Some(name.clone()),
+                uid,
+                ..ObjectReference::default()
+            },
+            reason: Some(self.reason()),
+            message: Some(serde_json::Value::Object(rest.clone()).to_string()),
+            type_: Some(if self.event.ends_with("-failed") { "Warning" } else { "Normal" }.to_owned()),
+            source: Some(EventSource { component: Some(vigy.to_owned()), host: None }),
+            first_timestamp: Some(now.clone()),
+            last_timestamp: Some(now),
+            count: Some(1),
+            ..Event::default()
+        }
+    }
+
+    fn resource(&self) -> ApiResource {
+        let Details { api_version, kind, .. } = &self.details;
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))
+    }
 }
 
 impl Claims {
@@ -171,6 +244,27 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// Makes an Event of what a program told. One that is there already was made by this very action.
+    pub(crate) async fn emit(&self, emitted: &Emitted, key: ActionKey, vigy: &str) -> Result<(), AskError> {
+        let Details { namespace, name, .. } = &emitted.details;
+        check_name("namespace", namespace)?;
+        check_name("object", name)?;
+        in_time(async {
+            let client = self.client().await?;
+            // By its uid, `kubectl describe` finds the Event; without the right to look, there is an Event all the same.
+            let objects: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &emitted.resource());
+            let uid = objects.get_metadata(name).await.ok().and_then(|object| object.uid());
+            let event = emitted.object(key, vigy, uid, jiff::Timestamp::now());
+            match Api::<Event>::namespaced(client, namespace).create(&PostParams::default(), &event).await {
+                Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+                created => created.map(|_| ()).map_err(|error| refused(&error)),
+            }
+        })
+        .await
+    }
+}
+
 async fn in_time<T>(asked: impl Future<Output = Result<T, AskError>>) -> Result<T, AskError> {
     let late = |_| AskError::new("timeout", format_args!("the API server did not answer within {KUBE_TIMEOUT:?}"));
     tokio::time::timeout(KUBE_TIMEOUT, asked).await.map_err(late)?
@@ -201,7 +295,8 @@ fn row(claim: &PersistentVolumeClaim, annotations: &[String]) -> Data {
     let request = claim.spec.as_ref().and_then(|spec| spec.resources.as_ref()?.requests.as_ref()?.get("storage"));
     let status = claim.status.as_ref();
     let capacity = status.and_then(|status| status.capacity.as_ref()?.get("storage"));
-    let present = annotations.iter().filter_map(|name| Some((Data::Keyword(name.clone()), Data::from(claim.annotations().get(name)?.as_str()))));
+    let present =
+        annotations.iter().filter_map(|name| Some((Data::Keyword(name.clone()), Data::from(claim.annotations().get(name)?.as_str()))));
     Data::map([
         ("namespace", text(claim.metadata.namespace.as_deref())),
         ("name", text(claim.metadata.name.as_deref())),
@@ -307,7 +402,9 @@ mod tests {
     fn a_selector_cannot_be_talked_into_another() {
         assert!(selector(r#"{"matchLabels":{"a":"b,c=d"}}"#).unwrap_err().contains("no label is a=b,c=d"));
         assert!(selector(r#"{"matchLabels":{"a)":"b"}}"#).is_err());
-        assert!(selector(r#"{"matchExpressions":[{"key":"a","operator":"In","values":[]}]}"#).unwrap_err().contains("In and NotIn have values"));
+        assert!(
+            selector(r#"{"matchExpressions":[{"key":"a","operator":"In","values":[]}]}"#).unwrap_err().contains("In and NotIn have values")
+        );
         assert!(selector(r#"{"matchExpressions":[{"key":"a","operator":"Exists","values":["b"]}]}"#).is_err());
         assert!(serde_json::from_str::<Claims>(r#"{"selector":{"matchlabels":{}}}"#).is_err());
         assert!(serde_json::from_str::<Claims>(r#"{"selector":{"matchExpressions":[{"key":"a","operator":"Near"}]}}"#).is_err());
@@ -339,6 +436,23 @@ mod tests {
         let run = "0000000000000007-3".parse().unwrap();
         assert_eq!(patch.body(ActionKey { run, index: 1 }), expected);
         assert_eq!(patch.needs().to_string(), "kube-pvc-patch@a");
+    }
+
+    #[test]
+    fn what_is_told_of_an_object_becomes_an_event_of_it() {
+        let payload = |details| serde_json::json!({ "event": "pvc-expansion-failed", "details": details });
+        let told = serde_json::json!({ "kind": "PersistentVolumeClaim", "namespace": "a", "name": "b", "reason": "conflict" });
+        let emitted = Emitted::of(&payload(told)).unwrap();
+        let key = ActionKey { run: "0000000000000007-3".parse().unwrap(), index: 1 };
+        let event = serde_json::to_value(emitted.object(key, "grow", None, "2026-01-01T00:00:00.5Z".parse().unwrap())).unwrap();
+        assert_eq!(event["metadata"], serde_json::json!({ "name": "vigy.0000000000000007-3-1", "namespace": "a" }));
+        let object = serde_json::json!({ "apiVersion": "v1", "kind": "PersistentVolumeClaim", "name": "b", "namespace": "a" });
+        assert_eq!((&event["involvedObject"], &event["reason"]), (&object, &serde_json::json!("PvcExpansionFailed")));
+        assert_eq!((&event["type"], &event["lastTimestamp"]), (&serde_json::json!("Warning"), &serde_json::json!("2026-01-01T00:00:00Z")));
+        assert_eq!(event["message"], serde_json::json!(r#"{"reason":"conflict"}"#));
+        assert_eq!(emitted.resource().plural, "persistentvolumeclaims");
+        // Of no object.
+        assert!(Emitted::of(&payload(serde_json::json!({ "scanned": 3 }))).is_none());
     }
 
     #[test]

@@ -7,12 +7,12 @@ use adapter_tokio::HostEffects;
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use vigy_core::{Ask, AskError, Outcome, ReconcileAction, Vigy};
+use vigy_core::{ActionKind, Ask, AskError, Outcome, ReconcileAction, Vigy};
 use vigy_lisp::{Data, HostFn};
 
 use crate::fs::ASK_TIMEOUT;
 use crate::handler::Action;
-use crate::k8s::{ClaimPatch, Claims, Cluster};
+use crate::k8s::{ClaimPatch, Claims, Cluster, Emitted};
 use crate::{Capability, Handler, TIMEOUT, fs, json, operation, prom};
 
 /// What a question gets to notice by itself that its time is over.
@@ -143,6 +143,15 @@ impl HostEffects for Platform {
             Ok(payload) => payload,
             Err(error) => return Outcome::failed(&format!("the payload is no JSON: {error}")),
         };
+        if action.kind == ActionKind::Custom
+            && let Some(emitted) = Emitted::of(&payload)
+            && capabilities(vigy).is_ok_and(|granted| granted.contains(&Capability::EmitEvents))
+        {
+            return match self.cluster.emit(&emitted, action.key, vigy.name.as_str()).await {
+                Ok(()) => Outcome::ok(),
+                Err(error) => Outcome::failed(&format!("{}: {}", error.tag, error.message)),
+            };
+        }
         let kind = action.kind.name();
         let action = Action { key: action.key.to_string(), vigy: vigy.name.as_str(), kind, payload, message: action.message };
         handler.act(&action, &self.http, TIMEOUT).await
@@ -193,7 +202,11 @@ mod tests {
         assert_eq!(platform.check(&vigy("exec:true", &["fs:/etc:r"]), &["fs/list"]), Ok(()));
         refused(&vigy("shout", &[]), &[], "is no handler");
         refused(&vigy("log", &["fs:/etc"]), &[], "`fs:PATH:r`");
-        refused(&vigy("log", &[]), &["fs/read"], "calls fs/read, which needs the capability `fs:PATH:r`: grant it with `--allow fs:PATH:r`");
+        refused(
+            &vigy("log", &[]),
+            &["fs/read"],
+            "calls fs/read, which needs the capability `fs:PATH:r`: grant it with `--allow fs:PATH:r`",
+        );
     }
 
     #[tokio::test]

@@ -23,7 +23,10 @@ pub const MAX_QUERY_BYTES: usize = 4 << 20;
 pub(crate) fn needs(server: &str) -> Result<Capability, AskError> {
     let url = parse(server)?;
     // `parse` has seen that both are there.
-    Ok(Capability::QueryPrometheus { host: url.host_str().unwrap_or_default().to_owned(), port: url.port_or_known_default().unwrap_or_default() })
+    Ok(Capability::QueryPrometheus {
+        host: url.host_str().unwrap_or_default().to_owned(),
+        port: url.port_or_known_default().unwrap_or_default(),
+    })
 }
 
 fn parse(server: &str) -> Result<Url, AskError> {
@@ -101,7 +104,8 @@ struct Sample {
 struct Point(#[allow(dead_code, reason = "the time of the query")] f64, String);
 
 fn samples(server: &str, status: StatusCode, body: &[u8]) -> Result<Data, AskError> {
-    let strange = |what: &dyn std::fmt::Display| AskError::new("bad-answer", format_args!("{server} does not answer as a Prometheus does: {what}"));
+    let strange =
+        |what: &dyn std::fmt::Display| AskError::new("bad-answer", format_args!("{server} does not answer as a Prometheus does: {what}"));
     let sample = |labels: BTreeMap<String, String>, Point(_, value): Point| -> Result<Data, AskError> {
         let value: f64 = value.parse().map_err(|_| strange(&format_args!("a value is no number")))?;
         let labels = labels.into_iter().map(|(name, value)| (Data::Keyword(name), Data::Str(value))).collect();
@@ -165,7 +169,8 @@ mod tests {
     #[tokio::test]
     async fn an_instant_query_gives_samples() {
         let result = r#"[{"metric":{"namespace":"a"},"value":[1,"1.5"]},{"metric":{},"value":[1,"NaN"]},{"metric":{},"value":[1,"+Inf"]}]"#;
-        let (answer, request) = ask("200 OK", &format!(r#"{{"status":"success","data":{{"resultType":"vector","result":{result}}}}}"#)).await;
+        let (answer, request) =
+            ask("200 OK", &format!(r#"{{"status":"success","data":{{"resultType":"vector","result":{result}}}}}"#)).await;
         let answer = answer.unwrap();
         let [first, second, third] = answer.list().unwrap() else { panic!("three samples") };
         assert_eq!(first, &Data::map([("labels", Data::map([("namespace", Data::from("a"))])), ("value", Data::Float(1.5))]));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, value_parser};
-use vigy::api::RegisterVigy;
+use vigy::api::{RegisterVigy, TickLimits};
 use vigy::{Capability, Engine, TickInterval, Vigy};
 
 use super::failure::{Exit, Failure};
@@ -37,6 +37,7 @@ Examples:
   vigy register hello.tlisp --name hello --every 1000 --label host=local
   vigy register mirror.tlisp --name mirror --allow fs:/srv:r --on-action 'exec:./apply.sh'
   vigy build hello.tlisp -o hello.wasm          make a wasm module of a program
+  vigy up programs/pvc-autoresizer/computeunit.yaml --once
   vigy list
   vigy inspect hello                            by name, id, or unambiguous prefix
   vigy tail                                     follow what the daemon does
@@ -52,6 +53,10 @@ pub(crate) enum Command {
     /// Make a wasm module of a program: it imports nothing, and says which operations it may ask
     #[command(after_help = "Example:\n  vigy build programs/hello-vigy/main.tlisp -o hello.wasm")]
     Build(Build),
+    /// Register the program of a ComputeUnit, and run it by its trigger, in the foreground
+    #[command(after_help = "Examples:\n  vigy up computeunit.yaml\n  vigy up computeunit.yaml --once --engine wasmi\n  \
+        vigy up computeunit.yaml --once --answers recorded.jsonl --json")]
+    Up(Up),
     /// Register a vigy; a name that is known gets the new declaration and keeps its state
     #[command(after_help = "Examples:\n  vigy register hello.tlisp --name hello --every 1000 --label host=local\n  \
         vigy register mirror.tlisp --allow fs:/srv:r --on-action 'exec:./apply.sh'")]
@@ -164,6 +169,21 @@ pub(crate) struct Run {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// The ComputeUnit, as YAML
+    pub(crate) file: PathBuf,
+    /// Run it once, now, whatever its trigger says
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// What runs the program
+    #[arg(long, value_enum, default_value_t, value_name = "ENGINE")]
+    pub(crate) engine: Engine,
+    /// Recorded answers that stand in for the outside world: lines of JSON, as {"ask": "prom/query", "answer": …}
+    #[arg(long, value_name = "FILE")]
+    pub(crate) answers: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Build {
     /// The program
     pub(crate) file: PathBuf,
@@ -187,7 +207,7 @@ pub(crate) struct Register {
 impl Program {
     /// The declaration. Relative paths in capabilities are meant from here.
     pub(crate) fn declaration(self) -> Result<RegisterVigy, Failure> {
-        let program = read(&self.file)?;
+        let program = read(&self.file, "program")?;
         Ok(RegisterVigy {
             name: self.name.unwrap_or_else(|| name_of(&self.file)),
             program,
@@ -196,6 +216,8 @@ impl Program {
             labels: BTreeMap::new(),
             on_action: Some(self.on_action),
             allow: self.allow,
+            config: None,
+            limits: TickLimits::default(),
             file: Some(self.file.display().to_string()),
             language: None,
         })
@@ -205,7 +227,7 @@ impl Program {
 impl Build {
     /// The program's text.
     pub(crate) fn program(&self) -> Result<String, Failure> {
-        read(&self.file)
+        read(&self.file, "program")
     }
 }
 
@@ -223,14 +245,15 @@ pub(crate) fn store(db: Option<PathBuf>) -> Result<PathBuf, Failure> {
     db.ok_or_else(|| Failure::new(Exit::Usage, "there is no home directory to keep the store in: name one with --db FILE"))
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
+/// A text of at most the length of a program. `what` is it, in error messages.
+pub(crate) fn read(path: &Path, what: &str) -> Result<String, Failure> {
     let shown = path.display();
     let mut bytes = Vec::new();
-    // One byte more than a program can have shows that it is too long.
+    // One byte more than there may be shows that it is too long.
     let most = Vigy::MAX_PROGRAM_BYTES as u64 + 1;
     let read = File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
-    read.map_err(|error| Failure::new(Exit::Usage, format_args!("cannot read the program {shown}: {error}")))?;
-    String::from_utf8(bytes).map_err(|_| Failure::new(Exit::Usage, format_args!("the program {shown} is no UTF-8 text")))
+    read.map_err(|error| Failure::new(Exit::Usage, format_args!("cannot read the {what} {shown}: {error}")))?;
+    String::from_utf8(bytes).map_err(|_| Failure::new(Exit::Usage, format_args!("the {what} {shown} is no UTF-8 text")))
 }
 
 fn name_of(file: &Path) -> String {

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use serde::Serialize;
-use vigy::api::{Change, RegisterVigy};
+use vigy::api::RegisterVigy;
 use vigy::service::Service;
 
 use super::args::Stored;
@@ -15,12 +15,7 @@ pub(crate) async fn register(service: &dyn Service, declaration: RegisterVigy, j
     if json {
         return document(out, &vigy::api::Registration { vigy, change });
     }
-    let what = match change {
-        Change::Registered => "registered",
-        Change::Updated => "updated",
-        Change::Unchanged => "unchanged",
-    };
-    print::change(out, what, &vigy)?;
+    print::change(out, change.name(), &vigy)?;
     if vigy.enabled {
         writeln!(out, "ticks every {} ms while `vigy serve` runs", vigy.tick_interval_ms)?;
     } else {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use vigy::service::Service;
-use vigy::{Local, OpenError, Platform, Remote, RuntimeHandle, socket};
+use vigy::{Builder, Local, OpenError, Platform, Remote, RuntimeHandle, socket};
 
 use super::failure::{Exit, Failure};
 
@@ -23,20 +23,27 @@ pub(crate) enum Connection {
     Store(Local),
 }
 
+/// The daemon, or the store by itself.
 pub(crate) async fn connect(store: &Path) -> Result<Connection, Failure> {
+    let platform = || RuntimeHandle::builder().effects(Arc::new(Platform::default()));
     let socket = socket::path(store);
     let deadline = Instant::now() + LOCK_WAIT;
     loop {
         if socket::is_up(&socket).await {
             return Ok(Connection::Daemon(Remote::new(&socket)?));
         }
-        let builder = RuntimeHandle::builder().effects(Arc::new(Platform::default())).scheduling(false);
-        match builder.lock_wait(LOOK_AGAIN).open(store).await {
+        match platform().scheduling(false).lock_wait(LOOK_AGAIN).open(store).await {
             Ok(runtime) => return Ok(Connection::Store(Local::new(runtime))),
             Err(OpenError::Busy { .. }) if Instant::now() < deadline => {}
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// The store, for a runtime that no daemon is: with other effects, or another engine.
+pub(crate) async fn own(store: &Path, builder: Builder) -> Result<Connection, Failure> {
+    let runtime = builder.scheduling(false).lock_wait(LOCK_WAIT).open(store).await?;
+    Ok(Connection::Store(Local::new(runtime)))
 }
 
 impl Connection {

@@ -9,6 +9,7 @@ mod print;
 mod run;
 mod serve;
 mod tail;
+mod up;
 
 use std::process::ExitCode;
 
@@ -49,6 +50,7 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Run(run) => run::run(run, json, out).await,
         Command::Serve { bind } => serve::serve(&args::store(db)?, bind, json, out).await,
         Command::Tail { vigy } => tail::tail(&args::store(db)?, vigy.as_deref(), json, out).await,
+        Command::Up(up) => up::up(up, &args::store(db)?, json, out).await,
         Command::Register(register) => {
             let declaration = register.declaration()?;
             let connection = connect::connect(&args::store(db)?).await?;

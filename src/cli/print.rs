@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use serde_json::Value;
-use vigy::api::{Event, Inspection, ReconcileAction, Vigy, VigyRun};
+use vigy::api::{self, Event, Inspection, ReconcileAction, Vigy, VigyRun};
 use vigy_core::record::Place;
 use vigy_lisp::Span;
 
@@ -127,6 +127,9 @@ pub(crate) fn run(out: &mut impl Write, run: &VigyRun) -> io::Result<()> {
     for event in &run.events {
         writeln!(out, "  {DIM}event   {DIM:#} {} {}", clean(&event.kind), clean(&event.message))?;
     }
+    for write in &run.writes {
+        write_line(out, write)?;
+    }
     for action in &run.actions {
         action_line(out, action)?;
     }
@@ -141,6 +144,14 @@ pub(crate) fn place(out: &mut impl Write, program: &str, run: &VigyRun) -> io::R
     let Some(Place { line, column }) = run.place else { return Ok(()) };
     let excerpt = Span { line, column, ..Span::default() }.excerpt(program).to_string();
     excerpt.lines().try_for_each(|line| writeln!(out, "           {}", clean(line)))
+}
+
+fn write_line(out: &mut impl Write, write: &api::Write) -> io::Result<()> {
+    let result = write.result.as_deref().unwrap_or("unknown");
+    let style = style_of(result);
+    let (operation, arguments) = (clean(&write.operation), value(&write.arguments));
+    let message = write.message.as_deref().map_or_else(String::new, |message| format!("  {}", clean(message)));
+    writeln!(out, "  write    {style}{result}{style:#}  {operation} {arguments}  {DIM}{}{DIM:#}{message}", write.key)
 }
 
 fn action_line(out: &mut impl Write, action: &ReconcileAction) -> io::Result<()> {
@@ -168,7 +179,7 @@ pub(crate) struct Logged<'r> {
 
 impl<'r> Logged<'r> {
     pub(crate) fn of(run: &'r VigyRun) -> impl Iterator<Item = Self> {
-        let logged = |line: &'r vigy::api::LogLine| Self {
+        let logged = |line: &'r api::LogLine| Self {
             run: &run.id,
             tick: run.tick,
             started_at: &run.started_at,
@@ -236,6 +247,7 @@ mod tests {
         let run: VigyRun = serde_json::from_value(serde_json::json!({
             "id": "00-7", "vigy_id": "aa", "started_at": "2026-01-01T00:00:00Z", "ended_at": null, "result": "failed",
             "error": "division-by-zero", "tick": 7, "fuel": 12, "program": null,
+            "writes": [{"key": "00-7-32768", "operation": "disks/grow", "arguments": ["a", 2], "result": "failed", "message": "conflict: it changed"}],
             "actions": [
                 {"kind": "push", "payload": {"n": 1}, "result": "failed", "message": "exit code 3"},
                 {"kind": "noop", "payload": null, "result": null, "message": null},
@@ -245,7 +257,7 @@ mod tests {
         }))
         .unwrap();
         let expected = "tick 7  2026-01-01T00:00:00Z  failed  fuel 12\n  warn     careful\\u{7}\n  event    Told you\n  \
-            push     failed  {\"n\":1}  exit code 3\n  noop     in flight\n  error    division-by-zero\n";
+            write    failed  disks/grow [\"a\",2]  00-7-32768  conflict: it changed\n  push     failed  {\"n\":1}  exit code 3\n  noop     in flight\n  error    division-by-zero\n";
         assert_eq!(printed(|out| super::run(out, &run)), expected);
         let line = "2026-01-01T00:00:00Z name tick 7 failed  push failed  noop in flight  careful\\u{7}  division-by-zero\n";
         assert_eq!(printed(|out| event(out, &Event::Run(run.clone()), "name")), line);

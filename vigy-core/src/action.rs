@@ -224,6 +224,14 @@ pub(crate) fn write_line(line: &Settled<'_>, into: &mut [u8]) -> Option<usize> {
     postcard::to_slice(&line, into).ok().map(|bytes| bytes.len())
 }
 
+/// Writes the head of the payload of an emitted event, `{:event KIND :details …}`, of which the details follow, and says how many bytes it
+/// has; nothing when they do not fit.
+#[cfg(feature = "lisp")]
+pub(crate) fn write_event(kind: &str, into: &mut [u8]) -> Option<usize> {
+    let keyword = |name| (tag::KEYWORD, name);
+    postcard::to_slice(&(tag::MAP, 2u8, (keyword("event"), keyword(kind)), keyword("details")), into).ok().map(|bytes| bytes.len())
+}
+
 /// The lines of a settlement, from the bytes a [`crate::Settlement`] holds. Ends at the first line that does not decode.
 pub fn settled(bytes: &[u8]) -> impl Iterator<Item = Settled<'_>> {
     let mut rest = postcard::take_from_bytes::<(u8, u16)>(bytes).map_or(&[][..], |(_, rest)| rest);

@@ -7,8 +7,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::{
-    ActionKey, Ask, AskError, Batch, Checkpoint, Clock, Draft, Effects, LAST_OUTCOMES, Outcome, Piece, ReconcileAction, RunKey, Settlement, Storage,
-    Timestamp,
+    ActionKey, Ask, AskError, Batch, Checkpoint, Clock, Draft, Effects, LAST_OUTCOMES, Outcome, Piece, ReconcileAction, RunKey, Settlement,
+    Storage, Timestamp,
 };
 
 /// A clock that moves only when told, or when someone sleeps.

@@ -2,7 +2,7 @@
 #![cfg(all(feature = "sim", feature = "compiler"))]
 
 use vigy_core::lisp::{self, Imports, Lisp};
-use vigy_core::record::{Entry, Explain, Record};
+use vigy_core::record::{Content, Entry, Explain, Record};
 use vigy_core::sim::{ManualClock, MemoryStorage, RecordedEffects};
 use vigy_core::{Checkpoint, Host, Incarnation, Limits, Spec, TickBuffers, TickInterval, Timestamp, Unfinished};
 use vigy_lisp::{Arity, Data, HostFn};
@@ -195,8 +195,15 @@ fn asks_are_answered_or_refused() {
 fn an_event_has_details_as_a_program_would_write_them() {
     let mut sim = Sim::new();
     assert_eq!(sim.tick("(emit-event :grown {:claim \"a/b\" :at (now-epoch)})"), "ok");
-    let event = sim.record().entries().find_map(|entry| if let Entry::Event { kind, message } = entry { Some((kind, message)) } else { None });
+    let event =
+        sim.record().entries().find_map(|entry| if let Entry::Event { kind, message } = entry { Some((kind, message)) } else { None });
     assert_eq!(event, Some(("grown", "{:claim \"a/b\", :at 1000}")));
+    // The same as an action, for who hands events on.
+    let payload = sim.record().entries().find_map(|entry| if let Entry::Action { payload, .. } = entry { payload } else { None });
+    let Some(Content::Inline(bytes)) = payload else { panic!("{payload:?}") };
+    let details = Data::map([("claim", Data::from("a/b")), ("at", Data::Int(1000))]);
+    let expected = Data::map([("event", Data::keyword("grown")), ("details", details)]);
+    assert_eq!(postcard::from_bytes::<Data>(bytes.0).unwrap(), expected);
 }
 
 #[test]

@@ -101,6 +101,8 @@ struct Sim {
     host: Host<ManualClock, CrashStorage, Disks>,
     checkpoint: Checkpoint,
     crashes: usize,
+    /// A bug planted on purpose: drafts do not survive a crash.
+    forgets: bool,
 }
 
 impl Sim {
@@ -108,7 +110,7 @@ impl Sim {
         let storage = CrashStorage { disk: MemoryStorage::default(), writes_left: u32::MAX, last_write_lands: false };
         let host = Host { clock: ManualClock(Timestamp(1000)), storage, effects: Disks::new(disks) };
         let image = lisp::compile(GROW, &OPERATIONS).unwrap();
-        Self { image, host, checkpoint: Checkpoint::new(Incarnation(7), Timestamp(1000)), crashes: 0 }
+        Self { image, host, checkpoint: Checkpoint::new(Incarnation(7), Timestamp(1000)), crashes: 0, forgets: false }
     }
 
     fn try_tick(&mut self) -> Result<bool, HostError<vigy_core::sim::Gone>> {
@@ -130,6 +132,15 @@ impl Sim {
                     assert_eq!(self.host.storage.writes_left, 0, "{error}");
                     self.crashes += 1;
                     self.host.storage.writes_left = u32::MAX;
+                    let disk = &mut self.host.storage.disk;
+                    if self.forgets {
+                        disk.drafts.clear();
+                        let checkpoint = disk.checkpoint.filter(|checkpoint| checkpoint.ticks > 0);
+                        disk.checkpoint = checkpoint.map(|checkpoint| match checkpoint.unfinished {
+                            Unfinished::Evaluation => Checkpoint { unfinished: Unfinished::Nothing, ..checkpoint },
+                            _ => checkpoint,
+                        });
+                    }
                     let fresh = || Checkpoint::new(Incarnation(7), Timestamp(1000));
                     self.checkpoint = self.host.storage.disk.checkpoint.unwrap_or_else(fresh);
                     self.host.clock.0 = self.host.clock.0.plus(60_000);
@@ -164,41 +175,57 @@ fn a_write_has_a_key_of_its_own_and_a_read_has_none() {
     assert!(sim.disk().drafts.is_empty(), "the commit removes the draft");
 }
 
-/// Crashes at every write of the store, with and without the fatal write landing. Whatever happens, every disk has grown once per
-/// tick, only the write that was in flight goes out again, under its key, and the records tell what came of it.
-#[test]
-fn a_cut_tick_goes_on_where_it_was_cut() {
-    const TICKS: u64 = 3;
-    const DISKS: usize = 3;
+/// Crashes at every write of the store, with and without the fatal write landing, in a world that `forgets` or not. Says how many writes
+/// went out twice, or the first promise broken: every disk has grown once per tick, only the write that was in flight goes out again,
+/// under its key, and the records tell what came of it.
+fn crash_everywhere(ticks: u64, disks: usize, forgets: bool) -> Result<usize, String> {
     // Two drafts per write, a commit and a settlement.
-    let writes_per_tick = DISKS as u32 * 2 + 2;
-    let mut resent_at = 0;
-    for crash_after in 0..writes_per_tick * TICKS as u32 {
+    let writes_per_tick = disks as u32 * 2 + 2;
+    let mut repeats = 0;
+    for crash_after in 0..writes_per_tick * ticks as u32 {
         for last_write_lands in [false, true] {
-            let mut sim = Sim::new(DISKS);
+            let broken = |what: &str| Err(format!("crash after {crash_after} writes, the last lands: {last_write_lands}: {what}"));
+            let mut sim = Sim::new(disks);
+            sim.forgets = forgets;
             sim.host.storage = CrashStorage { writes_left: crash_after, last_write_lands, ..sim.host.storage };
-            while sim.checkpoint.ticks < TICKS || sim.checkpoint.unfinished != Unfinished::Nothing {
-                assert!(sim.tick(), "{}", sim.end());
+            while sim.checkpoint.ticks < ticks || sim.checkpoint.unfinished != Unfinished::Nothing {
+                if !sim.tick() {
+                    return broken(&sim.end());
+                }
             }
             assert_eq!(sim.crashes, 1);
             let ticks = sim.checkpoint.ticks;
-            let disks = &sim.host.effects;
-            assert!(disks.sizes.values().all(|size| *size == ticks as i64), "{:?}", disks.sizes.values());
-            let mut keys = disks.sent.clone();
+            let Disks { sizes, sent, .. } = &sim.host.effects;
+            let mut keys = sent.clone();
             keys.dedup();
-            let all = (1..=ticks).flat_map(|tick| (0..DISKS as u16).map(move |nth| write_of(tick, nth)));
-            assert!(keys.iter().copied().eq(all), "in order, a repeat right after the first: {:?}", disks.sent);
-            assert!(disks.sent.len() - keys.len() <= 1, "only what was in flight goes out again");
-            resent_at += disks.sent.len() - keys.len();
-            assert_eq!(sim.disk().runs.len() as u64, ticks);
-            assert!(sim.disk().drafts.is_empty());
-            for name in disks.sizes.keys() {
-                assert_eq!(sim.disk().kv[name], postcard::to_allocvec(&Data::Int(ticks as i64)).unwrap());
+            let all = (1..=ticks).flat_map(|tick| (0..disks as u16).map(move |nth| write_of(tick, nth)));
+            if !keys.iter().copied().eq(all) || sent.len() - keys.len() > 1 {
+                return broken(&format!("more than the write in flight went out again: {sent:?}"));
             }
+            if sizes.values().any(|size| *size != ticks as i64) {
+                return broken(&format!("the disks have sizes {:?} after {ticks} ticks", sizes.values()));
+            }
+            let answer = postcard::to_allocvec(&Data::Int(ticks as i64)).unwrap();
+            if sizes.keys().any(|name| sim.disk().kv[name] != answer) || sim.disk().runs.len() as u64 != ticks {
+                return broken("a record or an answer is missing");
+            }
+            assert!(sim.disk().drafts.is_empty(), "the commit removes the draft");
+            repeats += sent.len() - keys.len();
         }
     }
-    // The two crashes around an answer's draft that did not land, and around an intent's that did but was not sent: only the first repeats.
-    assert_eq!(resent_at, DISKS * TICKS as usize, "a write goes out twice exactly when its answer was not durable");
+    Ok(repeats)
+}
+
+#[test]
+fn a_cut_tick_goes_on_where_it_was_cut() {
+    // A write goes out twice exactly when it was sent and its answer did not become durable: once per write, of the two crashes there.
+    assert_eq!(crash_everywhere(3, 3, false), Ok(9));
+}
+
+#[test]
+fn a_store_that_forgets_its_drafts_is_noticed() {
+    let broken = crash_everywhere(3, 3, true).unwrap_err();
+    assert!(broken.contains("more than the write in flight went out again"), "{broken}");
 }
 
 #[test]

@@ -141,12 +141,16 @@ fn config(given: &str, field: &str, expected: &str) {
 /// `given` is refused, with this message.
 #[track_caller]
 fn invalid(given: &str, message: &str) {
-    check(&format!("{SCHEMA} (try (Config {given}) (catch (e) (list (error-tag e) (error-message e))))"), &format!("(:invalid-config {message:?})"));
+    check(
+        &format!("{SCHEMA} (try (Config {given}) (catch (e) (list (error-tag e) (error-message e))))"),
+        &format!("(:invalid-config {message:?})"),
+    );
 }
 
 #[test]
 fn a_schema_is_a_function_from_what_is_given_to_the_configuration() {
-    let defaults = "{:one {:w 1, :h 2}, :many (), :fit :cover, :on #t, :trigger-at 0.5, :every 60, :token (), :extra {}, :names (\"a\"), :code ()}";
+    let defaults =
+        "{:one {:w 1, :h 2}, :many (), :fit :cover, :on #t, :trigger-at 0.5, :every 60, :token (), :extra {}, :names (\"a\"), :code ()}";
     check(&format!("{SCHEMA} (Config {{:one {{:h 2}}}})"), defaults);
     config("{:one {:h 2} :many [{:h 1} {:w 3 :h 4}] :on false}", ":many", "({:w 1, :h 1} {:w 3, :h 4})");
     config("{:one {:h 2} :on false}", ":on", "#f");

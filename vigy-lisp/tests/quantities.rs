@@ -97,8 +97,5 @@ fn the_edges_of_quantities() {
 #[test]
 fn bytes_are_written_shortly() {
     check("(map quantity/format '(0 1 1000 1024 1536 1610612736 40802189312))", r#"("0" "1" "1000" "1Ki" "1536" "1536Mi" "38Gi")"#);
-    check(
-        "(map quantity/format-gibibytes '(1 1073741824 1073741825 40265318400))",
-        r#"("1Gi" "1Gi" "2Gi" "38Gi")"#,
-    );
+    check("(map quantity/format-gibibytes '(1 1073741824 1073741825 40265318400))", r#"("1Gi" "1Gi" "2Gi" "38Gi")"#);
 }

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
-use vigy_core::record::{Content, Entry, Explain, Record};
-use vigy_core::{Checkpoint, LAST_OUTCOMES, Name, Piece, ResultStatus, RunKey, Selector, Timestamp, Verdict, VigyId, settled};
+use vigy_core::record::{Access, Content, Entry, Explain, Record};
+use vigy_core::{ActionKey, Checkpoint, LAST_OUTCOMES, Name, Piece, ResultStatus, RunKey, Selector, Timestamp, Verdict, VigyId, settled};
 use vigy_lisp::Data;
 
 use super::schema::{
     CHECKPOINTS, ConditionRow, DRAFT_VALUES, DRAFTS, KV, NAMES, OUTCOMES, OutcomesRow, Part, RUNS, STATE, VALUES, VIGIES, VigyRow, decode,
 };
-use crate::view::{Condition, LogLine, Registered, Run, RunAction, RunEvent, State};
+use crate::view::{Condition, LogLine, Registered, Run, RunAction, RunEvent, RunWrite, State};
 use crate::{StoreError, VigyError};
 
 /// A vigy as it stands; nothing when there is none of that id.
@@ -183,12 +183,29 @@ fn run(read: &ReadTransaction, id: VigyId, bytes: &[u8]) -> Result<Run, StoreErr
     };
     let (verdict, fuel) = record.end();
     let failed = verdict != Verdict::Ok;
-    let (mut actions, mut logs, mut events) = (Vec::new(), Vec::new(), Vec::new());
+    let key = RunKey { incarnation: header.incarnation, tick: header.tick };
+    let (mut writes, mut actions, mut logs, mut events) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut writing = false;
     for entry in record.entries() {
         match entry {
             Entry::Action { kind, payload, message } if !failed => {
                 let payload = payload.map(data).transpose()?;
                 actions.push(RunAction { kind, payload, result: None, message: message.unwrap_or_default().to_owned() });
+            }
+            Entry::Ask { operation, access, arguments } => {
+                writing = access == Access::Write;
+                if writing {
+                    // There are fewer writes in a run than indexes.
+                    let key = ActionKey { run: key, index: ActionKey::FIRST_WRITE.saturating_add(writes.len() as u16) };
+                    let (operation, arguments) = (operation.to_owned(), data(arguments)?);
+                    writes.push(RunWrite { key, operation, arguments, result: None, message: String::new() });
+                }
+            }
+            Entry::Answer { answer } if writing => {
+                if let Some(write) = writes.last_mut() {
+                    write.result = Some(if answer.is_ok() { ResultStatus::Ok } else { ResultStatus::Failed });
+                    write.message = answer.err().map_or_else(String::new, |refusal| format!("{}: {}", refusal.tag, refusal.message));
+                }
             }
             Entry::Log { level, message } => logs.push(LogLine { level, message: message.to_owned() }),
             Entry::Output { text } => LogLine::append_output(&mut logs, text),
@@ -203,13 +220,14 @@ fn run(read: &ReadTransaction, id: VigyId, bytes: &[u8]) -> Result<Run, StoreErr
         }
     }
     Ok(Run {
-        key: RunKey { incarnation: header.incarnation, tick: header.tick },
+        key,
         vigy: id,
         started_at: header.at,
         ended_at: outcomes.map(|row| row.ended_at),
         result: if failed { ResultStatus::Failed } else { ResultStatus::Ok },
         place: if let Verdict::Raised { place, .. } = verdict { place } else { None },
         error: failed.then(|| Explain(verdict, &header.limits).to_string()),
+        writes,
         actions,
         logs,
         events,

@@ -30,7 +30,7 @@ static NAMES: [&str; VERBS.len()] = {
 };
 
 /// What the functions of the host do: the verbs by their numbers, then what operations do.
-// adapter-wasm finds the code there by its number, and leaves out of a module what its program does not import.
+// By number: who links a module for one program finds there what it may leave out.
 #[repr(transparent)]
 pub struct Verbs([Run; VERBS.len() + 1]);
 

@@ -6,7 +6,7 @@ use core::task::Poll;
 use vigy_lisp::{Arity, HostFn, Machine, Style, Value, View};
 
 use super::{Answer, Encoded, Run, Verb, decoded};
-use crate::door::{LAST_OUTCOMES, RESERVED_PREFIX};
+use crate::door::{Encode, LAST_OUTCOMES, RESERVED_PREFIX};
 use crate::record::{ConditionStatus, Level, Resource};
 use crate::time::backoff_ms;
 use crate::{ActionKind, Door, KEY_BYTES, MESSAGE_BYTES, VerbError};
@@ -56,7 +56,8 @@ pub(crate) const VERBS: &[Verb] = &[
     verb("vigy-trace", 2, 2, trace, "(vigy-trace key value): notes a value for whoever debugs the run"),
     verb("vigy-metric", 2, 2, metric, "(vigy-metric name number): notes a measurement"),
     verb("vigy-event", 2, 2, event, "(vigy-event kind message): tells an event"),
-    verb("emit-event", 2, 2, emit_event, "(emit-event kind details): tells an event; its message is the details as a program would write them"),
+    verb("emit-event", 2, 2, emit_event,
+        "(emit-event kind details): tells an event, and queues it as a custom action {:event kind :details details}"),
 ];
 
 const READY_NIL: Answer = Ok(Poll::Ready(Value::NIL));
@@ -225,9 +226,20 @@ fn event(machine: &mut Machine<'_>, door: &mut Door<'_>) -> Answer {
 }
 
 fn emit_event(machine: &mut Machine<'_>, door: &mut Door<'_>) -> Answer {
-    let kind = text(machine, 0, "the kind of an event is text")?;
-    door.event(kind, &displayed::<DETAIL_BYTES>(machine, machine.arg(1), Style::Readable))?;
+    let (kind, details) = (text(machine, 0, "the kind of an event is text")?, machine.arg(1));
+    door.event(kind, &displayed::<DETAIL_BYTES>(machine, details, Style::Readable))?;
+    door.act(ActionKind::Custom, Some(Emitted(kind, Encoded(machine, details))), None)?;
     READY_NIL
+}
+
+/// An event as the payload of an action: `{:event KIND :details …}`.
+struct Emitted<'a, 'm>(&'a str, Encoded<'a, 'm>);
+
+impl Encode for Emitted<'_, '_> {
+    fn encode(self, into: &mut [u8]) -> Result<usize, VerbError> {
+        let head = crate::action::write_event(self.0, into).ok_or(Resource::Values)?;
+        Ok(head + self.1.encode(&mut into[head..])?)
+    }
 }
 
 // ---- kv -----------------------------------------------------------------------------------------------------------------------

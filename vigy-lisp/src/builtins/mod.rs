@@ -33,22 +33,23 @@ type Run = fn(&mut Machine<'_>, usize, usize) -> Answer;
 /// One builtin. Seen by the compiler of this crate alone, so that what [`TABLE`] is asked at run time links no code.
 struct Row {
     name: &'static str,
-    min: u16,
-    max: u16,
+    min: u8,
+    max: u8,
     run: Run,
 }
 
 /// A builtin, but for its code.
 #[derive(Clone, Copy)]
-pub(crate) struct Signature {
-    pub(crate) name: &'static str,
-    min: u16,
-    max: u16,
+struct Signature {
+    /// Where its name ends in [`NAMES`]. It begins where that of the builtin before ends.
+    name_end: u16,
+    min: u8,
+    max: u8,
 }
 
-const ANY: u16 = u16::MAX;
+const ANY: u8 = u8::MAX;
 
-const fn row(name: &'static str, min: u16, max: u16, run: Run) -> Row {
+const fn row(name: &'static str, min: u8, max: u8, run: Run) -> Row {
     Row { name, min, max, run }
 }
 
@@ -318,18 +319,40 @@ const ROWS: &[Row] = &[
 ];
 
 /// The names and arities of all builtins.
-pub(crate) static TABLE: [Signature; ROWS.len()] = {
-    let mut table = [Signature { name: "", min: 0, max: 0 }; ROWS.len()];
-    let mut at = 0;
+static TABLE: [Signature; ROWS.len()] = {
+    let mut table = [Signature { name_end: 0, min: 0, max: 0 }; ROWS.len()];
+    let (mut at, mut name_end) = (0, 0);
     while at < table.len() {
-        table[at] = Signature { name: ROWS[at].name, min: ROWS[at].min, max: ROWS[at].max };
+        name_end += ROWS[at].name.len() as u16;
+        table[at] = Signature { name_end, min: ROWS[at].min, max: ROWS[at].max };
         at += 1;
     }
     table
 };
 
+/// The names of all builtins, one behind the other: every program can print them, and so many `&str` take as much again.
+static NAMES: &str = {
+    const LEN: usize = TABLE[ROWS.len() - 1].name_end as usize;
+    const BYTES: [u8; LEN] = {
+        let mut bytes = [0; LEN];
+        let (mut row, mut at) = (0, 0);
+        while at < LEN {
+            let name = ROWS[row].name.as_bytes();
+            let (_, rest) = bytes.split_at_mut(at);
+            rest.split_at_mut(name.len()).0.copy_from_slice(name);
+            at += name.len();
+            row += 1;
+        }
+        bytes
+    };
+    match core::str::from_utf8(&BYTES) {
+        Ok(names) => names,
+        Err(_) => panic!("names are text"),
+    }
+};
+
 /// The builtins that a machine has. A firmware for one program links only those that [`crate::Program::builtins`] names.
-// The code comes first, by number: adapter-wasm finds it there, and leaves out of a module what its program does not call.
+// The code comes first, by number: who links a module for one program finds there what it may leave out.
 #[repr(C)]
 pub struct Builtins {
     pub(crate) code: [Run; ROWS.len()],
@@ -402,7 +425,15 @@ pub(crate) fn accepts(id: u32, n: usize) -> bool {
 }
 
 pub(crate) fn name(id: u32) -> &'static str {
-    TABLE.get(id as usize).map_or("?", |row| row.name)
+    let end = |id: usize| TABLE.get(id).map(|row| usize::from(row.name_end));
+    let start = (id as usize).checked_sub(1).map_or(Some(0), end);
+    start.zip(end(id as usize)).and_then(|(start, end)| NAMES.get(start..end)).unwrap_or("?")
+}
+
+/// The names of all builtins, by their numbers.
+#[cfg(feature = "compiler")]
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    ROWS.iter().map(|row| row.name)
 }
 
 pub(crate) fn arity(id: u32) -> (usize, Option<usize>) {
@@ -413,7 +444,7 @@ pub(crate) fn arity(id: u32) -> (usize, Option<usize>) {
 /// The number of the builtin of that name.
 #[cfg(feature = "compiler")]
 pub(crate) fn find(name: &str) -> Option<u32> {
-    TABLE.iter().position(|row| row.name == name).map(|i| i as u32)
+    ROWS.iter().position(|row| row.name == name).map(|number| number as u32)
 }
 
 /// What a comparison that could not be finished means to the program.

@@ -400,7 +400,7 @@ impl<'o> Compiler<'o> {
     fn unknown(&self, name: Sym, span: Span) -> CompileError {
         let text = self.arena.names.get(name);
         let mut candidates: Vec<&str> = Vec::new();
-        for name in builtins::TABLE.iter().map(|r| r.name).filter(|n| !n.starts_with('%')).chain(prelude::names()) {
+        for name in builtins::names().filter(|n| !n.starts_with('%')).chain(prelude::names()) {
             candidates.push(name);
         }
         candidates.extend(self.options.hosts.iter().flat_map(|t| t.iter()).map(|h| h.name));

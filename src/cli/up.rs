@@ -1,0 +1,128 @@
+//! Running the program of a ComputeUnit, in the foreground.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use vigy::api::{RegisterVigy, TickLimits, rfc3339};
+use vigy::service::Service;
+use vigy::{ComputeUnit, Engine, HostEffects, Platform, Recorded, RuntimeHandle, Schedule, TickInterval, Timestamp, Trigger};
+
+use super::args::{Up, read};
+use super::connect::{self, Connection};
+use super::failure::{Exit, Failure};
+use super::print;
+use super::serve::Stop;
+
+/// The longest sleep in one piece: after it the wall clock is read again, so that a clock that jumped is noticed.
+const NAP: Duration = Duration::from_secs(30);
+
+pub(crate) async fn up(up: Up, store: &Path, json: bool, out: &mut impl Write) -> Result<Exit, Failure> {
+    let mut stop = Stop::new()?;
+    let shown = up.file.display();
+    let unit: ComputeUnit = read(&up.file, "ComputeUnit")?
+        .parse()
+        .map_err(|error| Failure::new(Exit::Usage, format_args!("the ComputeUnit {shown}: {error}")))?;
+    let schedule = match &unit.trigger {
+        Trigger::Cron(schedule) if !up.once => Some(schedule.clone()),
+        Trigger::Cron(_) | Trigger::OneShot(_) => None,
+        Trigger::Service(_) => return Err(no_trigger("service")),
+        Trigger::Event(_) => return Err(no_trigger("event")),
+        Trigger::Watch(_) => return Err(no_trigger("watch")),
+    };
+    let declaration = declaration(unit, &up.file)?;
+    let connection = connection(&up, store).await?;
+    let done = async {
+        tokio::select! {
+            done = keep(connection.service(), declaration, schedule, json, out) => done,
+            () = stop.wait() => Ok(Exit::Done),
+        }
+    };
+    connection.finish(done.await).await
+}
+
+fn no_trigger(trigger: &str) -> Failure {
+    let advice = "`vigy up` runs those of cron and oneShot";
+    Failure::new(Exit::Usage, format_args!("spec.trigger.{trigger}: this version does not run programs by such a trigger: {advice}"))
+}
+
+/// What is registered. The vigy does not tick on its own: its trigger is not an interval.
+fn declaration(unit: ComputeUnit, file: &Path) -> Result<RegisterVigy, Failure> {
+    let here = std::path::absolute(file)?;
+    // A file has a directory.
+    let here = here.parent().unwrap_or(&here);
+    let source = here.join(&unit.source);
+    Ok(RegisterVigy {
+        name: unit.name.into(),
+        program: read(&source, "program")?,
+        tick_interval_ms: TickInterval::default().as_millis(),
+        enabled: false,
+        labels: unit.labels.into(),
+        on_action: None,
+        allow: unit.capabilities.into_iter().map(|capability| capability.absolute(here).to_string()).collect(),
+        config: unit.config,
+        limits: TickLimits { fuel: unit.limits.fuel, heap_bytes: unit.limits.memory },
+        file: Some(source.display().to_string()),
+        language: None,
+    })
+}
+
+/// A daemon will do, unless something else than its platform or its engine is asked for.
+async fn connection(up: &Up, store: &Path) -> Result<Connection, Failure> {
+    let effects: Arc<dyn HostEffects> = match &up.answers {
+        None if up.engine == Engine::Native => return connect::connect(store).await,
+        None => Arc::new(Platform::default()),
+        Some(file) => {
+            let recorded = Recorded::parse(&read(file, "recorded answers")?);
+            Arc::new(recorded.map_err(|error| Failure::new(Exit::Usage, format_args!("{}: {error}", file.display())))?)
+        }
+    };
+    connect::own(store, RuntimeHandle::builder().effects(effects).evaluators(up.engine.evaluators()?)).await
+}
+
+/// Registers, and ticks: once without a schedule, else whenever it is time.
+async fn keep(
+    service: &dyn Service,
+    declaration: RegisterVigy,
+    schedule: Option<Schedule>,
+    json: bool,
+    out: &mut impl Write,
+) -> Result<Exit, Failure> {
+    let program = declaration.program.clone();
+    let (vigy, change) = service.register(declaration).await?;
+    if !json {
+        print::change(out, change.name(), &vigy)?;
+    }
+    let Some(schedule) = schedule else { return tick(service, &vigy.id, &program, json, out).await };
+    loop {
+        let Some(due) = schedule.after(now()) else {
+            return Err(Failure::new(Exit::Failed, format_args!("the schedule {schedule} has no time left")));
+        };
+        if !json {
+            writeln!(out, "next run {}", rfc3339(due))?;
+            out.flush()?;
+        }
+        while let left @ 1.. = due.since(now()) {
+            tokio::time::sleep(Duration::from_millis(left).min(NAP)).await;
+        }
+        tick(service, &vigy.id, &program, json, out).await?;
+    }
+}
+
+async fn tick(service: &dyn Service, id: &str, program: &str, json: bool, out: &mut impl Write) -> Result<Exit, Failure> {
+    let run = service.tick(id).await?;
+    if json {
+        writeln!(out, "{}", serde_json::to_string(&run)?)?;
+    } else {
+        print::run(out, &run)?;
+        print::place(out, program, &run)?;
+    }
+    out.flush()?;
+    Ok(if run.result == "failed" { Exit::Failed } else { Exit::Done })
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,148 @@
+//! The driver's side of the door: what the evaluation waits for, what it is given, and what it leaves behind.
+
+use super::{Ask, Door, Request, VerbError, Wanted, content, cut};
+use crate::memory::END_RESERVE;
+use crate::record::{Content, Entry, Refusal, Resource, Verdict, entries};
+use crate::values::Kept;
+use crate::{ActionKey, ReconcileAction, RunKey};
+
+impl Door<'_> {
+    /// What the evaluation waits for, with the memory that takes the answer.
+    pub(crate) fn wanted(&mut self) -> Option<Wanted<'_>> {
+        match &self.request {
+            Request::Key(key) => Some(Wanted::Key { key, into: self.values.free() }),
+            Request::Ask(at) => {
+                let Some(Entry::Ask { operation, arguments, .. }) = self.record.entry(*at) else { return None };
+                let (kept, into) = self.values.split();
+                let arguments = kept.bytes(arguments).unwrap_or_default();
+                let run = RunKey { incarnation: self.header.incarnation, tick: self.header.tick };
+                let key = self.writing.then(|| ActionKey { run, index: ActionKey::FIRST_WRITE + (self.writes - 1) });
+                Some(Wanted::Ask { ask: Ask { run, sequence: self.asks - 1, key, operation, arguments }, into })
+            }
+            Request::None | Request::Answered(_) => None,
+        }
+    }
+
+    /// Whether the evaluation waits for the driver.
+    pub(crate) const fn waits(&self) -> bool {
+        matches!(self.request, Request::Key(_) | Request::Ask(_))
+    }
+
+    /// Whether the last thing that passed the door is a write, or its answer that has not been taken.
+    pub(crate) const fn writing(&self) -> bool {
+        self.writing
+    }
+
+    /// Whether the run that is evaluated again does not say what it said before.
+    pub(crate) const fn diverged(&self) -> bool {
+        self.record.diverged()
+    }
+
+    /// Gives a run that is evaluated again what it was given before. False when it waits for nothing, or for something new.
+    pub(crate) fn recall(&mut self) -> bool {
+        if !self.waits() || !self.record.recalls() {
+            return false;
+        }
+        let Some((entry, len)) = self.record.known() else {
+            self.record.diverge();
+            return true;
+        };
+        let known = entry.content().is_none_or(|content| self.values.kept().bytes(content).is_some());
+        let at = self.record.len;
+        match (&self.request, entry) {
+            (Request::Ask(_), Entry::Answer { .. }) if known => {
+                self.record.len += len;
+                self.request = Request::Answered(at);
+            }
+            (Request::Key(wanted), Entry::KvRead { key, .. }) if known && wanted == key => {
+                let wanted = wanted.clone();
+                self.request = Request::None;
+                self.record.len += len;
+                if let Err(VerbError::Exhausted(resource)) = self.index_key(&wanted, at) {
+                    self.exhausted = Some(resource);
+                }
+            }
+            _ => {
+                self.record.diverge();
+            }
+        }
+        true
+    }
+
+    /// The store's answer to [`Wanted::Key`]: `len` bytes lie in the memory it was given.
+    pub(crate) fn key_loaded(&mut self, len: Option<usize>) {
+        let Request::Key(key) = core::mem::replace(&mut self.request, Request::None) else { return };
+        let value = len.map(|len| content(&mut self.values, len));
+        let outcome = match self.record.write(&Entry::KvRead { key: &key, value }) {
+            Ok(at) => self.index_key(&key, at),
+            Err(resource) => Err(resource.into()),
+        };
+        if let Err(VerbError::Exhausted(resource)) = outcome {
+            self.exhausted = Some(resource);
+        }
+    }
+
+    /// The host's answer to [`Wanted::Ask`]: `len` bytes lie in the memory it was given, or a refusal.
+    pub(crate) fn answered(&mut self, answer: Result<usize, Refusal<'_>>) {
+        let answer = answer.map(|len| content(&mut self.values, len));
+        self.request = match self.record.write(&Entry::Answer { answer }) {
+            Ok(at) => Request::Answered(at),
+            Err(resource) => {
+                self.exhausted = Some(resource);
+                Request::None
+            }
+        };
+    }
+
+    /// Writes the last entry. A message is cut to what the reserve holds.
+    pub(crate) fn close(&mut self, fuel: u64, verdict: Verdict<'_>) {
+        self.record.open_reserve(END_RESERVE);
+        let verdict = match verdict {
+            Verdict::Raised { tag, message, place } => {
+                Verdict::Raised { tag: cut(tag, 128), message: cut(message, crate::MESSAGE_BYTES), place }
+            }
+            other => other,
+        };
+        // 128 + 256 bytes of text and at most 30 of numbers: the reserve holds it.
+        let _ = self.record.write(&Entry::End { fuel, verdict });
+    }
+
+    /// The record so far; a whole one after [`Door::close`].
+    pub(crate) fn record(&self) -> &[u8] {
+        &self.record.bytes[..self.record.len]
+    }
+
+    /// The entries so far, each with its offset.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (usize, Entry<'_>)> {
+        let first = self.record.first;
+        entries(&self.record()[first..]).map(move |(at, entry)| (first + at, entry))
+    }
+
+    pub(crate) fn values(&self) -> Kept<'_> {
+        self.values.kept()
+    }
+
+    /// Keeps a value that a restored record refers to. Of a run that is evaluated again only what it was told: the rest it says again.
+    pub(crate) fn restore_value(&mut self, value: &[u8], again: bool) -> Result<(), Resource> {
+        let told = |entry: &Entry<'_>| matches!(entry, Entry::KvRead { .. } | Entry::Answer { .. });
+        let hash = *blake3::hash(value).as_bytes();
+        let is_it = |entry: &Entry<'_>| matches!(entry.content(), Some(Content::Stored { hash: known, .. }) if known == hash);
+        if again && !entries(self.record.all()).any(|(_, entry)| told(&entry) && is_it(&entry)) {
+            return Ok(());
+        }
+        self.values.put(value).map(|_| ())
+    }
+
+    /// Whether the entry at this offset is the last word on its key.
+    pub(crate) fn is_last_write(&self, key: &str, at: usize) -> bool {
+        self.keys.find(key, |at| self.key_at(at)) == Some(at)
+    }
+
+    pub(crate) fn action(&self, index: u16) -> Option<ReconcileAction<'_>> {
+        let at = *self.actions[..usize::from(self.queued)].get(usize::from(index))?;
+        let Entry::Action { kind, payload, message } = self.record.entry(at as usize)? else { return None };
+        let run = RunKey { incarnation: self.header.incarnation, tick: self.header.tick };
+        let payload = payload.and_then(|payload| self.values.kept().bytes(payload));
+        Some(ReconcileAction { key: ActionKey { run, index }, kind, payload, message })
+    }
+}
