@@ -21,6 +21,9 @@ const FIRMWARE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/adapter-embassy/fir
 /// How long the device may take for all of its life.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// RAM that the firmware keeps to.
+const MAX_RAM: u32 = 64 << 10;
+
 /// The wakes of all lives, as the firmware reads them.
 fn wakes(lives: &[(&Scenario, &Simulated)]) -> Result<Vec<u8>> {
     let mut file = Vec::new();
@@ -45,6 +48,7 @@ pub(crate) fn live(lives: &[(&Scenario, &Simulated)]) -> Result<Vec<Records>> {
     let text = board::run(MACHINE, &elf, folder.path(), PATIENCE)?;
     let ((flash, ram), stack) = (board::size(&elf)?, board::stack(&text)?);
     println!("firmware with the programs: {flash} bytes of flash; RAM {} bytes: {ram} static, {stack} of stack", ram + stack);
+    assert!(ram + stack < MAX_RAM, "the stack has met what lies below it");
     for value in board::named(&text, "value") {
         let value = value?;
         let known = lives.iter().any(|(_, simulated)| simulated.storage.values.get(blake3::hash(&value).as_bytes()) == Some(&value));

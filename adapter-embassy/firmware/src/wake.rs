@@ -11,7 +11,7 @@ pub(crate) const LIMITS: Limits = Limits {
     depth: 64,
     stack_bytes: 4 << 10,
     output_bytes: 256,
-    actions: 4,
+    actions: 8,
     log_lines: 16,
     kv_keys: 8,
     record_bytes: 4 << 10,
@@ -21,7 +21,8 @@ pub(crate) const LIMITS: Limits = Limits {
 /// Milliseconds between two ticks. Scenarios say when they tick themselves.
 pub(crate) const INTERVAL_MS: u64 = 60_000;
 
-/// The board, as QEMU calls it.
+/// The board, as QEMU calls it: a Cortex-M3 like the LM3S6965, and the firmware keeps to that one's 256 KB of flash and 64 KB of RAM. But
+/// it has memory beside its RAM, which stands for the flash that the store is in; in the LM3S6965, that would have to share the 64 KB.
 pub(crate) const MACHINE: &str = "mps2-an385";
 
 /// The file, in the folder where QEMU runs, that holds the wakes, one behind the other: each its length in 4 bytes, little-endian, and

@@ -55,7 +55,7 @@ async fn live() -> Option<()> {
     let tick_memory = TickMemory {
         record: singleton!(RECORD_: [u8; RECORD] = [0; RECORD])?,
         values: singleton!(VALUES: [u8; LIMITS.value_bytes as usize] = [0; LIMITS.value_bytes as usize])?,
-        outcomes: singleton!(OUTCOMES: [u8; 512] = [0; 512])?,
+        outcomes: singleton!(OUTCOMES: [u8; 640] = [0; 640])?,
         actions: singleton!(ACTIONS: [u32; LIMITS.actions as usize] = [0; LIMITS.actions as usize])?,
         keys: singleton!(KEYS: [u32; LIMITS.kv_keys as usize * 2] = [0; LIMITS.kv_keys as usize * 2])?,
     };
