@@ -34,17 +34,21 @@ pub(crate) fn exit(done: Option<()>) {
     debug::exit(if done.is_some() { EXIT_SUCCESS } else { EXIT_FAILURE });
 }
 
-/// A fault ends QEMU, too: most likely the stack has met what lies below it.
-#[exception]
-unsafe fn HardFault(_: &ExceptionFrame) -> ! {
-    debug::exit(EXIT_FAILURE);
-    loop {}
-}
-
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+/// Ends QEMU with 1.
+fn fail() -> ! {
     debug::exit(EXIT_FAILURE);
     loop {
         cortex_m::asm::wfi();
     }
+}
+
+/// Most likely the stack has met what lies below it.
+#[exception]
+unsafe fn HardFault(_: &ExceptionFrame) -> ! {
+    fail()
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    fail()
 }
