@@ -8,7 +8,7 @@
 //! - [`bundle`] makes a module of a compiled program, without a Rust toolchain at run time: it links what the program reaches of the
 //!   guest, functions and data, and nothing else.
 //! - [`Module`] checks a module and compiles it, once; [`Module::evaluation`] is one run of it, in an instance of its own.
-//! - [`Engine`] is who runs it: [`Wasmi`], in pure Rust; with the feature `wasm3`, also [`Wasm3`], in C (building it needs libclang).
+//! - [`Engine`] is who runs it: [`Wasmi`], in pure Rust; with the feature `wasm3`, also `Wasm3`, in C (building it needs libclang).
 //!
 //! A module is not trusted. It is validated before an engine sees it; every word it says is checked at the tick's door under the
 //! vigy's limits; its memory and its time are bounded by those limits ([`Bounds`], [`Metered`]). What it claims cannot be checked: that
