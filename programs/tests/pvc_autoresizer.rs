@@ -1,10 +1,12 @@
 //! The pvc-autoresizer by recorded answers: a line for everything that can come of a claim.
 
-#[path = "../pvc-autoresizer/scenario.rs"]
-mod scenario;
+mod cluster;
+#[path = "../../adapter-embassy/firmware/src/wake.rs"]
+#[allow(dead_code, reason = "a device's limits are what these tests want of it")]
+mod wake;
 
 use adapter_tokio::HostEffects as _;
-use scenario::{Claim, NOW, answers, claim, claims};
+use cluster::{Claim, NOW, answers, claim, claims};
 use vigy_core::lisp::{self, Imports, Lisp};
 use vigy_core::record::{Entry, Explain, Record};
 use vigy_core::sim::{ManualClock, MemoryStorage, RecordedEffects};
@@ -349,23 +351,11 @@ fn a_thousand_claims_are_one_run() {
     assert_eq!(ran.asked.len(), 2 + 2 * 40);
 }
 
-/// A device has 64 KB of RAM, of which the heap takes a quarter.
+/// With what the firmware `scenarios` gives a program.
 #[test]
 fn four_claims_fit_a_device() {
     let claims = claims(7, 4);
-    let limits = Limits {
-        fuel: 100_000,
-        heap_bytes: 16 << 10,
-        depth: 64,
-        stack_bytes: 4 << 10,
-        output_bytes: 256,
-        actions: 8,
-        log_lines: 16,
-        kv_keys: 8,
-        record_bytes: 4 << 10,
-        value_bytes: 4 << 10,
-    };
-    let (ran, _) = run_on(answers(&claims, &Data::Nil, &[&claims[0]]), MemoryStorage::default(), limits);
+    let (ran, _) = run_on(answers(&claims, &Data::Nil, &[&claims[0]]), MemoryStorage::default(), wake::LIMITS);
     println!("pvc-autoresizer, 4 claims: image {} bytes, heap {} bytes, fuel {}", ran.image, ran.heap, ran.fuel);
     assert_eq!((ran.error, ran.patches.len()), (None, 1));
 }

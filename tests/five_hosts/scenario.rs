@@ -4,7 +4,7 @@ use vigy_core::sim::RecordedEffects;
 use vigy_core::{AskError, Incarnation, Timestamp};
 use vigy_programs::json;
 
-#[path = "../../programs/pvc-autoresizer/scenario.rs"]
+#[path = "../../programs/tests/cluster/mod.rs"]
 mod cluster;
 
 use crate::programs::{PROGRAMS, Program};

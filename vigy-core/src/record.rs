@@ -8,12 +8,16 @@
 //! can be evaluated again from its record alone. What depends on the host (durations, engine, action outcomes) is not in it, and the
 //! same program with the same inputs gives the same bytes everywhere.
 
+mod verdict;
+
 use core::fmt;
 
 use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{ActionKind, Incarnation, Limits, Timestamp};
+
+pub use verdict::{Explain, Place, Resource, Verdict};
 
 /// First byte of every record.
 pub const RECORD_VERSION: u8 = 2;
@@ -287,113 +291,6 @@ pub struct Refusal<'a> {
     pub tag: &'a str,
     /// Details for people.
     pub message: &'a str,
-}
-
-/// How an evaluation ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Verdict<'a> {
-    /// It reached the end of the program.
-    Ok,
-    /// It raised an error that nobody caught.
-    Raised {
-        /// The error's tag.
-        tag: &'a str,
-        /// Its message.
-        message: &'a str,
-        /// Where in the program.
-        place: Option<Place>,
-    },
-    /// It used something up.
-    Exhausted(Resource),
-}
-
-/// A place in a program's text, counted from 1.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "line and column")]
-pub struct Place {
-    pub line: u32,
-    pub column: u32,
-}
-
-/// What a tick can run out of: the fields of [`Limits`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "see the field of the same name in `Limits`")]
-pub enum Resource {
-    Fuel,
-    Heap,
-    Output,
-    Actions,
-    LogLines,
-    KvKeys,
-    Record,
-    Values,
-}
-
-impl Resource {
-    /// The outcome's tag, as `out-of-fuel`.
-    #[must_use]
-    pub const fn tag(self) -> &'static str {
-        match self {
-            Self::Fuel => "out-of-fuel",
-            Self::Heap => "out-of-heap",
-            Self::Output => "too-much-output",
-            Self::Actions => "too-many-actions",
-            Self::LogLines => "too-many-log-lines",
-            Self::KvKeys => "too-many-kv-keys",
-            Self::Record => "record-full",
-            Self::Values => "too-many-value-bytes",
-        }
-    }
-
-    /// How much of it these limits allow.
-    #[must_use]
-    pub const fn of(self, limits: &Limits) -> u64 {
-        match self {
-            Self::Fuel => limits.fuel,
-            Self::Heap => limits.heap_bytes as u64,
-            Self::Output => limits.output_bytes as u64,
-            Self::Actions => limits.actions as u64,
-            Self::LogLines => limits.log_lines as u64,
-            Self::KvKeys => limits.kv_keys as u64,
-            Self::Record => limits.record_bytes as u64,
-            Self::Values => limits.value_bytes as u64,
-        }
-    }
-
-    const fn words(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Fuel => ("steps", "fuel"),
-            Self::Heap => ("bytes of heap", "heap_bytes"),
-            Self::Output => ("bytes of printed output", "output_bytes"),
-            Self::Actions => ("actions", "actions"),
-            Self::LogLines => ("log lines", "log_lines"),
-            Self::KvKeys => ("kv keys", "kv_keys"),
-            Self::Record => ("bytes of run record", "record_bytes"),
-            Self::Values => ("bytes of large values", "value_bytes"),
-        }
-    }
-}
-
-/// A verdict with the limits it was reached under, as a line for people.
-#[derive(Clone, Copy, Debug)]
-pub struct Explain<'a>(pub Verdict<'a>, pub &'a Limits);
-
-impl fmt::Display for Explain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Verdict::Ok => f.write_str("ok"),
-            Verdict::Raised { tag, message, place } => {
-                if let Some(Place { line, column }) = place {
-                    write!(f, "{line}:{column}: ")?;
-                }
-                write!(f, "{tag}: {message}")
-            }
-            Verdict::Exhausted(resource) => {
-                let (what, limit) = resource.words();
-                write!(f, "{}: used all {} {what} (limit `{limit}`)", resource.tag(), resource.of(self.1))
-            }
-        }
-    }
 }
 
 /// A record that does not decode: foreign bytes, another version, or damage.
