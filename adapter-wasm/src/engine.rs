@@ -4,7 +4,8 @@ use vigy_core::Limits;
 
 use crate::Metered;
 
-/// What one instance may use at most: derived from the vigy's limits, so that a program which keeps to those never meets these.
+/// What one instance may use at most: derived from the vigy's limits, so that a program which keeps to those does not meet these. There
+/// is one way that it can: see [`Bounds::of`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Bounds {
     /// Bytes of its memory.
@@ -20,12 +21,16 @@ impl Bounds {
     /// Bytes of memory that every module may have: its own data, tables of the machine.
     const MEMORY_BASE: usize = 4 << 20;
     /// Rounds per unit of the vigy's fuel. An instruction takes two or three, most builtins under twenty, and the hungriest, which looks
-    /// for a text that nearly occurs everywhere, under two hundred.
+    /// for a short text that nearly occurs everywhere, under two hundred.
     const ROUNDS_PER_STEP: u64 = 250;
     /// Rounds per byte of values, record, heap and stack: encoding, hashing, copying.
     const ROUNDS_PER_BYTE: u64 = 50;
 
     /// The bounds for a run under these limits.
+    ///
+    /// A program that searches a long text for another long one, which nearly occurs everywhere in it, takes more rounds per unit of fuel
+    /// than this reckons with, and ends as out of fuel before it is natively: such a search takes the product of both lengths, and is
+    /// charged for one.
     #[must_use]
     pub const fn of(limits: &Limits) -> Self {
         let passing = limits.value_bytes as usize + limits.record_bytes as usize;
