@@ -21,11 +21,14 @@ mod quasiquote;
 mod table;
 
 use alloc::collections::VecDeque;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 pub use error::{CompileError, ErrorKind};
+pub(crate) use error::nearest;
+pub(crate) use forms::FORMS;
 pub use modules::Loader;
+pub(crate) use prelude::{library, names as library_names};
 
 use crate::arity::HostFn;
 use crate::builtins;
@@ -150,6 +153,8 @@ struct Compiler<'o> {
     prelude_known: HashMap<Sym, Option<Meaning>>,
     /// Heads of forms that are no macros of the library.
     plain_heads: HashSet<Sym>,
+    /// What the program's own functions say of themselves.
+    docs: HashMap<Sym, Sym>,
 }
 
 impl<'o> Compiler<'o> {
@@ -199,6 +204,7 @@ impl<'o> Compiler<'o> {
             gensyms: 0,
             prelude_known: HashMap::default(),
             plain_heads: HashSet::default(),
+            docs: HashMap::default(),
         }
     }
 
@@ -399,16 +405,30 @@ impl<'o> Compiler<'o> {
 
     fn unknown(&self, name: Sym, span: Span) -> CompileError {
         let text = self.arena.names.get(name);
-        let mut candidates: Vec<&str> = Vec::new();
-        for name in builtins::names().filter(|n| !n.starts_with('%')).chain(prelude::names()) {
-            candidates.push(name);
-        }
-        candidates.extend(self.options.hosts.iter().flat_map(|t| t.iter()).map(|h| h.name));
-        candidates.extend(self.defined.iter().map(|(_, s)| self.arena.names.get(*s)));
-        match error::nearest(text, candidates.into_iter()) {
+        match self.nearest(text) {
             Some(near) => CompileError::new(Tag::UnboundSymbol, span, format_args!("`{text}` is not defined; did you mean `{near}`?")),
             None => CompileError::new(Tag::UnboundSymbol, span, format_args!("`{text}` is not defined")),
         }
+    }
+
+    /// The name that `text` was perhaps meant to be.
+    fn nearest(&self, text: &str) -> Option<&str> {
+        let hosts = self.options.hosts.iter().flat_map(|t| t.iter()).map(|h| h.name);
+        let own = self.defined.iter().map(|(_, s)| self.arena.names.get(*s));
+        let library = crate::reference::names().map(|name| -> &str { name });
+        nearest(text, library.chain(hosts).chain(own))
+    }
+
+    /// What is known of a name: of the program's own, of the host's, of the language's.
+    fn doc(&self, name: Sym, span: Span) -> Result<String> {
+        let text = self.arena.names.get(name);
+        if let Some(own) = self.docs.get(&name) {
+            return Ok(alloc::format!("{text}\n\n{}\n", self.arena.names.get(*own)));
+        }
+        if let Some(host) = self.options.hosts.iter().flat_map(|t| t.iter()).find(|h| h.name == text) {
+            return Ok(alloc::format!("{text}\nfunction of the host, {}\n\n{}\n", host.arity, host.doc));
+        }
+        crate::reference::describe(text).ok_or_else(|| self.unknown(name, span))
     }
 
     /// Makes the image.

@@ -1,11 +1,13 @@
 //! Text → data. One pass, no recursion; every datum knows its place.
 
 mod datum;
+mod token;
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+pub use token::{Token, TokenKind, is_unfinished, tokens};
 pub(crate) use datum::{Arena, Datum, Id, Shape, Sym};
 
 use crate::number::{self, Parsed};
