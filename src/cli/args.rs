@@ -83,8 +83,10 @@ pub(crate) enum Command {
         bind: Option<SocketAddr>,
     },
     /// Evaluate a program without a vigy around it, and print its value
-    #[command(after_help = "Examples:\n  vigy eval -e '(map inc (range 5))'\n  vigy eval program.tlisp --json\n  echo '(+ 1 2)' | vigy eval -\n\n\
-        What a vigy's host offers is not there: calling it is an error.")]
+    #[command(
+        after_help = "Examples:\n  vigy eval -e '(map inc (range 5))'\n  vigy eval program.tlisp --json\n  echo '(+ 1 2)' | vigy eval -\n\n\
+        What a vigy's host offers is not there: calling it is an error."
+    )]
     Eval(Eval),
     /// Evaluate forms as they are entered
     #[command(after_help = "Examples:\n  vigy repl\n  vigy repl < forms.tlisp")]

@@ -47,12 +47,20 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 
 /// How a function is written, when it has a signature.
 pub(crate) fn signature(name: &str) -> Option<String> {
-    page(name)?.signatures.into_iter().find(|signature| signature.strip_prefix('(').is_some_and(|rest| rest.split([' ', ')']).next() == Some(name)))
+    page(name)?
+        .signatures
+        .into_iter()
+        .find(|signature| signature.strip_prefix('(').is_some_and(|rest| rest.split([' ', ')']).next() == Some(name)))
 }
 
 /// The names, by chapter.
 fn chapters() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
-    let of = |text: &'static str| reference::entries(text).flat_map(|entry| entry.names()).collect::<Vec<_>>();
+    let of = |text: &'static str| {
+        let mut names: Vec<_> = reference::entries(text).flat_map(|entry| entry.names()).collect();
+        // One that is written in several ways stands there several times.
+        names.dedup();
+        names
+    };
     let language = reference::CHAPTERS.iter().map(move |(chapter, text)| (*chapter, of(text)));
     let verbs = VERB_FUNCTIONS.iter().map(|verb| verb.name).collect();
     let platform = Platform::default().operations().iter().map(|operation| operation.name).collect();

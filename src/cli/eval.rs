@@ -65,9 +65,10 @@ fn source(eval: &Eval) -> Result<(String, String, PathBuf), Failure> {
     let mut text = String::new();
     // One byte more than there may be shows that it is too long.
     let most = Vigy::MAX_PROGRAM_BYTES as u64 + 1;
-    std::io::stdin().take(most).read_to_string(&mut text).map_err(|error| {
-        Failure::new(Exit::Usage, format_args!("cannot read the program from standard input: {error}"))
-    })?;
+    std::io::stdin()
+        .take(most)
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::new(Exit::Usage, format_args!("cannot read the program from standard input: {error}")))?;
     if text.len() as u64 == most {
         return Err(Failure::new(Exit::Usage, format_args!("a program has at most {} bytes", Vigy::MAX_PROGRAM_BYTES)));
     }

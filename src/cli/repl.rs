@@ -43,7 +43,11 @@ Every form has a budget of its own. Ctrl-C stops it.
 pub(crate) fn repl(budget: Budget, out: &mut impl Write) -> Result<Exit, Failure> {
     let stop = Stop::listen()?;
     let mut prompt = Prompt { session: Session::new(budget, PathBuf::new(), None), stop, out };
-    if io::stdin().is_terminal() && io::stdout().is_terminal() { prompt.on_terminal()? } else { prompt.on_pipe()? }
+    if io::stdin().is_terminal() && io::stdout().is_terminal() {
+        prompt.on_terminal()?
+    } else {
+        prompt.on_pipe()?
+    }
     Ok(Exit::Done)
 }
 

@@ -157,8 +157,8 @@ impl Session {
         let program = image.program();
         let budget = self.budget_now();
         let mut memory = vec![0; program.words_needed(&budget)];
-        let mut machine = Machine::new(program, &mut memory, &budget)
-            .map_err(|error| Unevaluated::Failed(Error::new(ErrorKind::TooLarge, error)))?;
+        let mut machine =
+            Machine::new(program, &mut memory, &budget).map_err(|error| Unevaluated::Failed(Error::new(ErrorKind::TooLarge, error)))?;
         let imports: Vec<&str> = program.imports().collect();
         // Until the entry begins, its own fuel and heap are what the others used.
         let (mut before, mut output_bytes) = (Spent::default(), 0);
@@ -226,7 +226,8 @@ impl Session {
         let Some(span) = fault.span else { return Error::new(ErrorKind::Failed, said) };
         let (name, text, span) = self.place(span, source);
         let mut detail = format!("{name}:{span}: {said}\n{}\n", span.excerpt(text));
-        for span in &fault.chain {
+        // The first of them may be the place itself.
+        for span in fault.chain.iter().filter(|caller| Some(**caller) != fault.span) {
             let (name, _, span) = self.place(*span, source);
             // A string takes everything.
             _ = writeln!(detail, "called from {name}:{span}");

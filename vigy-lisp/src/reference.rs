@@ -10,9 +10,9 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 
 use crate::arity::Arity;
+use crate::builtins;
 use crate::compile::{FORMS, library, library_names};
 use crate::reader::{TokenKind, tokens};
-use crate::builtins;
 
 /// The chapters, by name.
 pub const CHAPTERS: &[(&str, &str)] = &[
@@ -156,6 +156,9 @@ pub fn plain(markdown: &str) -> String {
     for line in markdown.lines() {
         if line.starts_with("```") {
             code = !code;
+            if code && !out.ends_with("\n\n") {
+                out.push('\n');
+            }
             continue;
         }
         if code && !line.is_empty() {

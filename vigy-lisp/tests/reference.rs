@@ -43,7 +43,7 @@ fn every_example_gives_what_it_says() {
         }
     }
     assert!(wrong.is_empty(), "{} of {ran} examples are wrong:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(ran > 500, "{ran} examples");
+    assert!(ran > 440, "{ran} examples");
 }
 
 /// The text of a string as the language writes it.

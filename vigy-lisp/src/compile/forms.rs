@@ -27,8 +27,16 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
         "do" => m.form("begin", args),
         "fn" => {
             // (fn name? [params] body…)
-            let skip = usize::from(args.first().is_some_and(|a| m.c.arena.as_symbol(*a).is_some()));
-            m.form("lambda", &args[skip..])
+            match args.first().filter(|a| m.c.arena.as_symbol(**a).is_some()) {
+                None => m.form("lambda", args),
+                // Its name is known in its body.
+                Some(name) => {
+                    let lambda = m.form("lambda", &args[1..]);
+                    let binding = m.list(&[*name, lambda]);
+                    let bindings = m.list(&[binding]);
+                    m.form("letrec", &[bindings, *name])
+                }
+            }
         }
         "def" => m.form("define", args),
         "defn" | "defn-" => {

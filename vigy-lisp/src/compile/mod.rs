@@ -24,8 +24,8 @@ use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-pub use error::{CompileError, ErrorKind};
 pub(crate) use error::nearest;
+pub use error::{CompileError, ErrorKind};
 pub(crate) use forms::FORMS;
 pub use modules::Loader;
 pub(crate) use prelude::{library, names as library_names};

@@ -7,8 +7,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-pub use token::{Token, TokenKind, is_unfinished, tokens};
 pub(crate) use datum::{Arena, Datum, Id, Shape, Sym};
+pub use token::{Token, TokenKind, is_unfinished, tokens};
 
 use crate::number::{self, Parsed};
 use crate::span::Span;
