@@ -44,9 +44,9 @@ pub(crate) fn repl(budget: Budget, out: &mut impl Write) -> Result<Exit, Failure
     let stop = Stop::listen()?;
     let mut prompt = Prompt { session: Session::new(budget, PathBuf::new(), None), stop, out };
     if io::stdin().is_terminal() && io::stdout().is_terminal() {
-        prompt.on_terminal()?
+        prompt.on_terminal()?;
     } else {
-        prompt.on_pipe()?
+        prompt.on_pipe()?;
     }
     Ok(Exit::Done)
 }
