@@ -163,6 +163,12 @@ impl<'m> Heap<'m> {
         self.boxed(tag::CELL, v.0)
     }
 
+    /// The content of a cell; `None` for what is none.
+    #[inline]
+    pub(crate) fn cell_word(&mut self, v: Value) -> Option<&mut u64> {
+        if v.is(tag::CELL) { self.words.get_mut(v.index_of() as usize + 1) } else { None }
+    }
+
     pub(crate) fn promise(&mut self, thunk: Value) -> Result<Value, Exhausted> {
         self.boxed(tag::PROMISE, thunk.0)
     }

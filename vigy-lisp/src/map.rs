@@ -6,7 +6,7 @@
 
 use crate::equal::{Work, hash_key, same_key};
 use crate::heap::{Exhausted, Heap, MAX_COUNT, count_of, header, size_of_header};
-use crate::value::{Value, tag};
+use crate::value::{FROZEN, Value, tag};
 
 const SMALL: usize = 8;
 
@@ -161,7 +161,7 @@ impl Heap<'_> {
             self.words[copy as usize + 1 + 3 * i + 2] = value.0;
             return Ok(self.map_of(copy, n)?);
         }
-        if n == used && used < capacity && table & crate::value::FROZEN == 0 {
+        if n == used && used < capacity && table & FROZEN == 0 {
             // The map object is made first: when the heap is full, nothing has changed yet.
             let new = self.map_of(table, n + 1)?;
             self.table_append(table, hash, key, value);
@@ -176,14 +176,17 @@ impl Heap<'_> {
 
     /// Sets a key of a map that nobody else has seen yet: replaces in place, grows without leaving a version behind.
     pub(crate) fn map_put(&mut self, map: Value, key: Value, value: Value, fuel: &mut i64) -> Result<Value, MapError> {
+        let table = self.field(map, 0).index_of();
+        let n = self.map_count(map);
+        if table & FROZEN != 0 || n != count_of(self.word(table)) {
+            // Not the only one who sees its table: no compiler lets that happen.
+            return self.map_set(map, key, value, fuel);
+        }
         let hash = hash_key(self, key, fuel)?;
         if let Some(i) = self.map_find(map, key, hash, fuel)? {
-            let table = self.field(map, 0).index_of();
             self.set(table + 1 + 3 * i as u32 + 2, value.0);
             return Ok(map);
         }
-        let table = self.field(map, 0).index_of();
-        let n = self.map_count(map);
         if n < size_of_header(self.word(table)) {
             self.table_append(table, hash, key, value);
             self.set_count(map, n + 1);

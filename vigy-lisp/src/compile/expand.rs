@@ -143,11 +143,11 @@ impl<'o> Compiler<'o> {
                 self.quasi(args[0], 1)?
             }
             "%qq" => {
-                let depth = match self.arena.get(args[0]) {
-                    Datum::Int(i) => i as usize,
-                    _ => 1,
+                // What `quasi` writes for its deeper levels; a program may write anything.
+                let (Some(Datum::Int(depth @ 1..)), Some(form)) = (args.first().map(|a| self.arena.get(*a)), args.get(1)) else {
+                    return Err(bad(span, &name, "a depth and a datum are expected"));
                 };
-                self.quasi(args[1], depth)?
+                self.quasi(*form, usize::try_from(depth).unwrap_or(usize::MAX / 2))?
             }
             "eval" => {
                 if args.len() != 1 {

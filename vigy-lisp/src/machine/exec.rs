@@ -237,14 +237,20 @@ impl Machine<'_> {
                     }
                     Err(e) => stop!(e.into()),
                 },
-                byte::CellGet => {
-                    regs[a(word)] = self.heap.field(Value(regs[b(word)]), 0).0;
-                    pc += 1;
-                }
-                byte::CellSet => {
-                    self.heap.set_field(Value(regs[a(word)]), 0, Value(regs[b(word)]));
-                    pc += 1;
-                }
+                byte::CellGet => match self.heap.cell_word(Value(regs[b(word)])) {
+                    Some(content) => {
+                        regs[a(word)] = *content;
+                        pc += 1;
+                    }
+                    None => stop!(Stop::Damaged),
+                },
+                byte::CellSet => match self.heap.cell_word(Value(regs[a(word)])) {
+                    Some(content) => {
+                        *content = regs[b(word)];
+                        pc += 1;
+                    }
+                    None => stop!(Stop::Damaged),
+                },
                 byte::Closure => {
                     let f = bx(word) as u32;
                     let n = code[pc + 1] as usize;

@@ -441,7 +441,7 @@ impl<'m> Machine<'m> {
     }
 
     pub(crate) fn charge(&mut self, cost: usize) -> Result<(), Stop> {
-        self.fuel -= cost as i64;
+        self.fuel = self.fuel.saturating_sub(i64::try_from(cost).unwrap_or(i64::MAX));
         if self.fuel < 0 { Err(Stop::OutOfFuel) } else { Ok(()) }
     }
 

@@ -46,6 +46,7 @@ impl Machine<'_> {
             Stop::OutOfFuel => FaultKind::OutOfFuel,
             Stop::OutOfHeap => FaultKind::OutOfHeap,
             Stop::OutOfOutput | Stop::Output(_) => FaultKind::OutOfOutput,
+            Stop::Damaged => FaultKind::Damaged,
             Stop::Thrown(_) => FaultKind::Raised { tag: short(Tag::User.text()) },
             Stop::Raised(v) => FaultKind::Raised { tag: short(self.heap.text(self.heap.field(v, 0))) },
         };
@@ -54,6 +55,7 @@ impl Machine<'_> {
             Stop::OutOfFuel => write!(message, "the limit is {} steps", self.budget.fuel),
             Stop::OutOfHeap => write!(message, "the limit is {} bytes", self.budget.heap_bytes),
             Stop::OutOfOutput | Stop::Output(_) => write!(message, "the limit is {} bytes", self.budget.output_bytes),
+            Stop::Damaged => message.write_str("the program is not what a compiler made"),
             Stop::Raised(v) => message.write_str(self.heap.text(self.heap.field(v, 1))),
             Stop::Thrown(v) => message
                 .write_str("uncaught: ")
