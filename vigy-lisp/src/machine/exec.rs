@@ -148,8 +148,7 @@ impl Machine<'_> {
         macro_rules! call_value {
             ($at:expr, $n:expr, $tail:expr) => {{
                 let at = base + $at;
-                self.fuel = fuel;
-                self.pc = pc;
+                leave!(pc);
                 let called = self.call_value(at, $n, $tail, base, pc + 1);
                 fuel = self.fuel;
                 match called {
@@ -434,6 +433,8 @@ impl Machine<'_> {
                 byte::Apply | byte::TailApply => {
                     tick!();
                     let at = base + a(word);
+                    // Who complains looks at where the machine is.
+                    leave!(pc);
                     let n = match self.spread(at + 2, b(word)) {
                         Ok(n) => n,
                         Err(stop) => stop!(stop),
