@@ -14,7 +14,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const QEMU: &str = "qemu-system-arm";
 const TARGET: &str = "thumbv7m-none-eabi";
-const SETTINGS: &str = "-cpu cortex-m3 -nographic -monitor none -serial none -semihosting-config enable=on,target=native";
+const SETTINGS: &str = "-nographic -monitor none -serial none -semihosting-config enable=on,target=native";
 
 /// Where RAM begins on a Cortex-M.
 const RAM: u32 = 0x2000_0000;
