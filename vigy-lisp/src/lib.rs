@@ -14,12 +14,14 @@ extern crate alloc;
 mod arity;
 mod budget;
 mod builtins;
+mod case;
 mod code;
 mod codec;
 #[cfg(feature = "compiler")]
 mod compile;
 #[cfg(feature = "compiler")]
 mod data;
+mod decimal;
 mod equal;
 mod heap;
 mod image;

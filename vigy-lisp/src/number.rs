@@ -22,7 +22,7 @@ pub(crate) fn parse(text: &str) -> Option<Result<Parsed, ()>> {
     if digits.bytes().all(|b| b.is_ascii_digit()) {
         return Some(text.parse().map(Parsed::Int).map_err(|_| ()));
     }
-    let f: f64 = text.parse().ok()?;
+    let f = crate::decimal::parse(text)?;
     let spelled = first.is_ascii_digit() || first == '.';
     if f.is_infinite() && spelled {
         return Some(Err(()));

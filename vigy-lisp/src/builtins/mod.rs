@@ -397,6 +397,12 @@ impl Builtins {
         builtins
     }
 
+    /// The names of all there are, by their numbers.
+    #[cfg(feature = "compiler")]
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        names()
+    }
+
     /// The name of a builtin that a program may call and that is not here.
     #[must_use]
     pub fn missing(&self, program: &crate::Program<'_>) -> Option<&'static str> {
