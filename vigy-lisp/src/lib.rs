@@ -22,6 +22,8 @@ mod compile;
 #[cfg(feature = "compiler")]
 mod data;
 mod decimal;
+#[cfg(feature = "compiler")]
+mod embed;
 mod equal;
 mod heap;
 mod image;
@@ -45,6 +47,11 @@ pub use codec::{DecodeError, EncodeError, MAX_NESTING};
 pub use compile::{CompileError, CompileOptions, ErrorKind, Loader, compile};
 #[cfg(feature = "compiler")]
 pub use data::Data;
+#[cfg(feature = "compiler")]
+pub use embed::{
+    About, Argument, Arguments, CallArgs, ConvertError, Ctx, Function, Host, IntoValue, Keywords, LoadOptions, Maker, Mismatch, Next,
+    NoValue, Raise, Registered, Rest, Script, ScriptError, Serde, Takes,
+};
 pub use heap::Exhausted;
 #[cfg(feature = "compiler")]
 pub use image::Image;

@@ -14,6 +14,8 @@ pub enum ErrorKind {
     Reader,
     /// A name that nothing defines.
     Unbound,
+    /// A function of the host whose capability is not granted.
+    NotGranted,
     /// A known function with the wrong number of arguments.
     Arity,
     /// A form that is not written as it should be.
@@ -87,7 +89,7 @@ impl fmt::Display for Rendered<'_> {
 }
 
 /// The candidate that is most like `name`, when one is like it: at most a third of its letters differ.
-pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let most = (name.chars().count() / 3).clamp(1, 3);
     candidates.map(|c| (distance(name, c, most), c)).filter(|(d, _)| *d <= most).min().map(|(_, c)| c)
 }

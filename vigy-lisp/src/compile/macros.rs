@@ -187,7 +187,7 @@ impl Compiler<'_> {
         let lambda = make.form("lambda", &lambda);
         let args = make.form("%macro-args", &[]);
         forms.push(make.form("%apply", &[lambda, args]));
-        let options = CompileOptions { hosts: HOSTS, loader: None, force: true };
+        let options = CompileOptions { hosts: HOSTS, force: true, ..CompileOptions::default() };
         let mut sub = Compiler::new(&options);
         sub.arena = core::mem::take(&mut self.arena);
         sub.macros = core::mem::take(&mut self.macros);

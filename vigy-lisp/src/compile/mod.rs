@@ -24,6 +24,7 @@ use alloc::collections::VecDeque;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
+pub(crate) use error::nearest;
 pub use error::{CompileError, ErrorKind};
 pub use modules::Loader;
 
@@ -48,6 +49,11 @@ pub struct CompileOptions<'a> {
     pub hosts: &'a [&'a [HostFn]],
     /// Where modules come from; without one, `require` is an error.
     pub loader: Option<&'a dyn Loader>,
+    /// Functions that the host has but does not grant, each with the capability it needs. Using one is refused, and says so.
+    pub denied: &'a [(&'a str, &'a str)],
+    /// Keeps every function and constant of the program in the image, so that the host finds it by name
+    /// ([`crate::Machine::global`]); else only what the program itself reaches is kept.
+    pub exports: bool,
     /// Turns every mistake but one of reading into code that raises it when it is reached.
     pub force: bool,
 }
@@ -385,9 +391,10 @@ impl<'o> Compiler<'o> {
                         Ir::Lambda(f) if self.tree.funcs[f as usize].captures.is_empty() => {
                             meanings[g as usize] = Meaning::Function(f);
                         }
-                        Ir::Word(_) | Ir::Datum(_) => {
+                        Ir::Word(_) | Ir::Datum(_) if !self.options.exports => {
                             meanings[g as usize] = Meaning::Constant(value);
                         }
+                        Ir::Word(_) | Ir::Datum(_) => {}
                         _ => return,
                     }
                 }
@@ -399,13 +406,17 @@ impl<'o> Compiler<'o> {
 
     fn unknown(&self, name: Sym, span: Span) -> CompileError {
         let text = self.arena.names.get(name);
+        if let Some((_, needs)) = self.options.denied.iter().find(|(denied, _)| *denied == text) {
+            let refused = format_args!("`{text}` needs the capability `{needs}`, which is not granted");
+            return CompileError { kind: ErrorKind::NotGranted, ..CompileError::new(Tag::UnboundSymbol, span, refused) };
+        }
         let mut candidates: Vec<&str> = Vec::new();
         for name in builtins::names().filter(|n| !n.starts_with('%')).chain(prelude::names()) {
             candidates.push(name);
         }
         candidates.extend(self.options.hosts.iter().flat_map(|t| t.iter()).map(|h| h.name));
         candidates.extend(self.defined.iter().map(|(_, s)| self.arena.names.get(*s)));
-        match error::nearest(text, candidates.into_iter()) {
+        match nearest(text, candidates.into_iter()) {
             Some(near) => CompileError::new(Tag::UnboundSymbol, span, format_args!("`{text}` is not defined; did you mean `{near}`?")),
             None => CompileError::new(Tag::UnboundSymbol, span, format_args!("`{text}` is not defined")),
         }
@@ -414,7 +425,12 @@ impl<'o> Compiler<'o> {
     /// Makes the image.
     fn link(&mut self) -> Result<Image> {
         let mut hosts = Vec::new();
-        let (meanings, slots) = self.resolve(&mut hosts)?;
+        let (meanings, mut slots) = self.resolve(&mut hosts)?;
+        if self.options.exports {
+            let own = self.globals.iter().zip(&meanings).enumerate().filter(|(_, (global, _))| global.namespace == USER);
+            let fixed = own.filter(|(_, (_, meaning))| matches!(meaning, Meaning::Function(_)));
+            slots.extend(fixed.map(|(g, (_, meaning))| (g as u32, Some(*meaning))));
+        }
         let body = {
             let nodes = self.tree.nodes(&self.main);
             self.tree.add(Ir::Seq(nodes), Span::default())
@@ -449,7 +465,14 @@ impl<'o> Compiler<'o> {
         put(Section::Functions, pairs(functions.iter().flat_map(|f| f.pack())));
         // Code is padded with instructions that lie behind every function.
         put(Section::Code, pairs(code.into_iter()));
-        let names: Vec<u32> = slots.iter().map(|(g, _)| constants.name(self.arena.names.get(self.globals[*g as usize].name))).collect();
+        let name_of = |g: u32| {
+            let global = &self.globals[g as usize];
+            let name = self.arena.names.get(global.name);
+            // The host finds what the program itself defines, and nothing of the same name in a module.
+            let hidden = self.options.exports && global.namespace != USER;
+            if hidden { alloc::format!("%{name}") } else { name.to_string() }
+        };
+        let names: Vec<u32> = slots.iter().map(|(g, _)| constants.name(&name_of(*g))).collect();
         put(Section::GlobalNames, pairs(names.into_iter()));
         let imports: Vec<u32> = hosts.iter().flat_map(|host| [constants.name(host.name), crate::image::import_word(host)]).collect();
         put(Section::Imports, pairs(imports.into_iter()));

@@ -8,6 +8,7 @@
 //! The machine never calls out. It stops and says why: [`Step`]. Depth of a program is depth of its own register stack,
 //! never of the native one.
 
+mod enter;
 mod exec;
 mod fault;
 mod frames;
