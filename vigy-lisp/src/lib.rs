@@ -20,6 +20,8 @@ mod codec;
 mod compile;
 #[cfg(feature = "compiler")]
 mod data;
+#[cfg(feature = "compiler")]
+mod diagnostic;
 mod equal;
 mod heap;
 mod image;
@@ -43,11 +45,13 @@ pub use codec::{DecodeError, EncodeError, MAX_NESTING};
 pub use compile::{CompileError, CompileOptions, ErrorKind, Loader, compile};
 #[cfg(feature = "compiler")]
 pub use data::Data;
+#[cfg(feature = "compiler")]
+pub use diagnostic::{Code, Diagnostic, MAX_DIAGNOSTICS, Note, Rendered, Severity};
 pub use heap::Exhausted;
 #[cfg(feature = "compiler")]
 pub use image::Image;
 pub use image::{ImageError, Program};
-pub use machine::{CHAIN, Fault, FaultKind, HostCall, Machine, MemoryTooSmall, Message, Step};
+pub use machine::{CHAIN, Fault, FaultKind, Frame, HostCall, Machine, MemoryTooSmall, Message, Step};
 pub use print::Style;
 pub use span::{Excerpt, Span};
 pub use value::Value;
