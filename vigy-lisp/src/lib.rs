@@ -42,7 +42,7 @@ pub use budget::Budget;
 pub use builtins::Builtins;
 pub use codec::{DecodeError, EncodeError, MAX_NESTING};
 #[cfg(feature = "compiler")]
-pub use compile::{CompileError, CompileOptions, ErrorKind, Loader, compile};
+pub use compile::{Checked, CompileError, CompileOptions, ErrorKind, Loader, check, compile};
 #[cfg(feature = "compiler")]
 pub use data::Data;
 #[cfg(feature = "compiler")]

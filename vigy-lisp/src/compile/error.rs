@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::shapes;
 use crate::diagnostic::{Code, Diagnostic, MAX_DIAGNOSTICS};
 use crate::machine::Tag;
 use crate::span::Span;
@@ -74,6 +75,22 @@ impl CompileError {
         self
     }
 
+    /// The same error, with how `form` is written.
+    pub(crate) fn shaped(self, form: &str) -> Self {
+        match shapes::of(form) {
+            Some(shape) => self.with(|d| d.help(format_args!("it is written `{shape}`"))),
+            None => self,
+        }
+    }
+
+    /// What the reader found.
+    pub(crate) fn of_reading(mut diagnostics: Vec<Diagnostic>) -> Self {
+        diagnostics.sort_by_key(|d| d.span.map(|span| span.start));
+        let first = diagnostics.first();
+        let (message, span) = first.map_or_else(Default::default, |d| (d.message.clone(), d.span.unwrap_or_default()));
+        Self { kind: ErrorKind::Reader, message, span, diagnostics, tag: Tag::Reader }
+    }
+
     /// One error for all of them; `None` without any.
     pub(crate) fn all(mut errors: Vec<Self>) -> Option<Self> {
         // Stable: what is found at one place stays in order. Modules stand where they were read, behind the program.
@@ -126,10 +143,18 @@ impl fmt::Display for All<'_> {
 
 /// The candidate that is most like `name`, when one is like it: at most a third of its letters differ.
 pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let most = (name.chars().count() / 3).clamp(1, 3);
-    let near =
-        candidates.filter(|c| *c != name).map(|c| (distance(name, c, most), c)).filter(|(d, c)| *d <= most && *d < c.chars().count());
-    near.min().map(|(_, c)| c)
+    let letters = name.chars().count();
+    let most = (letters / 3).clamp(1, 3);
+    // In a short name, another letter is another name; a letter too many, too few or swapped is not.
+    let same = |c: &str| letters >= 4 || c.chars().count() != letters || sorted(c) == sorted(name);
+    let near = candidates.filter(|c| *c != name && same(c)).map(|c| (distance(name, c, most), c));
+    near.filter(|(d, c)| *d <= most && *d < c.chars().count()).min().map(|(_, c)| c)
+}
+
+fn sorted(name: &str) -> Vec<char> {
+    let mut letters: Vec<char> = name.chars().collect();
+    letters.sort_unstable();
+    letters
 }
 
 /// Letters to insert, delete, change, or to swap with their neighbour, to make one name the other; anything above `most` when there are more.
@@ -166,6 +191,7 @@ mod tests {
         assert_eq!(near("acr"), Some("car"));
         assert_eq!(near("fliter"), Some("filter"));
         assert_eq!(near("lists"), Some("list"));
+        assert_eq!(near("cat"), None, "that is another name");
         assert_eq!(near("x"), None, "nothing of it is right");
         assert_eq!(near("elephant"), None);
     }
