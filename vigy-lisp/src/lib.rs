@@ -23,6 +23,8 @@ mod compile;
 mod data;
 mod decimal;
 #[cfg(feature = "compiler")]
+mod diagnostic;
+#[cfg(feature = "compiler")]
 mod embed;
 mod equal;
 mod heap;
@@ -44,9 +46,11 @@ pub use budget::Budget;
 pub use builtins::Builtins;
 pub use codec::{DecodeError, EncodeError, MAX_NESTING};
 #[cfg(feature = "compiler")]
-pub use compile::{CompileError, CompileOptions, ErrorKind, Loader, compile};
+pub use compile::{Checked, CompileError, CompileOptions, ErrorKind, Loader, check, compile};
 #[cfg(feature = "compiler")]
 pub use data::Data;
+#[cfg(feature = "compiler")]
+pub use diagnostic::{Code, Diagnostic, MAX_DIAGNOSTICS, Note, Rendered, Severity};
 #[cfg(feature = "compiler")]
 pub use embed::{
     About, Argument, Arguments, CallArgs, ConvertError, Ctx, Function, Host, IntoValue, Keywords, LoadOptions, Maker, Mismatch, Next,
@@ -56,7 +60,7 @@ pub use heap::Exhausted;
 #[cfg(feature = "compiler")]
 pub use image::Image;
 pub use image::{ImageError, Program};
-pub use machine::{CHAIN, Fault, FaultKind, HostCall, Machine, MemoryTooSmall, Message, Step};
+pub use machine::{CHAIN, Fault, FaultKind, Frame, HostCall, Machine, MemoryTooSmall, Message, Step};
 pub use print::Style;
 pub use span::{Excerpt, Span};
 pub use value::Value;

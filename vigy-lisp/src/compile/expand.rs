@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use super::analyze::bad;
 use super::make::Make;
 use super::{CompileError, Compiler, Result};
+use crate::diagnostic::Code;
 use crate::machine::Tag;
 use crate::reader::{Datum, Id, Shape};
 use crate::span::Span;
@@ -164,7 +165,8 @@ impl<'o> Compiler<'o> {
                             Tag::NotImplemented,
                             span,
                             format_args!("`eval` of what is not a quoted form needs the compiler at run time"),
-                        ));
+                        )
+                        .coded(Code::NeedsCompiler));
                     }
                 }
             }
@@ -180,7 +182,8 @@ impl<'o> Compiler<'o> {
                             Tag::NotImplemented,
                             span,
                             format_args!("`{name}` of what is not a quoted form needs the compiler at run time"),
-                        ));
+                        )
+                        .coded(Code::NeedsCompiler));
                     }
                 };
                 let made = if name == "macroexpand-1" { self.expand_shown(form)?.unwrap_or(form) } else { self.expand_fully(form)? };
@@ -257,6 +260,9 @@ impl<'o> Compiler<'o> {
             (clause[0], clause[1..].to_vec(), &args[1..])
         };
         let is_else = self.arena.is_symbol(test, "else");
+        if let (true, Some(next)) = (is_else || matches!(self.arena.get(test), Datum::Keyword(_) | Datum::Bool(true)), rest.first()) {
+            self.warn_unreachable(*next, "cond");
+        }
         let mut m = self.make(span);
         let body = if body.is_empty() { m.nil() } else { m.body(&body) };
         if is_else {

@@ -151,7 +151,8 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
 }
 
 fn macro_arity(m: &Make<'_, '_>, name: &str, reason: &str) -> super::CompileError {
-    super::CompileError::new(crate::machine::Tag::NativeFn, m.span, format_args!("macro `{name}`: {reason}"))
+    let e = super::CompileError::new(crate::machine::Tag::NativeFn, m.span, format_args!("macro `{name}`: {reason}"));
+    e.coded(crate::diagnostic::Code::MacroArguments).shaped(name)
 }
 
 fn thread(m: &mut Make<'_, '_>, args: &[Id], last: bool) -> Result<Id> {
@@ -265,13 +266,14 @@ fn case(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
     };
     let value = m.fresh();
     let mut form = m.nil();
-    for clause in args[1..].iter().rev() {
+    for (i, clause) in args.iter().enumerate().skip(1).rev() {
         let items = m.c.arena.items(*clause).to_vec();
         let Some(data) = items.first().copied() else {
             return Err(bad(m.c.arena.span(*clause), "case", "a clause is a datum and a body"));
         };
         let body = if items.len() == 1 { m.nil() } else { m.body(&items[1..]) };
         if m.c.arena.is_symbol(data, "else") {
+            args.get(i + 1).into_iter().for_each(|next| m.c.warn_unreachable(*next, "case"));
             form = body;
             continue;
         }
@@ -344,6 +346,8 @@ fn typed(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
             m.span,
             format_args!("defn-typed: a name, typed parameters, `->`, a type and a body are expected"),
         )
+        .coded(crate::diagnostic::Code::MalformedForm)
+        .shaped("defn-typed")
     };
     if args.len() < 5 || !m.c.arena.is_symbol(args[2], "->") {
         return Err(refuse(m));

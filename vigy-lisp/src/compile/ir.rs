@@ -96,6 +96,10 @@ impl Tree {
         self.nodes.len() as u32 - 1
     }
 
+    pub(crate) fn len(&self) -> Node {
+        self.nodes.len() as u32
+    }
+
     pub(crate) fn get(&self, node: Node) -> Ir {
         self.nodes[node as usize].0
     }

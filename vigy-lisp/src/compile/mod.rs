@@ -12,16 +12,18 @@ mod error;
 mod expand;
 mod forms;
 mod ir;
+mod lint;
 mod macros;
 mod make;
 mod modules;
 mod patterns;
 mod prelude;
 mod quasiquote;
+mod shapes;
 mod table;
 
 use alloc::collections::VecDeque;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 pub(crate) use error::nearest;
@@ -30,6 +32,7 @@ pub use modules::Loader;
 
 use crate::arity::HostFn;
 use crate::builtins;
+use crate::diagnostic::Diagnostic;
 use crate::image::{Image, SECTIONS, Section, assemble};
 use crate::machine::Tag;
 use crate::reader::{self, Arena, Datum, Id, Sym};
@@ -70,10 +73,33 @@ impl core::fmt::Debug for CompileOptions<'_> {
 /// [`CompileError`]: the text cannot be read, a name is unknown, a known function gets the wrong number of arguments, a form
 /// is not written as it should be, a macro fails, a module is missing, or the program is larger than an image can be.
 pub fn compile(source: &str, options: &CompileOptions<'_>) -> Result<Image> {
+    Compiler::new(options).compile(source).map(|made| made.image)
+}
+
+/// What is to be said of a program before it runs.
+#[derive(Clone, Debug, Default)]
+pub struct Checked {
+    /// Errors, or else warnings, in the order of the text; at most [`MAX_DIAGNOSTICS`](crate::MAX_DIAGNOSTICS) of each.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The functions of the host that the program may call, and where it names each first; nothing when there are errors.
+    pub calls: Vec<(String, Option<Span>)>,
+}
+
+/// Finds everything that is wrong with a program, and what is hardly meant: [`compile`] without the image.
+#[must_use]
+pub fn check(source: &str, options: &CompileOptions<'_>) -> Checked {
     let mut c = Compiler::new(options);
-    let forms = c.read(source)?;
-    c.program(forms)?;
-    c.link()
+    match c.compile(source) {
+        Ok(made) => Checked { diagnostics: c.warnings(&made.forms), calls: made.calls },
+        Err(e) => Checked { diagnostics: e.diagnostics, calls: Vec::new() },
+    }
+}
+
+/// What comes of a text.
+struct Made {
+    image: Image,
+    forms: Vec<Id>,
+    calls: Vec<(String, Option<Span>)>,
 }
 
 /// Globals that need a place in memory, and what they are before the program defines them.
@@ -121,7 +147,9 @@ struct Global {
 
 struct Compiler<'o> {
     options: &'o CompileOptions<'o>,
+    /// Mistakes become code that raises them.
     force: bool,
+    notes: lint::Notes,
     arena: Arena,
     tree: Tree,
     globals: Vec<Global>,
@@ -176,7 +204,8 @@ impl<'o> Compiler<'o> {
         });
         Self {
             options,
-            force: options.force,
+            force: true,
+            notes: lint::Notes::default(),
             arena: Arena::default(),
             tree,
             globals: Vec::new(),
@@ -208,8 +237,32 @@ impl<'o> Compiler<'o> {
         }
     }
 
+    /// The image of a program; or else every mistake in it.
+    fn compile(&mut self, source: &str) -> Result<Made> {
+        let made = self.read(source).and_then(|forms| {
+            self.note_text();
+            self.program(forms.clone())?;
+            let (image, calls) = self.link()?;
+            Ok(Made { image, forms, calls })
+        });
+        let mut found = core::mem::take(&mut self.notes.found);
+        let made = match made {
+            Ok(made) => Some(made),
+            Err(last) => {
+                found.push(last);
+                None
+            }
+        };
+        match (CompileError::all(found), made) {
+            (None, Some(made)) => Ok(made),
+            (error, _) => {
+                Err(error.unwrap_or_else(|| CompileError::new(Tag::NotImplemented, Span::default(), format_args!("nothing was made"))))
+            }
+        }
+    }
+
     fn read(&mut self, source: &str) -> Result<Vec<Id>> {
-        reader::read(source, &mut self.arena).map_err(|e| CompileError::new(Tag::Reader, e.span, format_args!("{}", e.message)))
+        reader::read(source, &mut self.arena).map_err(CompileError::of_reading)
     }
 
     fn fresh_target(&mut self) -> u32 {
@@ -265,11 +318,15 @@ impl<'o> Compiler<'o> {
         let mut work: VecDeque<Id> = forms.into();
         while let Some(form) = work.pop_front() {
             if let Err(e) = self.top_form(form, &mut work) {
-                if !self.force || e.tag == Tag::Reader && self.namespace == PRELUDE {
-                    return Err(e);
-                }
-                let message = self.arena.names.intern(&e.message);
-                let node = self.tree.add(Ir::Raise(e.tag, message), e.span);
+                self.note_lost(form);
+                // What was begun is given up.
+                self.out.clear();
+                self.scope.clear();
+                self.frames.clear();
+                self.functions.clear();
+                self.targets.clear();
+                let (met, span) = self.survive(e)?;
+                let node = self.tree.add(met, span);
                 self.main.push(node);
             }
         }
@@ -347,6 +404,8 @@ impl<'o> Compiler<'o> {
     fn resolve(&mut self, hosts: &mut Vec<HostFn>) -> Result<(Vec<Meaning>, Slots)> {
         let mut meanings: Vec<Meaning> = Vec::new();
         let mut slots = Vec::new();
+        // Nodes that come from here on are the prelude's.
+        let nodes = self.tree.len();
         self.note_early(&mut meanings);
         let mut g = 0;
         while g < self.globals.len() {
@@ -371,12 +430,9 @@ impl<'o> Compiler<'o> {
             };
             g += 1;
         }
-        if !self.force {
-            let unknown =
-                self.globals.iter().zip(&meanings).filter(|(_, m)| matches!(m, Meaning::Unbound)).min_by_key(|(g, _)| g.first.start);
-            if let Some((global, _)) = unknown {
-                return Err(self.unknown(global.name, global.first));
-            }
+        if !self.options.force {
+            self.find_unknown(&meanings)?;
+            self.find_wrong_calls(&meanings, nodes)?;
         }
         Ok((meanings, slots))
     }
@@ -404,33 +460,23 @@ impl<'o> Compiler<'o> {
         }
     }
 
-    fn unknown(&self, name: Sym, span: Span) -> CompileError {
-        let text = self.arena.names.get(name);
-        if let Some((_, needs)) = self.options.denied.iter().find(|(denied, _)| *denied == text) {
-            let refused = format_args!("`{text}` needs the capability `{needs}`, which is not granted");
-            return CompileError { kind: ErrorKind::NotGranted, ..CompileError::new(Tag::UnboundSymbol, span, refused) };
-        }
-        let mut candidates: Vec<&str> = Vec::new();
-        for name in builtins::names().filter(|n| !n.starts_with('%')).chain(prelude::names()) {
-            candidates.push(name);
-        }
-        candidates.extend(self.options.hosts.iter().flat_map(|t| t.iter()).map(|h| h.name));
-        candidates.extend(self.defined.iter().map(|(_, s)| self.arena.names.get(*s)));
-        match nearest(text, candidates.into_iter()) {
-            Some(near) => CompileError::new(Tag::UnboundSymbol, span, format_args!("`{text}` is not defined; did you mean `{near}`?")),
-            None => CompileError::new(Tag::UnboundSymbol, span, format_args!("`{text}` is not defined")),
-        }
-    }
-
-    /// Makes the image.
-    fn link(&mut self) -> Result<Image> {
+    /// Makes the image, and says what it calls of the host.
+    fn link(&mut self) -> Result<(Image, Vec<(String, Option<Span>)>)> {
         let mut hosts = Vec::new();
         let (meanings, mut slots) = self.resolve(&mut hosts)?;
+        if let Some(wrong) = CompileError::all(core::mem::take(&mut self.notes.found)) {
+            return Err(wrong);
+        }
         if self.options.exports {
             let own = self.globals.iter().zip(&meanings).enumerate().filter(|(_, (global, _))| global.namespace == USER);
             let fixed = own.filter(|(_, (_, meaning))| matches!(meaning, Meaning::Function(_)));
             slots.extend(fixed.map(|(g, (_, meaning))| (g as u32, Some(*meaning))));
         }
+        let calls = self.globals.iter().zip(&meanings).filter_map(|(global, meaning)| match meaning {
+            Meaning::Host(id) => Some((hosts.get(*id as usize)?.name.to_string(), (global.namespace == USER).then_some(global.first))),
+            _ => None,
+        });
+        let calls = calls.collect();
         let body = {
             let nodes = self.tree.nodes(&self.main);
             self.tree.add(Ir::Seq(nodes), Span::default())
@@ -440,7 +486,7 @@ impl<'o> Compiler<'o> {
         constants.globals = self.globals.iter().map(|g| self.arena.names.get(g.name).to_string()).collect();
         constants.imports = hosts.iter().map(|host| host.name.to_string()).collect();
         let arities: Vec<_> = hosts.iter().map(|host| (usize::from(host.arity.min), host.arity.max.map(usize::from))).collect();
-        let mut e = Emitter::new(&mut self.tree, &self.arena, &meanings, &mut constants, &arities, self.force);
+        let mut e = Emitter::new(&mut self.tree, &self.arena, &meanings, &mut constants, &arities, self.options.force);
         e.row(0);
         let mut globals = Vec::new();
         for (_, initial) in &slots {
@@ -488,7 +534,9 @@ impl<'o> Compiler<'o> {
         put(Section::NameTable, pairs(table.into_iter()));
         put(Section::Constants, constants.values);
         put(Section::Frozen, constants.frozen);
-        Image::from_words(assemble(&sections))
+        let image = Image::from_words(assemble(&sections));
+        image
+            .map(|image| (image, calls))
             .map_err(|e| CompileError::new(Tag::NotImplemented, Span::default(), format_args!("the compiler made a wrong image: {e}")))
     }
 }

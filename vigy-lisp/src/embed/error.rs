@@ -6,6 +6,7 @@ use core::fmt;
 
 use super::ConvertError;
 use crate::compile::CompileError;
+use crate::image::Program;
 use crate::machine::Fault;
 
 /// Why a script did not load, run, or give what was asked for. Its text is for people, with the place in the program where there is one;
@@ -55,8 +56,8 @@ impl ScriptError {
     }
 
     #[cold]
-    pub(super) fn failed(fault: Fault, name: &str, source: &str) -> Self {
-        let rendered = alloc::format!("{}", Rendered { fault: &fault, name, source });
+    pub(super) fn failed(fault: Fault, program: Program<'_>, name: &str, source: &str) -> Self {
+        let rendered = alloc::format!("{}", fault.diagnostic(program).render(name, source));
         Self::Failed { fault: Box::new(fault), rendered }
     }
 }
@@ -87,24 +88,3 @@ impl fmt::Debug for ScriptError {
 }
 
 impl core::error::Error for ScriptError {}
-
-struct Rendered<'a> {
-    fault: &'a Fault,
-    name: &'a str,
-    source: &'a str,
-}
-
-impl fmt::Display for Rendered<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { fault, name, source } = self;
-        let Some(span) = fault.span else {
-            return write!(f, "{name}: {fault}");
-        };
-        // A fault begins with its place.
-        write!(f, "{name}:{fault}\n{}", span.excerpt(source))?;
-        for caller in fault.chain.iter().skip(1) {
-            write!(f, "\ncalled at {name}:{caller}\n{}", caller.excerpt(source))?;
-        }
-        Ok(())
-    }
-}

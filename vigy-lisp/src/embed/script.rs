@@ -165,7 +165,8 @@ impl<S, Q> Script<S, Q> {
             Err(fault) => {
                 self.stage = Stage::Idle;
                 // A failed run has a fault.
-                Err(fault.map_or(ScriptError::NotRunning, |fault| ScriptError::failed(fault, &self.name, &self.source)))
+                Err(fault
+                    .map_or(ScriptError::NotRunning, |fault| ScriptError::failed(fault, self.image().program(), &self.name, &self.source)))
             }
         }
     }

@@ -141,8 +141,20 @@ pub struct Fault {
     pub message: Message,
     /// Where, when the place is in the program's own text.
     pub span: Option<Span>,
-    /// Places of the calls that led there, innermost first, at most [`CHAIN`].
-    pub chain: heapless::Vec<Span, CHAIN>,
+    /// The tag of the error that the program threw itself, when it threw one: the kind of such an end is `user` all the same, and the message
+    /// names the tag.
+    pub thrown: Option<heapless::String<48>>,
+    /// The calls that led there, innermost first, at most [`CHAIN`]; those within the library are left out.
+    pub chain: heapless::Vec<Frame, CHAIN>,
+}
+
+/// A call that was not over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The function, by its number in the program; 0 is the program itself.
+    pub function: u32,
+    /// How far it was.
+    pub span: Span,
 }
 
 impl fmt::Display for Fault {

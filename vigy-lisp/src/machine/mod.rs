@@ -16,7 +16,7 @@ mod unwind;
 
 use core::fmt::{self, Write};
 
-pub use fault::{CHAIN, Fault, FaultKind, Message};
+pub use fault::{CHAIN, Fault, FaultKind, Frame, Message};
 pub(crate) use fault::{Stop, Tag};
 
 use crate::budget::Budget;

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 
 use super::ir::{Ir, Node};
 use super::{Binding, CompileError, Compiler, Frame, Named, Result, Target, USER};
+use crate::diagnostic::Code;
 use crate::machine::Tag;
 use crate::reader::{Datum, Id, Shape, Sym};
 use crate::span::Span;
@@ -45,7 +46,7 @@ pub(super) enum Task {
 }
 
 pub(super) fn bad(span: Span, form: &str, reason: &str) -> CompileError {
-    CompileError::new(Tag::BadSpecialForm, span, format_args!("`{form}`: {reason}"))
+    CompileError::new(Tag::BadSpecialForm, span, format_args!("`{form}`: {reason}")).shaped(form)
 }
 
 impl Compiler<'_> {
@@ -67,12 +68,9 @@ impl Compiler<'_> {
             Task::Expr(id, tail) => {
                 let mark = self.tasks.len();
                 if let Err(e) = self.expr(id, tail) {
-                    if !self.force {
-                        return Err(e);
-                    }
+                    let (met, span) = self.survive(e)?;
                     self.tasks.truncate(mark);
-                    let message = self.arena.names.intern(&e.message);
-                    self.push(Ir::Raise(e.tag, message), e.span);
+                    self.push(met, span);
                 }
             }
             Task::If(span) => {
@@ -286,7 +284,7 @@ impl Compiler<'_> {
             };
             let name = self.arena.names.get(head).to_string();
             if !inside {
-                return Err(bad(span, &name, "a loop goes on only from tail position"));
+                return Err(bad(span, &name, "a loop goes on only from tail position").coded(Code::NotInTailPosition));
             }
             if n != args.len() {
                 return Err(CompileError::new(
@@ -343,10 +341,10 @@ impl Compiler<'_> {
             "loop" if !self.shadowed(head) => self.loop_form(None, args, tail, span)?,
             "recur" if !self.shadowed(head) => {
                 let Some(target) = self.targets.last().copied() else {
-                    return Err(bad(span, "recur", "there is no loop or function to go back to"));
+                    return Err(bad(span, "recur", "there is no loop or function to go back to").coded(Code::NotInTailPosition));
                 };
                 if !tail {
-                    return Err(bad(span, "recur", "it is not in tail position"));
+                    return Err(bad(span, "recur", "it is not in tail position").coded(Code::NotInTailPosition));
                 }
                 if target.vars != args.len() {
                     return Err(bad(span, "recur", &alloc::format!("{} values are expected", target.vars)));
@@ -383,10 +381,10 @@ impl Compiler<'_> {
                 self.tasks.push(Task::Expr(args[0], false));
             }
             "unquote" | "unquote-splice" => {
-                return Err(bad(span, &name, "it means something only inside a quasiquote"));
+                return Err(bad(span, &name, "it means something only inside a quasiquote").coded(Code::OutsideQuasiquote));
             }
             "defmacro" | "defcheck" | "defpoint-template" | "require" | "provide" if self.namespace == USER => {
-                return Err(bad(span, &name, "it is accepted only at top level"));
+                return Err(bad(span, &name, "it is accepted only at top level").coded(Code::NotAtTopLevel));
             }
             _ => self.call(&items, span),
         }
