@@ -4,10 +4,14 @@ mod args;
 mod build;
 mod commands;
 mod connect;
+mod doc;
+mod eval;
 mod failure;
 mod print;
+mod repl;
 mod run;
 mod serve;
+mod session;
 mod tail;
 mod up;
 
@@ -47,6 +51,10 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failure> {
             Ok(Exit::Done)
         }
         Command::Build(build) => build::build(&build, json, out),
+        Command::Doc { name } => doc::doc(name.as_deref(), json, out),
+        Command::Eval(eval) => eval::eval(&eval, json, out),
+        // It waits for a terminal, and not for the runtime.
+        Command::Repl { budget } => tokio::task::block_in_place(|| repl::repl(budget.budget(), out)),
         Command::Run(run) => run::run(run, json, out).await,
         Command::Serve { bind } => serve::serve(&args::store(db)?, bind, json, out).await,
         Command::Tail { vigy } => tail::tail(&args::store(db)?, vigy.as_deref(), json, out).await,

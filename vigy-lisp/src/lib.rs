@@ -36,6 +36,8 @@ mod number;
 mod print;
 #[cfg(feature = "compiler")]
 mod reader;
+#[cfg(feature = "compiler")]
+pub mod reference;
 mod span;
 mod value;
 mod verify;
@@ -62,6 +64,8 @@ pub use image::Image;
 pub use image::{ImageError, Program};
 pub use machine::{CHAIN, Fault, FaultKind, Frame, HostCall, Machine, MemoryTooSmall, Message, Step};
 pub use print::Style;
+#[cfg(feature = "compiler")]
+pub use reader::{Token, TokenKind, is_unfinished, tokens};
 pub use span::{Excerpt, Span};
 pub use value::Value;
 pub use view::{Entries, Items, View};

@@ -74,7 +74,7 @@ fn macros_are_functions_of_data() {
 
 #[test]
 fn mistakes_are_found_before_anything_runs() {
-    refused("(foo 1)", "1:2: `foo` is not defined");
+    refused("(frobnicate 1)", "1:2: `frobnicate` is not defined");
     refused("(lenght '(1))", "1:2: `lenght` is not defined; did you mean `length`?");
     refused("(define (f x) x)\n(f 1 2)", "2:1: `f` expected 1 argument, got 2");
     refused("(car", "1:1: the text ends before the `)` that belongs to this");

@@ -245,6 +245,10 @@ pub const VERB_FUNCTIONS: [HostFn; VERBS.len()] = {
     functions
 };
 
+/// What the reference says of the verbs: a chapter as those of [`vigy_lisp::reference`].
+#[cfg(feature = "compiler")]
+pub const VERB_REFERENCE: &str = include_str!("../../reference/verbs.md");
+
 /// Asks the operation that the program called.
 fn ask(machine: &mut Machine<'_>, door: &mut Door<'_>) -> Answer {
     let import = machine.call().import as usize;

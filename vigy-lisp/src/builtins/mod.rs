@@ -447,6 +447,13 @@ pub(crate) fn arity(id: u32) -> (usize, Option<usize>) {
     (row.min as usize, (row.max != ANY).then_some(row.max as usize))
 }
 
+/// How many arguments builtin `id` takes.
+#[cfg(feature = "compiler")]
+pub(crate) fn signature(id: u32) -> crate::Arity {
+    let row = &TABLE[id as usize];
+    crate::Arity { min: row.min, max: (row.max != ANY).then_some(row.max) }
+}
+
 /// The number of the builtin of that name.
 #[cfg(feature = "compiler")]
 pub(crate) fn find(name: &str) -> Option<u32> {

@@ -9,6 +9,16 @@ use super::{Compiler, Result};
 use crate::reader::{Datum, Id, Shape};
 use crate::span::Span;
 
+/// Every form that the language has, the ones that are always meant first. (Literals aside.)
+#[rustfmt::skip]
+pub(crate) const FORMS: &[&str] = &[
+    "quote", "quasiquote", "unquote", "unquote-splice", "if", "cond", "when", "unless", "let", "let*", "letrec", "lambda", "define", "set!", "begin",
+    "and", "or", "try", "delay", "eval", "macroexpand", "macroexpand-1", "defmacro", "defcheck", "defpoint-template", "require", "provide",
+    "do", "fn", "def", "defn", "defn-", "loop", "recur", "->", "->>", "if-let", "when-let", "unless-let", "dotimes", "doseq", "dolist", "for",
+    "while", "case", "match", "comment", "assert", "lazy-cons", "with-gensyms", "defflow", "define-record", "defn-typed", "defsm", "defactor",
+    "defstrategy", "defvisitor", "defcommand", "defquery", "doc",
+];
+
 /// `name`, `args` rewritten; `None` when it is no form of the library.
 pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span) -> Result<Option<Id>> {
     let mut m = c.make(span);
@@ -17,15 +27,29 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
         "do" => m.form("begin", args),
         "fn" => {
             // (fn name? [params] body…)
-            let skip = usize::from(args.first().is_some_and(|a| m.c.arena.as_symbol(*a).is_some()));
-            m.form("lambda", &args[skip..])
+            match args.first().filter(|a| m.c.arena.as_symbol(**a).is_some()) {
+                None => m.form("lambda", args),
+                // Its name is known in its body.
+                Some(name) => {
+                    let lambda = m.form("lambda", &args[1..]);
+                    let binding = m.list(&[*name, lambda]);
+                    let bindings = m.list(&[binding]);
+                    m.form("letrec", &[bindings, *name])
+                }
+            }
         }
         "def" => m.form("define", args),
         "defn" | "defn-" => {
-            let text = |i: usize| matches!(args.get(i).map(|a| m.c.arena.get(*a)), Some(Datum::Str(_)));
-            let params = if text(1) { 2 } else { 1 };
+            let doc = match args.get(1).map(|a| m.c.arena.get(*a)) {
+                Some(Datum::Str(text)) => Some(text),
+                _ => None,
+            };
+            let params = if doc.is_some() { 2 } else { 1 };
             if n < params + 2 || m.c.arena.as_symbol(args[0]).is_none() || !m.c.arena.is_list(args[params]) {
                 return Err(bad(span, name, "a name, parameters and a body are expected"));
+            }
+            if let (Some(name), Some(text)) = (m.c.arena.as_symbol(args[0]), doc) {
+                m.c.docs.insert(name, text);
             }
             let lambda = m.form("lambda", &args[params..]);
             m.form("define", &[args[0], lambda])
@@ -88,6 +112,16 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
         "case" => case(&mut m, args)?,
         "match" => super::patterns::rewrite(&mut m, args)?,
         "comment" => m.nil(),
+        "doc" => {
+            let name = match args {
+                [name] => m.c.arena.as_symbol(*name),
+                _ => None,
+            };
+            let Some(name) = name else { return Err(bad(span, "doc", "a name is expected")) };
+            let text = m.c.doc(name, span)?;
+            let text = m.str(&text);
+            m.form("%display", &[text])
+        }
         "assert" => {
             if n != 2 {
                 return Err(bad(span, name, "a test and a message are expected"));

@@ -227,7 +227,7 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    fn unknown(&self, namespace: u16, name: Sym, span: Span) -> CompileError {
+    pub(super) fn unknown(&self, namespace: u16, name: Sym, span: Span) -> CompileError {
         let text = self.arena.names.get(name);
         let text = text.strip_prefix('%').unwrap_or(text);
         if let Some((_, needs)) = self.options.denied.iter().find(|(denied, _)| *denied == text) {

@@ -28,7 +28,9 @@ use alloc::vec::Vec;
 
 pub(crate) use error::nearest;
 pub use error::{CompileError, ErrorKind};
+pub(crate) use forms::FORMS;
 pub use modules::Loader;
+pub(crate) use prelude::{library, names as library_names};
 
 use crate::arity::HostFn;
 use crate::builtins;
@@ -184,6 +186,8 @@ struct Compiler<'o> {
     prelude_known: HashMap<Sym, Option<Meaning>>,
     /// Heads of forms that are no macros of the library.
     plain_heads: HashSet<Sym>,
+    /// What the program's own functions say of themselves.
+    docs: HashMap<Sym, Sym>,
 }
 
 impl<'o> Compiler<'o> {
@@ -234,6 +238,7 @@ impl<'o> Compiler<'o> {
             gensyms: 0,
             prelude_known: HashMap::default(),
             plain_heads: HashSet::default(),
+            docs: HashMap::default(),
         }
     }
 
@@ -458,6 +463,18 @@ impl<'o> Compiler<'o> {
                 _ => return,
             }
         }
+    }
+
+    /// What is known of a name: of the program's own, of the host's, of the language's.
+    fn doc(&self, name: Sym, span: Span) -> Result<String> {
+        let text = self.arena.names.get(name);
+        if let Some(own) = self.docs.get(&name) {
+            return Ok(alloc::format!("{text}\n\n{}\n", self.arena.names.get(*own)));
+        }
+        if let Some(host) = self.options.hosts.iter().flat_map(|t| t.iter()).find(|h| h.name == text) {
+            return Ok(alloc::format!("{text}\nfunction of the host, {}\n\n{}\n", host.arity, host.doc));
+        }
+        crate::reference::describe(text).ok_or_else(|| self.unknown(USER, name, span))
     }
 
     /// Makes the image, and says what it calls of the host.

@@ -3,7 +3,9 @@
 use super::emit::Meaning;
 use super::ir::Ir;
 use super::{CompileError, Compiler, PRELUDE, Result};
+use crate::arity::Arity;
 use crate::reader::Sym;
+use crate::reference::Kind;
 use crate::span::Span;
 
 const DECLARATIONS: &str = include_str!("../prelude/declarations.tlisp");
@@ -30,9 +32,47 @@ fn name_of(definition: &'static str) -> &'static str {
     start.split([' ', ')', '\n']).next().unwrap_or_default()
 }
 
+/// Definitions that others are made of and that the reference leaves out. One that ends in `/` means all that begin so.
+#[rustfmt::skip]
+const HELPERS: &[&str] = &[
+    "map-many", "merge-sorted", "merge-sort", "check-key", "cycle-impl", "get-or-nil", "sm-lookup-row", "sm-fire-state-actions",
+    "sm-fire-event-actions", "schema/", "declare/", "webhook/", "quantity/wrong", "quantity/times", "quantity/scaled", "quantity/up",
+    "quantity/digit?", "quantity/digit-at?", "quantity/scale", "quantity/exponent", "quantity/power",
+];
+
+fn is_helper(name: &str) -> bool {
+    HELPERS.iter().any(|helper| name == *helper || helper.ends_with('/') && name.starts_with(helper))
+}
+
 /// Names of the prelude.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    definitions().chain(macros()).map(name_of).filter(|n| !n.starts_with('%'))
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    definitions().chain(macros()).map(name_of).filter(|name| !is_helper(name))
+}
+
+/// What the library has under `name`, when it is written in the language.
+pub(crate) fn library(name: &str) -> Option<Kind> {
+    let definition = definitions().find(|definition| name_of(definition) == name);
+    match definition {
+        Some(definition) => Some(Kind::Prelude(definition.starts_with('(').then(|| arity_of(definition)))),
+        None => macros().any(|definition| name_of(definition) == name).then_some(Kind::Macro),
+    }
+}
+
+/// The arity that the head of a definition shows: `(name a b &optional c &rest d)`.
+fn arity_of(definition: &str) -> Arity {
+    let params = definition.split_once(')').map_or(definition, |(head, _)| head).split_whitespace().skip(1);
+    let (mut min, mut more, mut rest) = (0, 0, false);
+    let mut optional = false;
+    for param in params {
+        match param {
+            "&rest" => rest = true,
+            "&optional" => optional = true,
+            _ if rest => {}
+            _ if optional => more += 1,
+            _ => min += 1,
+        }
+    }
+    Arity { min, max: (!rest).then_some(min + more) }
 }
 
 impl Compiler<'_> {

@@ -1,6 +1,7 @@
 //! Text → data. One pass, no recursion; every datum knows its place.
 
 mod datum;
+mod token;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -9,6 +10,7 @@ use core::fmt;
 use crate::diagnostic::{Code, Diagnostic, MAX_DIAGNOSTICS};
 
 pub(crate) use datum::{Arena, Datum, Id, Shape, Sym};
+pub use token::{Token, TokenKind, is_unfinished, tokens};
 
 use crate::number::{self, Parsed};
 use crate::span::Span;
