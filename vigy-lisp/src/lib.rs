@@ -47,7 +47,7 @@ pub use heap::Exhausted;
 #[cfg(feature = "compiler")]
 pub use image::Image;
 pub use image::{ImageError, Program};
-pub use machine::{CHAIN, Fault, FaultKind, HostCall, Machine, MemoryTooSmall, Message, Step};
+pub use machine::{CHAIN, Fault, FaultKind, HostCall, KeyError, Machine, MemoryTooSmall, Message, Step};
 pub use print::Style;
 pub use span::{Excerpt, Span};
 pub use value::Value;

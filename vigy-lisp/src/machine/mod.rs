@@ -11,12 +11,14 @@
 mod exec;
 mod fault;
 mod frames;
+mod make;
 mod unwind;
 
 use core::fmt::{self, Write};
 
 pub use fault::{CHAIN, Fault, FaultKind, Message};
 pub(crate) use fault::{Stop, Tag};
+pub use make::KeyError;
 
 use crate::budget::Budget;
 use crate::builtins::{self, Builtins};
