@@ -9,6 +9,7 @@ use crate::compile::ir::{Ir, Node, Nodes};
 use crate::compile::{CompileError, Result};
 use crate::machine::Tag;
 use crate::span::Span;
+use crate::value::tag;
 
 /// From this register on, calls use registers sparingly.
 const SCARCE: usize = 100;
@@ -118,6 +119,20 @@ impl<'c> Emitter<'c> {
                 _ => {}
             }
         }
+        // A keyword looks itself up. When constants become many, it does so as any other function.
+        if let [map] = nodes[..]
+            && let Some(key) = self.constant_word(head).filter(|v| v.is(tag::KEYWORD))
+            && let Ok(key) = u8::try_from(self.constant(key, span)?)
+        {
+            let mut t = top;
+            let map = self.operand(map, &mut t, &mut tasks);
+            tasks.push(Task::Op(abc(Op::Field, result, map, usize::from(key)), span));
+            if dst.is_none() {
+                tasks.push(Task::Op(abc(Op::Return, result, 0, 0), span));
+            }
+            self.schedule(tasks);
+            return Ok(());
+        }
         tasks.push(Task::Expr(head, top, top + 1));
         for (i, node) in nodes.iter().enumerate() {
             tasks.push(Task::Expr(*node, top + 2 + i, top + 3 + i));
@@ -192,6 +207,8 @@ impl<'c> Emitter<'c> {
             (">", [x, y]) => self.three(Op::Less, *x, *y, dst, top, tasks, span, true),
             (">=", [x, y]) => self.three(Op::AtMost, *x, *y, dst, top, tasks, span, true),
             ("=" | "==", [x, y]) => self.three(Op::Equal, *x, *y, dst, top, tasks, span, false),
+            ("get", [x, y]) => self.three(Op::Get, *x, *y, dst, top, tasks, span, false),
+            ("%push", [x, y]) => self.three(Op::Push, *x, *y, dst, top, tasks, span, false),
             ("cons", [x, y]) => self.three(Op::Cons, *x, *y, dst, top, tasks, span, false),
             ("car" | "cdr" | "not" | "null?" | "nil?", [x]) => {
                 let op = match name {
