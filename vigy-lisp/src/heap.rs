@@ -65,16 +65,20 @@ pub(crate) const fn hash_end(hash: u64) -> u32 {
 }
 
 /// A 32-bit hash of bytes, the same on every host.
-pub(crate) fn hash_bytes(bytes: &[u8]) -> u32 {
+pub(crate) const fn hash_bytes(bytes: &[u8]) -> u32 {
     let mut hash = bytes.len() as u64;
-    let (words, rest) = bytes.as_chunks();
-    for word in words {
+    let mut rest = bytes;
+    while let Some((word, more)) = rest.split_first_chunk() {
         hash = hash_word(hash, u64::from_le_bytes(*word));
+        rest = more;
     }
     if !rest.is_empty() {
-        let mut word = [0; 8];
-        word[..rest.len()].copy_from_slice(rest);
-        hash = hash_word(hash, u64::from_le_bytes(word));
+        let mut word = 0;
+        while let Some((byte, more)) = rest.split_last() {
+            word = word << 8 | *byte as u64;
+            rest = more;
+        }
+        hash = hash_word(hash, word);
     }
     hash_end(hash)
 }

@@ -18,7 +18,7 @@ mod modules;
 mod patterns;
 mod prelude;
 mod quasiquote;
-mod table;
+pub(crate) mod table;
 
 use alloc::collections::VecDeque;
 use alloc::string::ToString;
@@ -65,6 +65,7 @@ impl core::fmt::Debug for CompileOptions<'_> {
 /// is not written as it should be, a macro fails, a module is missing, or the program is larger than an image can be.
 pub fn compile(source: &str, options: &CompileOptions<'_>) -> Result<Image> {
     let mut c = Compiler::new(options);
+    c.tree.expect(source.len() / 4);
     let forms = c.read(source)?;
     c.program(forms)?;
     c.link()
@@ -131,6 +132,8 @@ struct Compiler<'o> {
     // Analysis.
     tasks: Vec<analyze::Task>,
     out: Vec<Node>,
+    /// Elements of the form that is being analyzed.
+    items: Vec<Id>,
     scope: Vec<Binding>,
     frames: Vec<Frame>,
     functions: Vec<u32>,
@@ -148,7 +151,7 @@ struct Compiler<'o> {
     macro_memory: Vec<u64>,
     gensyms: u64,
     prelude_known: HashMap<Sym, Option<Meaning>>,
-    /// Heads of forms that are no macros of the library.
+    /// Heads that name neither a form nor a macro of the library.
     plain_heads: HashSet<Sym>,
 }
 
@@ -183,6 +186,7 @@ impl<'o> Compiler<'o> {
             modules: modules::Modules::default(),
             tasks: Vec::new(),
             out: Vec::new(),
+            items: Vec::new(),
             scope: Vec::new(),
             frames: Vec::new(),
             functions: Vec::new(),
@@ -472,7 +476,7 @@ impl<'o> Compiler<'o> {
 
 /// 32-bit words in pairs, the first in the lower half. An odd one out is followed by ones: no table takes that for a row.
 fn pairs(words: impl Iterator<Item = u32>) -> Vec<u64> {
-    let mut out: Vec<u64> = Vec::new();
+    let mut out: Vec<u64> = Vec::with_capacity(words.size_hint().0.div_ceil(2));
     let mut low = None;
     for word in words {
         match low.take() {
