@@ -109,8 +109,12 @@ ops! {
     Car = 1,
     /// a := cdr b
     Cdr = 1,
-    /// a := what the map b has under c, nil when b is no map
+    /// a := what the map b has under c; nil has nothing
     Get = 1,
+    /// a := what the map b has under constant c, nil when b is no map
+    Field = 1,
+    /// The buffer b takes c; a := nil
+    Push = 1,
     /// Call a with b arguments.
     Call = 1,
     /// Call a with b arguments instead of going on here; for what is no closure, the result arrives in a.
@@ -260,6 +264,7 @@ pub(crate) fn operands_fit(p: &Program<'_>, code: &[u32], at: usize, op: Op, fun
     match op {
         Op::Move | Op::Not | Op::IsNil | Op::Car | Op::Cdr | Op::CellGet | Op::CellSet | Op::AddInt => fa && fb,
         Op::NotLess | Op::NotAtMost | Op::NotEqual => fa && fb,
+        Op::Field => fa && fb && rc < p.constants.len(),
         Op::Const => fa && bx(word) < p.constants.len(),
         Op::Int | Op::Own | Op::Cell | Op::Return | Op::EndTry => fa,
         Op::JumpFalse | Op::JumpTrue | Op::JumpNil | Op::JumpSome => fa,
@@ -279,7 +284,7 @@ pub(crate) fn operands_fit(p: &Program<'_>, code: &[u32], at: usize, op: Op, fun
                 })
         }
         Op::Jump | Op::Loop => true,
-        Op::Add | Op::Sub | Op::Mul | Op::Less | Op::AtMost | Op::Equal | Op::Cons | Op::Get => fa && fb && fc,
+        Op::Add | Op::Sub | Op::Mul | Op::Less | Op::AtMost | Op::Equal | Op::Cons | Op::Get | Op::Push => fa && fb && fc,
         Op::Call | Op::TailCall | Op::Apply | Op::TailApply => ra + 2 + rb <= n && (rb > 0 || matches!(op, Op::Call | Op::TailCall)),
         Op::CallKnown | Op::TailKnown => {
             let f = code[at + 1];

@@ -21,7 +21,7 @@ use crate::value::{FROZEN, Value};
 
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"vigylisp");
 /// Version of the format and of the instruction set.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 /// Words in front of what the checksum covers.
 const UNCHECKED: usize = 3;
 /// Words in front of what the name covers: the section table.
@@ -314,6 +314,14 @@ impl<'i> Program<'i> {
     #[inline]
     pub(crate) fn function(&self, i: u32) -> Function {
         Function::unpack(&self.functions[i as usize * FUNCTION_U32S..][..FUNCTION_U32S])
+    }
+
+    /// The entry of function `i`, when it takes exactly `n` arguments.
+    #[inline]
+    pub(crate) fn entry_for(&self, i: u32, n: usize) -> Option<usize> {
+        let row = &self.functions[i as usize * FUNCTION_U32S..][..3];
+        // Required, optional and rest, in the order of `pack`.
+        (row[2] & 0x00ff_ffff == n as u32).then_some(row[0] as usize)
     }
 
     pub(crate) fn function_count(&self) -> usize {

@@ -62,7 +62,7 @@ pub use heap::Exhausted;
 #[cfg(feature = "compiler")]
 pub use image::Image;
 pub use image::{ImageError, Program};
-pub use machine::{CHAIN, Fault, FaultKind, Frame, HostCall, Machine, MemoryTooSmall, Message, Step};
+pub use machine::{CHAIN, Fault, FaultKind, Frame, HostCall, KeyError, Machine, MemoryTooSmall, Message, Step};
 pub use print::Style;
 #[cfg(feature = "compiler")]
 pub use reader::{Token, TokenKind, is_unfinished, tokens};

@@ -78,11 +78,7 @@ impl Heap<'_> {
         let table = self.field(map, 0).index_of();
         let capacity = size_of_header(self.word(table));
         if capacity <= SMALL {
-            // Immediate keys are equal only to themselves: compare words and nothing else.
             let entries = self.slice(table + 1, 3 * n);
-            if !key.is_object() {
-                return Ok(entries.chunks_exact(3).position(|e| e[1] == key.0));
-            }
             for (i, e) in entries.chunks_exact(3).enumerate() {
                 if e[0] == u64::from(hash) && same_key(self, Value(e[1]), key, fuel)? {
                     return Ok(Some(i));
@@ -102,7 +98,7 @@ impl Heap<'_> {
             if i < n {
                 let at = table + 1 + 3 * i as u32;
                 let e = self.slice(at, 2);
-                if e[1] == key.0 || (key.is_object() && e[0] == u64::from(hash) && same_key(self, Value(e[1]), key, fuel)?) {
+                if e[0] == u64::from(hash) && same_key(self, Value(e[1]), key, fuel)? {
                     return Ok(Some(i));
                 }
             }
@@ -111,7 +107,22 @@ impl Heap<'_> {
         }
     }
 
+    /// Looks a plain key up in a map small enough to need no hash: by comparing words and nothing else. `None` when map or key is not so.
+    #[inline]
+    pub(crate) fn map_get_plain(&self, map: Value, key: Value) -> Option<Option<Value>> {
+        let at = map.index_of();
+        let table = self.value_at(at + 1).index_of();
+        if !key.is_plain_key() || size_of_header(self.word(table)) > SMALL {
+            return None;
+        }
+        let (entries, _) = self.slice(table + 1, 3 * count_of(self.word(at))).as_chunks::<3>();
+        Some(entries.iter().find(|e| e[1] == key.0).map(|e| Value(e[2])))
+    }
+
     pub(crate) fn map_get(&self, map: Value, key: Value, fuel: &mut i64) -> Result<Option<Value>, MapError> {
+        if let Some(found) = self.map_get_plain(map, key) {
+            return Ok(found);
+        }
         let hash = hash_key(self, key, fuel)?;
         Ok(self.map_find(map, key, hash, fuel)?.map(|i| self.map_entry(map, i).1))
     }

@@ -20,6 +20,11 @@ pub(crate) fn lookup(m: &mut Machine<'_>, map: Value, key: Value, default: Value
     found.map(|v| v.unwrap_or(default)).map_err(|e| map_error(m, e))
 }
 
+/// `(get m k)`: nil has nothing, and what is no map is an error.
+pub(crate) fn get_from(m: &mut Machine<'_>, map: Value, key: Value) -> Answer {
+    if map.is(tag::MAP) || map.is_nil() { lookup(m, map, key, Value::NIL) } else { Err(m.mismatch("map", map)) }
+}
+
 fn set(m: &mut Machine<'_>, map: Value, key: Value, value: Value) -> Answer {
     let mut fuel = m.fuel;
     let made = m.heap.map_set(map, key, value, &mut fuel);

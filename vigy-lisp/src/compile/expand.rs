@@ -16,6 +16,14 @@ use crate::span::Span;
 /// Rewrites of one form in a row.
 const MAX_REWRITES: usize = 2_000;
 
+/// Whether a form with this head is rewritten whatever the program defines.
+fn is_core(head: &str) -> bool {
+    matches!(
+        head,
+        "cond" | "when" | "unless" | "let" | "let*" | "try" | "delay" | "quasiquote" | "%qq" | "eval" | "macroexpand" | "macroexpand-1"
+    )
+}
+
 impl<'o> Compiler<'o> {
     /// A symbol that no text can spell.
     pub(super) fn fresh(&mut self, span: Span) -> Id {
@@ -46,6 +54,10 @@ impl<'o> Compiler<'o> {
         let Some(head) = self.arena.items(id).first().and_then(|h| self.arena.as_symbol(*h)) else {
             return Ok(None);
         };
+        // Most heads name neither form nor macro, which is found out once.
+        if self.plain_heads.contains(&head) && !self.macros.contains_key(&(self.namespace, head)) {
+            return Ok(None);
+        }
         if self.lookup(head).is_some() {
             return self.core_rewrite(id);
         }
@@ -61,7 +73,13 @@ impl<'o> Compiler<'o> {
         if let Some(made) = self.rewrite(id)? {
             return Ok(Some(made));
         }
-        if self.library_macro(head)? { self.expand_macro(head, id) } else { Ok(None) }
+        if self.library_macro(head)? {
+            return self.expand_macro(head, id);
+        }
+        if !is_core(self.arena.names.get(head)) {
+            self.plain_heads.insert(head);
+        }
+        Ok(None)
     }
 
     fn args(&self, id: Id) -> Vec<Id> {
@@ -76,10 +94,7 @@ impl<'o> Compiler<'o> {
     fn core_rewrite(&mut self, id: Id) -> Result<Option<Id>> {
         let name = self.arena.head(id).unwrap_or_default();
         // Most heads are none of these: no text is copied for them.
-        if !matches!(
-            name,
-            "cond" | "when" | "unless" | "let" | "let*" | "try" | "delay" | "quasiquote" | "%qq" | "eval" | "macroexpand" | "macroexpand-1"
-        ) {
+        if !is_core(name) {
             return Ok(None);
         }
         let name = name.to_string();

@@ -92,8 +92,18 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
                 inner.extend(body);
                 body = alloc::vec![m.form("doseq", &inner)];
             }
-            let lambda = m.lambda(&[pattern], &body);
-            m.form("for-each", &[lambda, list])
+            // (let ((all list)) (if (list? all) (loop (l all) (if (null? l) nil (begin (let ((pattern (car l))) body…) (recur (cdr l))))) …))
+            let (all, l) = (m.fresh(), m.fresh());
+            let (first, rest, nil) = (m.form("%car", &[l]), m.form("%cdr", &[l]), m.nil());
+            let (body, again) = (m.let_one(pattern, first, &body), m.form("recur", &[rest]));
+            let (end, turn) = (m.form("%null?", &[l]), m.form("begin", &[body, again]));
+            let turn = m.form("if", &[end, nil, turn]);
+            let bindings = m.c.arena.list(&[l, all], Shape::Bracket, span);
+            let (test, looped) = (m.form("%list?", &[all]), m.form("loop", &[bindings, turn]));
+            let expected = m.str("list");
+            let wrong = m.form("%mismatch", &[expected, all]);
+            let checked = m.form("if", &[test, looped, wrong]);
+            m.let_one(all, list, &[checked])
         }
         "for" => comprehension(&mut m, args)?,
         "while" => {

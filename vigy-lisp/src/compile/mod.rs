@@ -20,7 +20,7 @@ mod patterns;
 mod prelude;
 mod quasiquote;
 mod shapes;
-mod table;
+pub(crate) mod table;
 
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
@@ -167,6 +167,8 @@ struct Compiler<'o> {
     // Analysis.
     tasks: Vec<analyze::Task>,
     out: Vec<Node>,
+    /// Elements of the form that is being analyzed.
+    items: Vec<Id>,
     scope: Vec<Binding>,
     frames: Vec<Frame>,
     functions: Vec<u32>,
@@ -184,7 +186,7 @@ struct Compiler<'o> {
     macro_memory: Vec<u64>,
     gensyms: u64,
     prelude_known: HashMap<Sym, Option<Meaning>>,
-    /// Heads of forms that are no macros of the library.
+    /// Heads that name neither a form nor a macro of the library.
     plain_heads: HashSet<Sym>,
     /// What the program's own functions say of themselves.
     docs: HashMap<Sym, Sym>,
@@ -222,6 +224,7 @@ impl<'o> Compiler<'o> {
             modules: modules::Modules::default(),
             tasks: Vec::new(),
             out: Vec::new(),
+            items: Vec::new(),
             scope: Vec::new(),
             frames: Vec::new(),
             functions: Vec::new(),
@@ -244,6 +247,7 @@ impl<'o> Compiler<'o> {
 
     /// The image of a program; or else every mistake in it.
     fn compile(&mut self, source: &str) -> Result<Made> {
+        self.tree.expect(source.len() / 4);
         let made = self.read(source).and_then(|forms| {
             self.note_text();
             self.program(forms.clone())?;
@@ -560,7 +564,7 @@ impl<'o> Compiler<'o> {
 
 /// 32-bit words in pairs, the first in the lower half. An odd one out is followed by ones: no table takes that for a row.
 fn pairs(words: impl Iterator<Item = u32>) -> Vec<u64> {
-    let mut out: Vec<u64> = Vec::new();
+    let mut out: Vec<u64> = Vec::with_capacity(words.size_hint().0.div_ceil(2));
     let mut low = None;
     for word in words {
         match low.take() {

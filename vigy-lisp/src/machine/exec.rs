@@ -145,9 +145,27 @@ impl Machine<'_> {
                 regs = window(self.stack, base);
             }};
         }
+        // A call of whatever there is. What takes just these arguments and no more is entered here, everything else elsewhere.
         macro_rules! call_value {
-            ($at:expr, $n:expr, $tail:expr) => {{
+            ($callee:expr, $at:expr, $n:expr, $tail:expr) => {{
+                let callee = Value($callee);
                 let at = base + $at;
+                if (callee.is(tag::CLOSURE) || callee.is(tag::FUNCTION))
+                    && let Some(entry) = p.entry_for(self.heap.function_of(callee), $n)
+                    && ($tail || (self.depth < self.budget.depth && at + 2 + WINDOW <= self.stack.len()))
+                {
+                    if $tail {
+                        self.stack.copy_within(at + 2..at + 2 + $n, base);
+                        self.stack[base - 2] = callee.0;
+                    } else {
+                        self.depth += 1;
+                        base = at + 2;
+                        self.stack[base - 1] = return_word(pc + 1, $at + 2);
+                    }
+                    pc = entry;
+                    regs = window(self.stack, base);
+                    continue;
+                }
                 leave!(pc);
                 let called = self.call_value(at, $n, $tail, base, pc + 1);
                 fuel = self.fuel;
@@ -414,21 +432,41 @@ impl Machine<'_> {
                     regs[a(word)] = self.heap.rest(v).0;
                     pc += 1;
                 }
+                byte::Push => {
+                    let buffer = Value(regs[b(word)]);
+                    if buffer.is(tag::BUFFER) {
+                        self.heap.buffer_push(buffer, Value(regs[c(word)]));
+                    }
+                    regs[a(word)] = Value::NIL.0;
+                    pc += 1;
+                }
                 byte::Get => {
                     let (map, key) = (Value(regs[b(word)]), Value(regs[c(word)]));
-                    let v = with_machine!(builtins::map::lookup(self, map, key, Value::NIL));
+                    let v = with_machine!(builtins::map::get_from(self, map, key));
                     regs[a(word)] = v.0;
+                    pc += 1;
+                }
+                byte::Field => {
+                    let (map, key) = (Value(regs[b(word)]), Value(p.constants[c(word)]));
+                    if map.is(tag::MAP)
+                        && let Some(found) = self.heap.map_get_plain(map, key)
+                    {
+                        regs[a(word)] = found.unwrap_or(Value::NIL).0;
+                    } else {
+                        let v = with_machine!(builtins::map::lookup(self, map, key, Value::NIL));
+                        regs[a(word)] = v.0;
+                    }
                     pc += 1;
                 }
                 byte::CallKnown => enter_known!(word, false),
                 byte::TailKnown => enter_known!(word, true),
                 byte::Call => {
                     tick!();
-                    call_value!(a(word), b(word), false);
+                    call_value!(regs[a(word)], a(word), b(word), false);
                 }
                 byte::TailCall => {
                     tick!();
-                    call_value!(a(word), b(word), true);
+                    call_value!(regs[a(word)], a(word), b(word), true);
                 }
                 byte::Apply | byte::TailApply => {
                     tick!();
@@ -440,7 +478,7 @@ impl Machine<'_> {
                         Err(stop) => stop!(stop),
                     };
                     fuel -= n as i64 / 8;
-                    call_value!(a(word), n, word as u8 == byte::TailApply);
+                    call_value!(self.stack[at], a(word), n, word as u8 == byte::TailApply);
                 }
                 byte::Builtin => {
                     tick!();

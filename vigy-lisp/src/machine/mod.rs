@@ -12,12 +12,14 @@ mod enter;
 mod exec;
 mod fault;
 mod frames;
+mod make;
 mod unwind;
 
 use core::fmt::{self, Write};
 
 pub use fault::{CHAIN, Fault, FaultKind, Frame, Message};
 pub(crate) use fault::{Stop, Tag};
+pub use make::KeyError;
 
 use crate::budget::Budget;
 use crate::builtins::{self, Builtins};
@@ -280,10 +282,7 @@ impl<'m> Machine<'m> {
     /// The text of a string, or the name of a symbol or keyword.
     #[must_use]
     pub fn text(&self, v: Value) -> Option<&str> {
-        match self.view(v) {
-            View::Str(s) | View::Symbol(s) | View::Keyword(s) => Some(s),
-            _ => None,
-        }
+        matches!(v.tag(), tag::STRING | tag::SYMBOL | tag::KEYWORD).then(|| self.heap.text(v))
     }
 
     /// A string.
@@ -404,12 +403,14 @@ impl<'m> Machine<'m> {
                 Some(Op::Builtin) => builtins::name(self.program.code[self.pc + 1]),
                 Some(Op::Mul) => "*",
                 Some(Op::Cons) => "cons",
+                Some(Op::Get) => "get",
                 Some(Op::Car) => "car",
                 Some(Op::Cdr) => "cdr",
                 _ => "",
             },
         };
-        let name = name.trim_start_matches('%');
+        // What a form is rewritten to has a name that no program knows.
+        let name = if name.starts_with('%') { "" } else { name };
         // A name that is too long for a message is left out.
         heapless::String::try_from(name).unwrap_or_default()
     }

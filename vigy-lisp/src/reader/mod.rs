@@ -9,7 +9,7 @@ use core::fmt;
 
 use crate::diagnostic::{Code, Diagnostic, MAX_DIAGNOSTICS};
 
-pub(crate) use datum::{Arena, Datum, Id, Shape, Sym};
+pub(crate) use datum::{Arena, Datum, Id, Interner, Shape, Sym};
 pub use token::{Token, TokenKind, is_unfinished, tokens};
 
 use crate::number::{self, Parsed};
@@ -29,14 +29,19 @@ struct Cursor<'s> {
 }
 
 impl Cursor<'_> {
+    #[inline]
     fn peek(&self) -> Option<char> {
-        self.text[self.at..].chars().next()
+        match self.text.as_bytes().get(self.at)? {
+            byte if byte.is_ascii() => Some(char::from(*byte)),
+            _ => self.rest().chars().next(),
+        }
     }
 
     fn rest(&self) -> &str {
         &self.text[self.at..]
     }
 
+    #[inline]
     fn next(&mut self) -> Option<char> {
         let c = self.peek()?;
         self.at += c.len_utf8();
@@ -47,6 +52,14 @@ impl Cursor<'_> {
             self.column += 1;
         }
         Some(c)
+    }
+
+    /// Passes what `accept` takes, to the first character that it does not.
+    #[inline]
+    fn skip(&mut self, accept: impl Fn(char) -> bool) {
+        while self.peek().is_some_and(&accept) {
+            self.next();
+        }
     }
 
     fn place(&self) -> Span {
@@ -74,7 +87,7 @@ fn closes(shape: Shape) -> char {
 }
 
 fn is_delimiter(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | '\'' | '`' | ',' | '"' | ';')
+    matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | '\'' | '`' | ',' | '"' | ';') || c.is_whitespace()
 }
 
 /// All data of `text`, in order; or everything that is wrong with it. What is wrong only with itself does not keep the rest from being read.
@@ -96,10 +109,9 @@ fn read_all(text: &str, arena: &mut Arena, errors: &mut Vec<Diagnostic>) -> Resu
         return Err(error(Code::TextLength, c.place(), format_args!("the text is longer than {MAX_BYTES} bytes")));
     }
     if text.starts_with("#!") {
-        while c.peek().is_some_and(|c| c != '\n') {
-            c.next();
-        }
+        c.skip(|c| c != '\n');
     }
+    arena.expect(text.len() / 4);
     let mut open: Vec<Open> = Vec::new();
     let mut done: Vec<Id> = Vec::new();
     let mut depth = 0;
@@ -112,13 +124,11 @@ fn read_all(text: &str, arena: &mut Arena, errors: &mut Vec<Diagnostic>) -> Resu
         }
         let datum = match next {
             _ if next.is_whitespace() => {
-                c.next();
+                c.skip(char::is_whitespace);
                 continue;
             }
             ';' => {
-                while c.peek().is_some_and(|c| c != '\n') {
-                    c.next();
-                }
+                c.skip(|c| c != '\n');
                 continue;
             }
             '#' if c.rest().starts_with("#;") => {
@@ -213,9 +223,7 @@ fn read_all(text: &str, arena: &mut Arena, errors: &mut Vec<Diagnostic>) -> Resu
                 arena.add(Datum::Str(sym), c.to_here(from))
             }
             _ => {
-                while c.peek().is_some_and(|c| !is_delimiter(c)) {
-                    c.next();
-                }
+                c.skip(|c| !is_delimiter(c));
                 let span = c.to_here(from);
                 atom(&text[span.start as usize..span.end as usize], span, arena, errors)
             }

@@ -8,7 +8,7 @@ mod scopes;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use super::ir::{Ir, Node};
+use super::ir::{Ir, Node, Nodes};
 use super::{Binding, CompileError, Compiler, Frame, Named, Result, Target, USER};
 use crate::diagnostic::Code;
 use crate::machine::Tag;
@@ -43,6 +43,36 @@ pub(super) enum Task {
     LetrecSet(Vec<u32>, usize, usize, Span),
     /// Names are visible again that an `eval` did not see.
     Restore(Vec<Binding>, Vec<Frame>, Vec<Target>),
+}
+
+/// The heads of forms that are no calls, whatever is rewritten into them.
+fn special(head: &str) -> Option<&'static str> {
+    const NAMES: &[&str] = &[
+        "if",
+        "begin",
+        "define",
+        "let",
+        "let*",
+        "and",
+        "or",
+        "quote",
+        "lambda",
+        "%lambda",
+        "loop",
+        "recur",
+        "set!",
+        "letrec",
+        "%try",
+        "%eval-here",
+        "unquote",
+        "unquote-splice",
+        "defmacro",
+        "defcheck",
+        "defpoint-template",
+        "require",
+        "provide",
+    ];
+    NAMES.iter().find(|name| **name == head).copied()
 }
 
 pub(super) fn bad(span: Span, form: &str, reason: &str) -> CompileError {
@@ -93,9 +123,9 @@ impl Compiler<'_> {
                 self.push(Ir::Define(g, value), span);
             }
             Task::Call(n, span) => {
-                let nodes = self.pop_list(n);
-                let args = self.tree.nodes(&nodes[1..]);
-                self.push(Ir::Call(nodes[0], args), span);
+                let args = self.take(n - 1);
+                let head = self.pop();
+                self.push(Ir::Call(head, args), span);
             }
             Task::Open(name, var) => self.scope.push(Binding { name, named: Named::Var(var) }),
             Task::Let(vars, scope, span) => {
@@ -136,8 +166,7 @@ impl Compiler<'_> {
                 }
             }
             Task::Recur(id, n, span) => {
-                let nodes = self.pop_list(n);
-                let nodes = self.tree.nodes(&nodes);
+                let nodes = self.take(n);
                 self.push(Ir::Recur(id, nodes), span);
             }
             Task::Body(forms, tail, span) => self.body(forms, tail, span)?,
@@ -191,13 +220,20 @@ impl Compiler<'_> {
         self.out.split_off(self.out.len() - n)
     }
 
-    fn join(&mut self, n: usize, span: Span, make: fn(super::ir::Nodes) -> Ir) {
+    /// The last `n` finished nodes, as a list of the tree.
+    fn take(&mut self, n: usize) -> Nodes {
+        let start = self.out.len() - n;
+        let nodes = self.tree.nodes(&self.out[start..]);
+        self.out.truncate(start);
+        nodes
+    }
+
+    fn join(&mut self, n: usize, span: Span, make: fn(Nodes) -> Ir) {
         match n {
             0 => self.push(Ir::Word(Value::NIL), span),
             1 => {}
             _ => {
-                let nodes = self.pop_list(n);
-                let nodes = self.tree.nodes(&nodes);
+                let nodes = self.take(n);
                 self.push(make(nodes), span);
             }
         }
@@ -265,16 +301,25 @@ impl Compiler<'_> {
         self.push_all(items, false);
     }
 
-    #[allow(clippy::too_many_lines, reason = "one arm per form")]
     fn form(&mut self, id: Id, tail: bool, span: Span) -> Result<()> {
-        let items: Vec<Id> = self.arena.items(id).to_vec();
+        // One buffer for the elements of every form.
+        let mut items = core::mem::take(&mut self.items);
+        items.clear();
+        items.extend_from_slice(self.arena.items(id));
+        let done = self.form_of(&items, tail, span);
+        self.items = items;
+        done
+    }
+
+    #[allow(clippy::too_many_lines, reason = "one arm per form")]
+    fn form_of(&mut self, items: &[Id], tail: bool, span: Span) -> Result<()> {
         let args = &items[1..];
         let Some(head) = self.arena.as_symbol(items[0]) else {
             // ((lambda (x) …) v) is a let.
             if self.arena.head(items[0]) == Some("lambda") && self.direct_lambda(items[0], args, tail, span)? {
                 return Ok(());
             }
-            self.call(&items, span);
+            self.call(items, span);
             return Ok(());
         };
         if let Some(Named::Loop(target)) = self.lookup(head) {
@@ -297,8 +342,11 @@ impl Compiler<'_> {
             self.push_all(args, false);
             return Ok(());
         }
-        let name = self.arena.names.get(head).to_string();
-        match name.as_str() {
+        let Some(name) = special(self.arena.names.get(head)) else {
+            self.call(items, span);
+            return Ok(());
+        };
+        match name {
             "quote" => {
                 if args.len() != 1 {
                     return Err(bad(span, "quote", "one datum is expected"));
@@ -336,8 +384,8 @@ impl Compiler<'_> {
                     self.push_all(args, tail);
                 }
             }
-            "lambda" | "%lambda" => self.lambda(None, args, span, &name)?,
-            "let" | "let*" | "letrec" => self.let_form(&name, args, tail, span)?,
+            "lambda" | "%lambda" => self.lambda(None, args, span, name)?,
+            "let" | "let*" | "letrec" => self.let_form(name, args, tail, span)?,
             "loop" if !self.shadowed(head) => self.loop_form(None, args, tail, span)?,
             "recur" if !self.shadowed(head) => {
                 let Some(target) = self.targets.last().copied() else {
@@ -381,12 +429,12 @@ impl Compiler<'_> {
                 self.tasks.push(Task::Expr(args[0], false));
             }
             "unquote" | "unquote-splice" => {
-                return Err(bad(span, &name, "it means something only inside a quasiquote").coded(Code::OutsideQuasiquote));
+                return Err(bad(span, name, "it means something only inside a quasiquote").coded(Code::OutsideQuasiquote));
             }
             "defmacro" | "defcheck" | "defpoint-template" | "require" | "provide" if self.namespace == USER => {
-                return Err(bad(span, &name, "it is accepted only at top level").coded(Code::NotAtTopLevel));
+                return Err(bad(span, name, "it is accepted only at top level").coded(Code::NotAtTopLevel));
             }
-            _ => self.call(&items, span),
+            _ => self.call(items, span),
         }
         Ok(())
     }

@@ -43,7 +43,7 @@ impl<'c> Emitter<'c> {
     }
 
     /// Tasks (in order) that follow those of the binding that was just scheduled.
-    pub(super) fn insert_after_binds(&mut self, tasks: Vec<Task>) {
+    pub(super) fn insert_after_binds<const N: usize>(&mut self, tasks: [Task; N]) {
         let binds = core::mem::take(&mut self.pending);
         self.schedule(tasks);
         self.schedule(binds);
