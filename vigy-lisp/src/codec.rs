@@ -73,16 +73,17 @@ impl fmt::Display for DecodeError {
 
 impl core::error::Error for DecodeError {}
 
-mod kind {
-    pub(super) const NIL: u8 = 0;
-    pub(super) const BOOL: u8 = 1;
-    pub(super) const INT: u8 = 2;
-    pub(super) const FLOAT: u8 = 3;
-    pub(super) const STR: u8 = 4;
-    pub(super) const SYMBOL: u8 = 5;
-    pub(super) const KEYWORD: u8 = 6;
-    pub(super) const LIST: u8 = 7;
-    pub(super) const MAP: u8 = 8;
+/// The first byte of a value: the variant of `Data`.
+pub(crate) mod kind {
+    pub(crate) const NIL: u8 = 0;
+    pub(crate) const BOOL: u8 = 1;
+    pub(crate) const INT: u8 = 2;
+    pub(crate) const FLOAT: u8 = 3;
+    pub(crate) const STR: u8 = 4;
+    pub(crate) const SYMBOL: u8 = 5;
+    pub(crate) const KEYWORD: u8 = 6;
+    pub(crate) const LIST: u8 = 7;
+    pub(crate) const MAP: u8 = 8;
 }
 
 struct Sink<'b> {
@@ -164,6 +165,55 @@ struct Open {
     into: Value,
     left: usize,
     key: Option<Value>,
+}
+
+#[cfg(feature = "compiler")]
+impl crate::Data {
+    /// The data that `bytes` stand for.
+    ///
+    /// # Errors
+    /// [`DecodeError`]: not a value, or nested too deeply.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut source = Source { bytes };
+        let data = Self::read(&mut source, 0)?;
+        if source.bytes.is_empty() { Ok(data) } else { Err(DecodeError::Trailing) }
+    }
+
+    fn read(source: &mut Source<'_>, depth: usize) -> Result<Self, DecodeError> {
+        if depth > MAX_NESTING {
+            return Err(DecodeError::TooDeep);
+        }
+        Ok(match source.byte()? {
+            kind::NIL => Self::Nil,
+            kind::BOOL => match source.byte()? {
+                0 => Self::Bool(false),
+                1 => Self::Bool(true),
+                _ => return Err(DecodeError::Malformed),
+            },
+            kind::INT => {
+                let n = source.varint()?;
+                Self::Int((n >> 1) as i64 ^ -((n & 1) as i64))
+            }
+            kind::FLOAT => {
+                let mut eight = [0; 8];
+                eight.copy_from_slice(source.take(8)?);
+                Self::Float(f64::from_le_bytes(eight))
+            }
+            kind::STR => Self::Str(source.text()?.into()),
+            kind::SYMBOL => Self::Symbol(source.text()?.into()),
+            kind::KEYWORD => Self::Keyword(source.text()?.into()),
+            kind::LIST => {
+                let n = source.length(1)?;
+                Self::List((0..n).map(|_| Self::read(source, depth + 1)).collect::<Result<_, _>>()?)
+            }
+            kind::MAP => {
+                let n = source.length(2)?;
+                let mut entry = || Ok::<_, DecodeError>((Self::read(source, depth + 1)?, Self::read(source, depth + 1)?));
+                Self::Map((0..n).map(|_| entry()).collect::<Result<_, _>>()?)
+            }
+            _ => return Err(DecodeError::Malformed),
+        })
+    }
 }
 
 impl Machine<'_> {

@@ -49,21 +49,38 @@ pub(crate) const fn size_of_header(header: u64) -> usize {
     (header >> 32) as usize
 }
 
+const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Takes one more word into a hash.
+#[inline]
+pub(crate) const fn hash_word(hash: u64, word: u64) -> u64 {
+    (hash.rotate_left(5) ^ word).wrapping_mul(MIX)
+}
+
+/// Ends a hash. A product's lower bits know nothing of the upper bits of its factors, and tables look at the lower ones: so the
+/// upper half is folded in and mixed once more.
+#[inline]
+pub(crate) const fn hash_end(hash: u64) -> u32 {
+    ((hash ^ hash >> 32).wrapping_mul(MIX) >> 32) as u32
+}
+
 /// A 32-bit hash of bytes, the same on every host.
-pub(crate) fn hash_bytes(bytes: &[u8]) -> u32 {
-    const K: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut h = bytes.len() as u64;
-    let mut chunks = bytes.chunks_exact(8);
-    for chunk in &mut chunks {
-        let mut word = [0; 8];
-        word.copy_from_slice(chunk);
-        h = (h.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(K);
+pub(crate) const fn hash_bytes(bytes: &[u8]) -> u32 {
+    let mut hash = bytes.len() as u64;
+    let mut rest = bytes;
+    while let Some((word, more)) = rest.split_first_chunk() {
+        hash = hash_word(hash, u64::from_le_bytes(*word));
+        rest = more;
     }
-    let mut word = [0; 8];
-    let rest = chunks.remainder();
-    word[..rest.len()].copy_from_slice(rest);
-    h = (h.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(K);
-    (h >> 32) as u32
+    if !rest.is_empty() {
+        let mut word = 0;
+        while let Some((byte, more)) = rest.split_last() {
+            word = word << 8 | *byte as u64;
+            rest = more;
+        }
+        hash = hash_word(hash, word);
+    }
+    hash_end(hash)
 }
 
 const BUCKETS: usize = 64;
@@ -74,11 +91,13 @@ pub(crate) struct Heap<'m> {
     pub(crate) words: &'m mut [u64],
     pub(crate) top: usize,
     peak: usize,
+    /// Whether any run-time name was made since the buckets were cleared.
+    named: bool,
 }
 
 impl<'m> Heap<'m> {
     pub(crate) fn new(frozen: &'m [u64], names: Names<'m>, words: &'m mut [u64]) -> Self {
-        let mut heap = Self { frozen, names, words, top: 0, peak: 0 };
+        let mut heap = Self { frozen, names, words, top: 0, peak: 0, named: true };
         heap.rewind();
         heap
     }
@@ -86,7 +105,9 @@ impl<'m> Heap<'m> {
     /// Forgets every object. O(1): only the buckets of run-time names are cleared.
     pub(crate) fn rewind(&mut self) {
         self.top = BUCKETS.min(self.words.len());
-        self.words[..self.top].fill(0);
+        if core::mem::take(&mut self.named) {
+            self.words[..self.top].fill(0);
+        }
         self.peak = self.top;
     }
 
@@ -161,6 +182,12 @@ impl<'m> Heap<'m> {
 
     pub(crate) fn cell(&mut self, v: Value) -> Result<Value, Exhausted> {
         self.boxed(tag::CELL, v.0)
+    }
+
+    /// The content of a cell; `None` for what is none.
+    #[inline]
+    pub(crate) fn cell_word(&mut self, v: Value) -> Option<&mut u64> {
+        if v.is(tag::CELL) { self.words.get_mut(v.index_of() as usize + 1) } else { None }
     }
 
     pub(crate) fn promise(&mut self, thunk: Value) -> Result<Value, Exhausted> {
@@ -284,6 +311,7 @@ impl<'m> Heap<'m> {
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut self.words[at as usize + 3..][..words]);
         bytes[..name.len()].copy_from_slice(name.as_bytes());
         self.words[bucket] = u64::from(at);
+        self.named = true;
         Ok(Value::make(tag, at, 0))
     }
 
@@ -320,6 +348,7 @@ impl<'m> Heap<'m> {
         self.words[at + 1] = u64::from(hash);
         self.words[at + 2] = self.words[bucket];
         self.words[bucket] = at as u64;
+        self.named = true;
         Ok(Value::make(tag, at as u32, 0))
     }
 

@@ -14,12 +14,18 @@ extern crate alloc;
 mod arity;
 mod budget;
 mod builtins;
+mod case;
 mod code;
 mod codec;
 #[cfg(feature = "compiler")]
 mod compile;
 #[cfg(feature = "compiler")]
 mod data;
+mod decimal;
+#[cfg(feature = "compiler")]
+mod diagnostic;
+#[cfg(feature = "compiler")]
+mod embed;
 mod equal;
 mod heap;
 mod image;
@@ -42,14 +48,21 @@ pub use budget::Budget;
 pub use builtins::Builtins;
 pub use codec::{DecodeError, EncodeError, MAX_NESTING};
 #[cfg(feature = "compiler")]
-pub use compile::{CompileError, CompileOptions, ErrorKind, Loader, compile};
+pub use compile::{Checked, CompileError, CompileOptions, ErrorKind, Loader, check, compile};
 #[cfg(feature = "compiler")]
 pub use data::Data;
+#[cfg(feature = "compiler")]
+pub use diagnostic::{Code, Diagnostic, MAX_DIAGNOSTICS, Note, Rendered, Severity};
+#[cfg(feature = "compiler")]
+pub use embed::{
+    About, Argument, Arguments, CallArgs, ConvertError, Ctx, Function, Host, IntoValue, Keywords, LoadOptions, Maker, Mismatch, Next,
+    NoValue, Raise, Registered, Rest, Script, ScriptError, Serde, Takes,
+};
 pub use heap::Exhausted;
 #[cfg(feature = "compiler")]
 pub use image::Image;
 pub use image::{ImageError, Program};
-pub use machine::{CHAIN, Fault, FaultKind, HostCall, Machine, MemoryTooSmall, Message, Step};
+pub use machine::{CHAIN, Fault, FaultKind, Frame, HostCall, KeyError, Machine, MemoryTooSmall, Message, Step};
 pub use print::Style;
 #[cfg(feature = "compiler")]
 pub use reader::{Token, TokenKind, is_unfinished, tokens};

@@ -117,6 +117,29 @@ impl Heap<'_> {
         }
     }
 
+    /// Whether `v` is a buffer that is not sealed yet.
+    pub(crate) fn is_open_buffer(&self, v: Value) -> bool {
+        v.is(tag::BUFFER) && self.word(v.index_of()) as u8 == tag::BUFFER
+    }
+
+    /// Seals a buffer that a program holds: what it holds stays an object, even when the list is empty.
+    pub(crate) fn buffer_close(&mut self, buffer: Value) -> Value {
+        let at = buffer.index_of() as usize;
+        let head = self.words[at];
+        if count_of(head) > 0 {
+            return self.buffer_seal(buffer, Value::NIL);
+        }
+        let (spare, end) = (size_of_header(head), at + 2 + size_of_header(head));
+        self.words[at] = header(tag::BUFFER, 0, 0);
+        if end == self.top {
+            self.note_peak();
+            self.top = end - spare;
+        } else if spare > 0 {
+            self.words[end - spare] = header(tag::FREE, 0, spare);
+        }
+        Value::NIL
+    }
+
     /// The list of what was pushed. Words that were not needed are given back when they are the last, else they lie free.
     pub(crate) fn buffer_seal(&mut self, buffer: Value, tail: Value) -> Value {
         let at = buffer.index_of() as usize;

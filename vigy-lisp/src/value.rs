@@ -168,6 +168,12 @@ impl Value {
         matches!(self.tag(), tag::CLOSURE | tag::FUNCTION | tag::BUILTIN | tag::HOST)
     }
 
+    /// Whether the value can be a key, and one that only the same word is equal to.
+    #[inline]
+    pub(crate) const fn is_plain_key(self) -> bool {
+        !self.is_object() && !self.is_callable()
+    }
+
     /// Whether the value refers to words of a heap or an image.
     pub(crate) const fn is_object(self) -> bool {
         matches!(

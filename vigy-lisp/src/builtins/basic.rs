@@ -93,12 +93,13 @@ pub(super) fn throw(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 /// `(%rethrow e raised?)`: passes on what a handler caught, as what it was.
 pub(super) fn rethrow(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let v = m.at(at);
-    Err(if m.at(at + 1) == Value::TRUE { Stop::Raised(v) } else { Stop::Thrown(v) })
+    Err(if m.at(at + 1) == Value::TRUE && v.is(tag::ERROR) { Stop::Raised(v) } else { Stop::Thrown(v) })
 }
 
 /// `(%fail "tag" "message")`: an error of the language, raised by the prelude.
 pub(super) fn fail(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let (kind, message) = (m.at(at), m.at(at + 1));
+    let kind = super::string::text(m, at)?;
+    let message = super::string::text(m, at + 1)?;
     let kind = m.heap.intern_value(tag::KEYWORD, kind)?;
     let e = m.heap.error(kind, message, Value::NIL)?;
     Err(Stop::Raised(e))

@@ -183,7 +183,7 @@ pub(super) fn begin(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 pub(super) fn end(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let f = fiber_arg(m, at)?;
     let (v, raised) = (m.at(at + 1), m.at(at + 2));
-    let v = if raised == Value::TRUE {
+    let v = if raised == Value::TRUE && v.is(tag::ERROR) {
         let kind = m.heap.intern(tag::KEYWORD, Tag::FiberError.text())?;
         let message = m.heap.field(v, 1);
         m.heap.error(kind, message, Value::NIL)?

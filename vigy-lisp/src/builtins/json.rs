@@ -5,6 +5,7 @@
 use core::fmt::Write as _;
 
 use super::Answer;
+use crate::decimal;
 use crate::heap::Writer;
 use crate::machine::{Machine, Message, Stop, Tag};
 use crate::value::{Value, tag};
@@ -109,7 +110,7 @@ impl Parser {
                 if let Ok(i) = text.parse::<i64>() {
                     return Ok(m.heap.int(i)?);
                 }
-            } else if let Ok(f) = text.parse::<f64>()
+            } else if let Some(f) = decimal::parse(text)
                 && f.is_finite()
             {
                 return Ok(m.heap.float(f)?);

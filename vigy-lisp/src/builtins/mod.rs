@@ -397,6 +397,12 @@ impl Builtins {
         builtins
     }
 
+    /// The names of all there are, by their numbers.
+    #[cfg(feature = "compiler")]
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        names()
+    }
+
     /// The name of a builtin that a program may call and that is not here.
     #[must_use]
     pub fn missing(&self, program: &crate::Program<'_>) -> Option<&'static str> {
@@ -451,8 +457,19 @@ pub(crate) fn signature(id: u32) -> crate::Arity {
 /// The number of the builtin of that name.
 #[cfg(feature = "compiler")]
 pub(crate) fn find(name: &str) -> Option<u32> {
-    ROWS.iter().position(|row| row.name == name).map(|number| number as u32)
+    INDEX.find(name, |number| ROWS[number].name).map(|number| number as u32)
 }
+
+#[cfg(feature = "compiler")]
+static INDEX: crate::compile::table::Index<1024> = {
+    let mut index = crate::compile::table::Index::EMPTY;
+    let mut at = 0;
+    while at < ROWS.len() {
+        index = index.with(ROWS[at].name.as_bytes(), at);
+        at += 1;
+    }
+    index
+};
 
 /// What a comparison that could not be finished means to the program.
 #[cold]

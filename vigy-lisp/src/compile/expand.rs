@@ -8,12 +8,21 @@ use alloc::vec::Vec;
 use super::analyze::bad;
 use super::make::Make;
 use super::{CompileError, Compiler, Result};
+use crate::diagnostic::Code;
 use crate::machine::Tag;
 use crate::reader::{Datum, Id, Shape};
 use crate::span::Span;
 
 /// Rewrites of one form in a row.
 const MAX_REWRITES: usize = 2_000;
+
+/// Whether a form with this head is rewritten whatever the program defines.
+fn is_core(head: &str) -> bool {
+    matches!(
+        head,
+        "cond" | "when" | "unless" | "let" | "let*" | "try" | "delay" | "quasiquote" | "%qq" | "eval" | "macroexpand" | "macroexpand-1"
+    )
+}
 
 impl<'o> Compiler<'o> {
     /// A symbol that no text can spell.
@@ -45,6 +54,10 @@ impl<'o> Compiler<'o> {
         let Some(head) = self.arena.items(id).first().and_then(|h| self.arena.as_symbol(*h)) else {
             return Ok(None);
         };
+        // Most heads name neither form nor macro, which is found out once.
+        if self.plain_heads.contains(&head) && !self.macros.contains_key(&(self.namespace, head)) {
+            return Ok(None);
+        }
         if self.lookup(head).is_some() {
             return self.core_rewrite(id);
         }
@@ -60,7 +73,13 @@ impl<'o> Compiler<'o> {
         if let Some(made) = self.rewrite(id)? {
             return Ok(Some(made));
         }
-        if self.library_macro(head)? { self.expand_macro(head, id) } else { Ok(None) }
+        if self.library_macro(head)? {
+            return self.expand_macro(head, id);
+        }
+        if !is_core(self.arena.names.get(head)) {
+            self.plain_heads.insert(head);
+        }
+        Ok(None)
     }
 
     fn args(&self, id: Id) -> Vec<Id> {
@@ -75,10 +94,7 @@ impl<'o> Compiler<'o> {
     fn core_rewrite(&mut self, id: Id) -> Result<Option<Id>> {
         let name = self.arena.head(id).unwrap_or_default();
         // Most heads are none of these: no text is copied for them.
-        if !matches!(
-            name,
-            "cond" | "when" | "unless" | "let" | "let*" | "try" | "delay" | "quasiquote" | "%qq" | "eval" | "macroexpand" | "macroexpand-1"
-        ) {
+        if !is_core(name) {
             return Ok(None);
         }
         let name = name.to_string();
@@ -143,11 +159,11 @@ impl<'o> Compiler<'o> {
                 self.quasi(args[0], 1)?
             }
             "%qq" => {
-                let depth = match self.arena.get(args[0]) {
-                    Datum::Int(i) => i as usize,
-                    _ => 1,
+                // What `quasi` writes for its deeper levels; a program may write anything.
+                let (Some(Datum::Int(depth @ 1..)), Some(form)) = (args.first().map(|a| self.arena.get(*a)), args.get(1)) else {
+                    return Err(bad(span, &name, "a depth and a datum are expected"));
                 };
-                self.quasi(args[1], depth)?
+                self.quasi(*form, usize::try_from(depth).unwrap_or(usize::MAX / 2))?
             }
             "eval" => {
                 if args.len() != 1 {
@@ -164,7 +180,8 @@ impl<'o> Compiler<'o> {
                             Tag::NotImplemented,
                             span,
                             format_args!("`eval` of what is not a quoted form needs the compiler at run time"),
-                        ));
+                        )
+                        .coded(Code::NeedsCompiler));
                     }
                 }
             }
@@ -180,7 +197,8 @@ impl<'o> Compiler<'o> {
                             Tag::NotImplemented,
                             span,
                             format_args!("`{name}` of what is not a quoted form needs the compiler at run time"),
-                        ));
+                        )
+                        .coded(Code::NeedsCompiler));
                     }
                 };
                 let made = if name == "macroexpand-1" { self.expand_shown(form)?.unwrap_or(form) } else { self.expand_fully(form)? };
@@ -257,6 +275,9 @@ impl<'o> Compiler<'o> {
             (clause[0], clause[1..].to_vec(), &args[1..])
         };
         let is_else = self.arena.is_symbol(test, "else");
+        if let (true, Some(next)) = (is_else || matches!(self.arena.get(test), Datum::Keyword(_) | Datum::Bool(true)), rest.first()) {
+            self.warn_unreachable(*next, "cond");
+        }
         let mut m = self.make(span);
         let body = if body.is_empty() { m.nil() } else { m.body(&body) };
         if is_else {

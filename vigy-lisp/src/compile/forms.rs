@@ -92,8 +92,18 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
                 inner.extend(body);
                 body = alloc::vec![m.form("doseq", &inner)];
             }
-            let lambda = m.lambda(&[pattern], &body);
-            m.form("for-each", &[lambda, list])
+            // (let ((all list)) (if (list? all) (loop (l all) (if (null? l) nil (begin (let ((pattern (car l))) body…) (recur (cdr l))))) …))
+            let (all, l) = (m.fresh(), m.fresh());
+            let (first, rest, nil) = (m.form("%car", &[l]), m.form("%cdr", &[l]), m.nil());
+            let (body, again) = (m.let_one(pattern, first, &body), m.form("recur", &[rest]));
+            let (end, turn) = (m.form("%null?", &[l]), m.form("begin", &[body, again]));
+            let turn = m.form("if", &[end, nil, turn]);
+            let bindings = m.c.arena.list(&[l, all], Shape::Bracket, span);
+            let (test, looped) = (m.form("%list?", &[all]), m.form("loop", &[bindings, turn]));
+            let expected = m.str("list");
+            let wrong = m.form("%mismatch", &[expected, all]);
+            let checked = m.form("if", &[test, looped, wrong]);
+            m.let_one(all, list, &[checked])
         }
         "for" => comprehension(&mut m, args)?,
         "while" => {
@@ -185,7 +195,8 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
 }
 
 fn macro_arity(m: &Make<'_, '_>, name: &str, reason: &str) -> super::CompileError {
-    super::CompileError::new(crate::machine::Tag::NativeFn, m.span, format_args!("macro `{name}`: {reason}"))
+    let e = super::CompileError::new(crate::machine::Tag::NativeFn, m.span, format_args!("macro `{name}`: {reason}"));
+    e.coded(crate::diagnostic::Code::MacroArguments).shaped(name)
 }
 
 fn thread(m: &mut Make<'_, '_>, args: &[Id], last: bool) -> Result<Id> {
@@ -299,13 +310,14 @@ fn case(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
     };
     let value = m.fresh();
     let mut form = m.nil();
-    for clause in args[1..].iter().rev() {
+    for (i, clause) in args.iter().enumerate().skip(1).rev() {
         let items = m.c.arena.items(*clause).to_vec();
         let Some(data) = items.first().copied() else {
             return Err(bad(m.c.arena.span(*clause), "case", "a clause is a datum and a body"));
         };
         let body = if items.len() == 1 { m.nil() } else { m.body(&items[1..]) };
         if m.c.arena.is_symbol(data, "else") {
+            args.get(i + 1).into_iter().for_each(|next| m.c.warn_unreachable(*next, "case"));
             form = body;
             continue;
         }
@@ -378,6 +390,8 @@ fn typed(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
             m.span,
             format_args!("defn-typed: a name, typed parameters, `->`, a type and a body are expected"),
         )
+        .coded(crate::diagnostic::Code::MalformedForm)
+        .shaped("defn-typed")
     };
     if args.len() < 5 || !m.c.arena.is_symbol(args[2], "->") {
         return Err(refuse(m));

@@ -13,6 +13,7 @@ use super::{CompileError, CompileOptions, Compiler, Result};
 use crate::arity::Arity;
 use crate::arity::HostFn;
 use crate::budget::Budget;
+use crate::diagnostic::Code;
 use crate::image::Image;
 use crate::machine::{FaultKind, Machine, Step, Tag};
 use crate::reader::{Arena, Datum, Id, Shape, Sym};
@@ -44,7 +45,7 @@ pub(super) struct Macro {
 }
 
 fn malformed(span: Span, reason: &str) -> CompileError {
-    CompileError::new(Tag::Reader, span, format_args!("`defmacro`: {reason}"))
+    CompileError::new(Tag::Reader, span, format_args!("`defmacro`: {reason}")).coded(Code::MacroDefinition)
 }
 
 impl Compiler<'_> {
@@ -97,7 +98,9 @@ impl Compiler<'_> {
         if args.len() < m.required || m.most.is_some_and(|most| args.len() > most) {
             let mut wants = alloc::string::String::new();
             let _ = crate::arity::write(&mut wants, m.required, m.most);
-            return Err(CompileError::new(Tag::NativeFn, span, format_args!("macro `{name}` expected {wants}, got {}", args.len())));
+            let got = args.len();
+            let e = CompileError::new(Tag::NativeFn, span, format_args!("macro `{name}` expected {wants}, got {got}"));
+            return Err(e.coded(Code::MacroArguments));
         }
         self.expansions += 1;
         if self.expansions > MAX_EXPANSIONS {
@@ -116,6 +119,7 @@ impl Compiler<'_> {
         let Some(image) = self.macros.get_mut(&key).and_then(|m| m.image.take()) else {
             return Ok(None);
         };
+        self.note_expansion(span);
         let result = self.run_macro(&image, &args, span, &name);
         if let Some(m) = self.macros.get_mut(&key) {
             m.image = Some(image);
@@ -187,7 +191,7 @@ impl Compiler<'_> {
         let lambda = make.form("lambda", &lambda);
         let args = make.form("%macro-args", &[]);
         forms.push(make.form("%apply", &[lambda, args]));
-        let options = CompileOptions { hosts: HOSTS, loader: None, force: true };
+        let options = CompileOptions { hosts: HOSTS, force: true, ..CompileOptions::default() };
         let mut sub = Compiler::new(&options);
         sub.arena = core::mem::take(&mut self.arena);
         sub.macros = core::mem::take(&mut self.macros);
@@ -202,7 +206,7 @@ impl Compiler<'_> {
         self.macros = core::mem::take(&mut sub.macros);
         self.macro_memory = core::mem::take(&mut sub.macro_memory);
         // Linking needs the texts; the arena comes back afterwards.
-        let image = analyzed.and_then(|()| sub.link());
+        let image = analyzed.and_then(|()| sub.link()).map(|(image, _)| image);
         self.arena = core::mem::take(&mut sub.arena);
         image
     }
@@ -224,7 +228,7 @@ impl Compiler<'_> {
 
     fn drive(&mut self, machine: &mut Machine<'_>, args: &[Id], span: Span, name: &str) -> Result<Id> {
         let fail = |what: &str| CompileError::new(Tag::NativeFn, span, format_args!("macro `{name}`: {what}"));
-        let mut places: HashMap<u64, (Span, Shape)> = HashMap::default();
+        let mut places: HashMap<u64, Id> = HashMap::default();
         machine.gensym_base = self.gensyms;
         loop {
             match machine.run(u64::MAX) {
@@ -239,21 +243,21 @@ impl Compiler<'_> {
                 Step::Output | Step::Paused => {}
                 Step::Done(v) => {
                     self.gensyms = machine.gensyms;
-                    return to_datum(&mut self.arena, v, machine, &places, span)
-                        .map_err(|what| fail(&alloc::format!("it returned a {what}, which is no form")));
+                    return to_datum(&mut self.arena, v, machine, &places, args, span)
+                        .map_err(|what| fail(&alloc::format!("it returned a {what}, which is no form")).coded(Code::MacroResult));
                 }
                 Step::Failed => {
-                    let (tag, message) = match machine.fault() {
+                    let (tag, code, message) = match machine.fault() {
                         Some(fault) => {
-                            let tag = match &fault.kind {
-                                FaultKind::Raised { tag } => Tag::from_text(tag).unwrap_or(Tag::User),
-                                _ => Tag::MacroExpansionLimit,
+                            let (tag, code) = match &fault.kind {
+                                FaultKind::Raised { tag } => (Tag::from_text(tag).unwrap_or(Tag::User), Code::MacroFailed),
+                                _ => (Tag::MacroExpansionLimit, Code::MacroLimit),
                             };
-                            (tag, fault.message.clone())
+                            (tag, code, fault.message.clone())
                         }
-                        None => (Tag::NotImplemented, crate::machine::Message::default()),
+                        None => (Tag::NotImplemented, Code::MacroFailed, crate::machine::Message::default()),
                     };
-                    return Err(CompileError::new(tag, span, format_args!("in macro `{name}`: {message}")));
+                    return Err(CompileError::new(tag, span, format_args!("in macro `{name}`: {message}")).coded(code));
                 }
             }
         }
@@ -273,7 +277,7 @@ fn to_value(
     arena: &Arena,
     id: Id,
     m: &mut Machine<'_>,
-    places: &mut HashMap<u64, (Span, Shape)>,
+    places: &mut HashMap<u64, Id>,
 ) -> core::result::Result<Value, crate::heap::Exhausted> {
     let mut work = alloc::vec![(id, false)];
     let mut done: Vec<Value> = Vec::new();
@@ -301,7 +305,7 @@ fn to_value(
                 let list = m.heap.list(&parts, Value::NIL)?;
                 m.heap.mark_shape(list, shape_number(shape));
                 if !list.is_nil() {
-                    places.insert(list.0, (arena.span(id), shape));
+                    places.insert(list.0, id);
                 }
                 list
             }
@@ -316,25 +320,29 @@ fn to_datum(
     arena: &mut Arena,
     v: Value,
     m: &Machine<'_>,
-    places: &HashMap<u64, (Span, Shape)>,
+    places: &HashMap<u64, Id>,
+    args: &[Id],
     span: Span,
 ) -> core::result::Result<Id, &'static str> {
     /// Nodes that one expansion may produce: shared parts count every time.
     const MOST: usize = 1 << 20;
     enum Work {
-        Visit(Value),
-        Join(usize, Shape, Span),
+        /// A value, and the datum that it perhaps came from.
+        Visit(Value, Option<Id>),
+        Join(usize, Shape, Span, Option<Id>),
     }
     let heap = &m.heap;
-    let mut work = alloc::vec![Work::Visit(v)];
+    let mut work = alloc::vec![Work::Visit(v, None)];
     let mut done: Vec<Id> = Vec::new();
     let before = arena.len();
     while let Some(next) = work.pop() {
-        let v = match next {
-            Work::Visit(v) => v,
-            Work::Join(n, shape, span) => {
+        let (v, from) = match next {
+            Work::Visit(v, from) => (v, from),
+            Work::Join(n, shape, span, from) => {
                 let items = done.split_off(done.len() - n);
-                done.push(arena.list(&items, shape, span));
+                // What came through unchanged is the same datum, with the places of all that is in it.
+                let same = from.filter(|from| arena.items(*from) == items);
+                done.push(same.unwrap_or_else(|| arena.list(&items, shape, span)));
                 continue;
             }
         };
@@ -356,34 +364,43 @@ fn to_datum(
                 tag::SYMBOL => Datum::Symbol(arena.names.intern(heap.text(v))),
                 tag::KEYWORD => Datum::Keyword(arena.names.intern(heap.text(v))),
                 tag::LIST => {
-                    let (at, shape) = places.get(&v.0).copied().unwrap_or_else(|| {
-                        let shape = match heap.shape(v) {
-                            1 => Shape::Bracket,
-                            2 => Shape::Brace,
-                            _ => Shape::Paren,
-                        };
-                        (span, shape)
-                    });
+                    let from = places.get(&v.0).copied().filter(|from| arena.is_list(*from));
+                    let at = from.map_or(span, |from| arena.span(from));
+                    let shape = match heap.shape(v) {
+                        1 => Shape::Bracket,
+                        2 => Shape::Brace,
+                        _ => Shape::Paren,
+                    };
                     let items: Vec<Value> = heap.items(v).collect();
                     let shape = if shape == Shape::Brace && !items.len().is_multiple_of(2) { Shape::Paren } else { shape };
-                    work.push(Work::Join(items.len(), shape, at));
-                    work.extend(items.into_iter().rev().map(Work::Visit));
+                    let from = from.filter(|from| arena.items(*from).len() == items.len());
+                    work.push(Work::Join(items.len(), shape, at, from));
+                    let parts = items.into_iter().enumerate().rev();
+                    work.extend(parts.map(|(i, item)| Work::Visit(item, from.map(|from| arena.item(from, i)))));
                     continue;
                 }
                 tag::MAP => {
                     let n = heap.map_count(v);
-                    work.push(Work::Join(2 * n, Shape::Brace, span));
+                    work.push(Work::Join(2 * n, Shape::Brace, span, None));
                     for i in (0..n).rev() {
                         let (k, x) = heap.map_entry(v, i);
-                        work.push(Work::Visit(x));
-                        work.push(Work::Visit(k));
+                        work.push(Work::Visit(x, None));
+                        work.push(Work::Visit(k, None));
                     }
                     continue;
                 }
                 _ => return Err(crate::print::type_name(v)),
             }
         };
-        done.push(arena.add(datum, span));
+        // An argument that is a name alone has no list to be found by.
+        let alone = || args.iter().copied().find(|arg| arena.get(*arg) == datum).map_or(span, |arg| arena.span(arg));
+        done.push(match from {
+            Some(from) if arena.get(from) == datum => from,
+            _ => {
+                let at = if matches!(datum, Datum::Symbol(_)) { alone() } else { span };
+                arena.add(datum, at)
+            }
+        });
     }
     done.pop().ok_or("nothing")
 }

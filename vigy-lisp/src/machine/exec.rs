@@ -145,11 +145,28 @@ impl Machine<'_> {
                 regs = window(self.stack, base);
             }};
         }
+        // A call of whatever there is. What takes just these arguments and no more is entered here, everything else elsewhere.
         macro_rules! call_value {
-            ($at:expr, $n:expr, $tail:expr) => {{
+            ($callee:expr, $at:expr, $n:expr, $tail:expr) => {{
+                let callee = Value($callee);
                 let at = base + $at;
-                self.fuel = fuel;
-                self.pc = pc;
+                if (callee.is(tag::CLOSURE) || callee.is(tag::FUNCTION))
+                    && let Some(entry) = p.entry_for(self.heap.function_of(callee), $n)
+                    && ($tail || (self.depth < self.budget.depth && at + 2 + WINDOW <= self.stack.len()))
+                {
+                    if $tail {
+                        self.stack.copy_within(at + 2..at + 2 + $n, base);
+                        self.stack[base - 2] = callee.0;
+                    } else {
+                        self.depth += 1;
+                        base = at + 2;
+                        self.stack[base - 1] = return_word(pc + 1, $at + 2);
+                    }
+                    pc = entry;
+                    regs = window(self.stack, base);
+                    continue;
+                }
+                leave!(pc);
                 let called = self.call_value(at, $n, $tail, base, pc + 1);
                 fuel = self.fuel;
                 match called {
@@ -237,14 +254,20 @@ impl Machine<'_> {
                     }
                     Err(e) => stop!(e.into()),
                 },
-                byte::CellGet => {
-                    regs[a(word)] = self.heap.field(Value(regs[b(word)]), 0).0;
-                    pc += 1;
-                }
-                byte::CellSet => {
-                    self.heap.set_field(Value(regs[a(word)]), 0, Value(regs[b(word)]));
-                    pc += 1;
-                }
+                byte::CellGet => match self.heap.cell_word(Value(regs[b(word)])) {
+                    Some(content) => {
+                        regs[a(word)] = *content;
+                        pc += 1;
+                    }
+                    None => stop!(Stop::Damaged),
+                },
+                byte::CellSet => match self.heap.cell_word(Value(regs[a(word)])) {
+                    Some(content) => {
+                        *content = regs[b(word)];
+                        pc += 1;
+                    }
+                    None => stop!(Stop::Damaged),
+                },
                 byte::Closure => {
                     let f = bx(word) as u32;
                     let n = code[pc + 1] as usize;
@@ -409,31 +432,53 @@ impl Machine<'_> {
                     regs[a(word)] = self.heap.rest(v).0;
                     pc += 1;
                 }
+                byte::Push => {
+                    let buffer = Value(regs[b(word)]);
+                    if buffer.is(tag::BUFFER) {
+                        self.heap.buffer_push(buffer, Value(regs[c(word)]));
+                    }
+                    regs[a(word)] = Value::NIL.0;
+                    pc += 1;
+                }
                 byte::Get => {
                     let (map, key) = (Value(regs[b(word)]), Value(regs[c(word)]));
-                    let v = with_machine!(builtins::map::lookup(self, map, key, Value::NIL));
+                    let v = with_machine!(builtins::map::get_from(self, map, key));
                     regs[a(word)] = v.0;
+                    pc += 1;
+                }
+                byte::Field => {
+                    let (map, key) = (Value(regs[b(word)]), Value(p.constants[c(word)]));
+                    if map.is(tag::MAP)
+                        && let Some(found) = self.heap.map_get_plain(map, key)
+                    {
+                        regs[a(word)] = found.unwrap_or(Value::NIL).0;
+                    } else {
+                        let v = with_machine!(builtins::map::lookup(self, map, key, Value::NIL));
+                        regs[a(word)] = v.0;
+                    }
                     pc += 1;
                 }
                 byte::CallKnown => enter_known!(word, false),
                 byte::TailKnown => enter_known!(word, true),
                 byte::Call => {
                     tick!();
-                    call_value!(a(word), b(word), false);
+                    call_value!(regs[a(word)], a(word), b(word), false);
                 }
                 byte::TailCall => {
                     tick!();
-                    call_value!(a(word), b(word), true);
+                    call_value!(regs[a(word)], a(word), b(word), true);
                 }
                 byte::Apply | byte::TailApply => {
                     tick!();
                     let at = base + a(word);
+                    // Who complains looks at where the machine is.
+                    leave!(pc);
                     let n = match self.spread(at + 2, b(word)) {
                         Ok(n) => n,
                         Err(stop) => stop!(stop),
                     };
                     fuel -= n as i64 / 8;
-                    call_value!(a(word), n, word as u8 == byte::TailApply);
+                    call_value!(self.stack[at], a(word), n, word as u8 == byte::TailApply);
                 }
                 byte::Builtin => {
                     tick!();

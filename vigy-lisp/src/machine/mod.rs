@@ -8,15 +8,18 @@
 //! The machine never calls out. It stops and says why: [`Step`]. Depth of a program is depth of its own register stack,
 //! never of the native one.
 
+mod enter;
 mod exec;
 mod fault;
 mod frames;
+mod make;
 mod unwind;
 
 use core::fmt::{self, Write};
 
-pub use fault::{CHAIN, Fault, FaultKind, Message};
+pub use fault::{CHAIN, Fault, FaultKind, Frame, Message};
 pub(crate) use fault::{Stop, Tag};
+pub use make::KeyError;
 
 use crate::budget::Budget;
 use crate::builtins::{self, Builtins};
@@ -279,10 +282,7 @@ impl<'m> Machine<'m> {
     /// The text of a string, or the name of a symbol or keyword.
     #[must_use]
     pub fn text(&self, v: Value) -> Option<&str> {
-        match self.view(v) {
-            View::Str(s) | View::Symbol(s) | View::Keyword(s) => Some(s),
-            _ => None,
-        }
+        matches!(v.tag(), tag::STRING | tag::SYMBOL | tag::KEYWORD).then(|| self.heap.text(v))
     }
 
     /// A string.
@@ -403,12 +403,14 @@ impl<'m> Machine<'m> {
                 Some(Op::Builtin) => builtins::name(self.program.code[self.pc + 1]),
                 Some(Op::Mul) => "*",
                 Some(Op::Cons) => "cons",
+                Some(Op::Get) => "get",
                 Some(Op::Car) => "car",
                 Some(Op::Cdr) => "cdr",
                 _ => "",
             },
         };
-        let name = name.trim_start_matches('%');
+        // What a form is rewritten to has a name that no program knows.
+        let name = if name.starts_with('%') { "" } else { name };
         // A name that is too long for a message is left out.
         heapless::String::try_from(name).unwrap_or_default()
     }
@@ -441,7 +443,7 @@ impl<'m> Machine<'m> {
     }
 
     pub(crate) fn charge(&mut self, cost: usize) -> Result<(), Stop> {
-        self.fuel -= cost as i64;
+        self.fuel = self.fuel.saturating_sub(i64::try_from(cost).unwrap_or(i64::MAX));
         if self.fuel < 0 { Err(Stop::OutOfFuel) } else { Ok(()) }
     }
 

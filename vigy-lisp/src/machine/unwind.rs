@@ -2,9 +2,9 @@
 
 use core::fmt::Write;
 
-use super::{CHAIN, Fault, FaultKind, Machine, Message, NO_HANDLER, State, Step, Stop, Tag};
+use super::{CHAIN, Fault, FaultKind, Frame, Machine, Message, NO_HANDLER, State, Step, Stop, Tag};
 use crate::print;
-use crate::value::Value;
+use crate::value::{Value, tag};
 
 fn short(text: &str) -> heapless::String<48> {
     let mut s = heapless::String::new();
@@ -46,6 +46,7 @@ impl Machine<'_> {
             Stop::OutOfFuel => FaultKind::OutOfFuel,
             Stop::OutOfHeap => FaultKind::OutOfHeap,
             Stop::OutOfOutput | Stop::Output(_) => FaultKind::OutOfOutput,
+            Stop::Damaged => FaultKind::Damaged,
             Stop::Thrown(_) => FaultKind::Raised { tag: short(Tag::User.text()) },
             Stop::Raised(v) => FaultKind::Raised { tag: short(self.heap.text(self.heap.field(v, 0))) },
         };
@@ -54,7 +55,9 @@ impl Machine<'_> {
             Stop::OutOfFuel => write!(message, "the limit is {} steps", self.budget.fuel),
             Stop::OutOfHeap => write!(message, "the limit is {} bytes", self.budget.heap_bytes),
             Stop::OutOfOutput | Stop::Output(_) => write!(message, "the limit is {} bytes", self.budget.output_bytes),
+            Stop::Damaged => message.write_str("the program is not what a compiler made"),
             Stop::Raised(v) => message.write_str(self.heap.text(self.heap.field(v, 1))),
+            Stop::Thrown(v) if v.is(tag::ERROR) => self.tell_error(v, &mut message),
             Stop::Thrown(v) => message
                 .write_str("uncaught: ")
                 .and_then(|()| print::write(&self.heap, &self.program, v, print::Style::Readable, &mut message)),
@@ -63,7 +66,7 @@ impl Machine<'_> {
         let (mut pc, mut base) = (self.pc, self.base);
         loop {
             if let Some(span) = self.program.span_at(pc as u32)
-                && chain.push(span).is_err()
+                && chain.push(Frame { function: self.function_at(base), span }).is_err()
             {
                 break;
             }
@@ -76,8 +79,32 @@ impl Machine<'_> {
             base -= (back & 0xffff_ffff) as usize;
         }
         self.fuel = self.fuel.max(0);
-        self.fault = Some(Fault { kind, message, span: chain.first().copied(), chain });
+        let thrown = match stop {
+            Stop::Thrown(v) if v.is(tag::ERROR) => Some(short(self.heap.text(self.heap.field(v, 0)))),
+            _ => None,
+        };
+        self.fault = Some(Fault { kind, message, span: chain.first().map(|frame| frame.span), thrown, chain });
         self.state = State::Failed;
         Step::Failed
+    }
+
+    /// Writes an error as `tag: message`, and its data behind that.
+    fn tell_error(&self, v: Value, out: &mut Message) -> core::fmt::Result {
+        let [tag, message, data] = [0, 1, 2].map(|i| self.heap.field(v, i));
+        write!(out, "{}: {}", self.heap.text(tag), self.heap.text(message))?;
+        if data.is_nil() {
+            return Ok(());
+        }
+        out.write_char(' ')?;
+        print::write(&self.heap, &self.program, data, print::Style::Readable, out)
+    }
+
+    /// The number of the function whose registers start at `base`.
+    fn function_at(&self, base: usize) -> u32 {
+        let callee = self.at(base - 2);
+        match callee.tag() {
+            tag::FUNCTION | tag::CLOSURE => self.heap.function_of(callee),
+            _ => 0,
+        }
     }
 }
