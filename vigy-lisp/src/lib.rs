@@ -40,7 +40,7 @@ pub use budget::Budget;
 pub use builtins::Builtins;
 pub use codec::{DecodeError, EncodeError, MAX_NESTING};
 #[cfg(feature = "compiler")]
-pub use compile::{CompileError, CompileOptions, ErrorKind, Loader, compile};
+pub use compile::{CompileError, CompileLimits, CompileOptions, ErrorKind, Loader, compile};
 #[cfg(feature = "compiler")]
 pub use data::Data;
 pub use heap::Exhausted;
