@@ -16,6 +16,7 @@ mod budget;
 mod builtins;
 mod code;
 mod codec;
+mod collect;
 #[cfg(feature = "compiler")]
 mod compile;
 #[cfg(feature = "compiler")]

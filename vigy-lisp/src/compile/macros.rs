@@ -241,6 +241,8 @@ impl Compiler<'_> {
         let fail = |what: &str| CompileError::new(Tag::NativeFn, span, format_args!("macro `{name}`: {what}"));
         let mut places: HashMap<u64, (Span, Shape)> = HashMap::default();
         machine.gensym_base = self.gensyms;
+        // Places are noted by where lists lie.
+        machine.collects = false;
         loop {
             match machine.run(u64::MAX) {
                 Step::Call => {
