@@ -17,6 +17,7 @@ mod builtins;
 mod case;
 mod code;
 mod codec;
+mod collect;
 #[cfg(feature = "compiler")]
 mod compile;
 #[cfg(feature = "compiler")]
@@ -48,7 +49,7 @@ pub use budget::Budget;
 pub use builtins::Builtins;
 pub use codec::{DecodeError, EncodeError, MAX_NESTING};
 #[cfg(feature = "compiler")]
-pub use compile::{Checked, CompileError, CompileOptions, ErrorKind, Loader, check, compile};
+pub use compile::{Checked, CompileError, CompileLimits, CompileOptions, ErrorKind, Loader, check, compile};
 #[cfg(feature = "compiler")]
 pub use data::Data;
 #[cfg(feature = "compiler")]
