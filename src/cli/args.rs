@@ -38,6 +38,7 @@ Examples:
   vigy register mirror.tlisp --name mirror --allow fs:/srv:r --on-action 'exec:./apply.sh'
   vigy build hello.tlisp -o hello.wasm          make a wasm module of a program
   vigy up programs/pvc-autoresizer/computeunit.yaml --once
+  vigy check hello.tlisp                        find what is wrong with it before it runs
   vigy list
   vigy inspect hello                            by name, id, or unambiguous prefix
   vigy tail                                     follow what the daemon does
@@ -53,6 +54,17 @@ pub(crate) enum Command {
     /// Make a wasm module of a program: it imports nothing, and says which operations it may ask
     #[command(after_help = "Example:\n  vigy build programs/hello-vigy/main.tlisp -o hello.wasm")]
     Build(Build),
+    /// Find what is wrong with programs before they run: unknown names, wrong arities, what is never used, what was not granted
+    #[command(after_help = "Examples:\n  vigy check *.tlisp\n  vigy check mirror.tlisp --allow fs:/srv:r --deny-warnings\n  \
+        vigy check computeunit.yaml --json\n\nExit codes: 0 nothing is wrong, 1 errors, 2 a file cannot be read")]
+    Check(Check),
+    /// Tell what the code of an error or a warning means, with examples; without a code, list all
+    #[command(after_help = "Examples:\n  vigy explain E0012\n  vigy explain")]
+    Explain {
+        /// As it stands in the message: E0012
+        #[arg(value_name = "CODE", value_parser = NonEmptyStringValueParser::new())]
+        code: Option<String>,
+    },
     /// Register the program of a ComputeUnit, and run it by its trigger, in the foreground
     #[command(after_help = "Examples:\n  vigy up computeunit.yaml\n  vigy up computeunit.yaml --once --engine wasmi\n  \
         vigy up computeunit.yaml --once --answers recorded.jsonl --json")]
@@ -190,6 +202,19 @@ pub(crate) struct Build {
     /// The module
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Programs; or ComputeUnits (.yaml, .yml), whose programs are checked against their capabilities
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// What the programs may ask, as fs:PATH:r; repeatable. Without any, grants are not looked at
+    #[arg(long, visible_alias = "grant", value_name = "CAPABILITY", value_parser = capability)]
+    pub(crate) allow: Vec<String>,
+    /// Fail on warnings, too
+    #[arg(long)]
+    pub(crate) deny_warnings: bool,
 }
 
 #[derive(Debug, Args)]

@@ -2,8 +2,10 @@
 
 mod args;
 mod build;
+mod check;
 mod commands;
 mod connect;
+mod explain;
 mod failure;
 mod print;
 mod run;
@@ -46,6 +48,8 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failure> {
             clap_complete::generate(shell, &mut Arguments::command(), "vigy", out);
             Ok(Exit::Done)
         }
+        Command::Check(check) => check::check(&check, json, out),
+        Command::Explain { code } => explain::explain(code.as_deref(), json, out),
         Command::Build(build) => build::build(&build, json, out),
         Command::Run(run) => run::run(run, json, out).await,
         Command::Serve { bind } => serve::serve(&args::store(db)?, bind, json, out).await,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use vigy::api::{self, Event, Inspection, ReconcileAction, Vigy, VigyRun};
 use vigy_core::record::Place;
-use vigy_lisp::Span;
+use vigy_lisp::{Code, Severity, Span};
 
 const DIM: Style = Style::new().dimmed();
 const BOLD: Style = Style::new().bold();
@@ -147,6 +147,50 @@ pub(crate) fn place(out: &mut impl Write, program: &str, run: &VigyRun) -> io::R
     let Some(Place { line, column }) = run.place else { return Ok(()) };
     let excerpt = Span { line, column, ..Span::default() }.excerpt(program).to_string();
     excerpt.lines().try_for_each(|line| writeln!(out, "           {}", clean(line)))
+}
+
+/// Something that went wrong, on as many lines as it has.
+pub(crate) fn error(out: &mut impl Write, error: &impl ToString) -> io::Result<()> {
+    let red = RED.bold();
+    write!(out, "{red}error:{red:#} ")?;
+    error.to_string().trim_end().lines().try_for_each(|line| writeln!(out, "{}", clean(line)))
+}
+
+/// What came of a check.
+pub(crate) fn checked(out: &mut impl Write, files: usize, unreadable: usize, errors: usize, warnings: usize) -> io::Result<()> {
+    let counted = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let style = match (errors + unreadable, warnings) {
+        (0, 0) => GREEN,
+        (0, _) => YELLOW,
+        _ => RED,
+    };
+    let (errors, warnings) = (counted(errors, "error"), counted(warnings, "warning"));
+    write!(out, "{} checked: {style}{errors}, {warnings}{style:#}", counted(files, "file"))?;
+    if unreadable > 0 { writeln!(out, "; {} not readable", counted(unreadable, "file")) } else { writeln!(out) }
+}
+
+/// A code with its title.
+pub(crate) fn code(out: &mut impl Write, code: Code) -> io::Result<()> {
+    let style = if code.severity() == Severity::Error { RED } else { YELLOW };
+    writeln!(out, "{style}{code}{style:#}  {}", code.title())
+}
+
+/// An explanation: its text, and its examples behind a bar.
+pub(crate) fn explanation(out: &mut impl Write, text: &str) -> io::Result<()> {
+    let mut example = None;
+    for line in text.lines() {
+        match (line.strip_prefix("```"), example) {
+            (Some(""), _) => example = None,
+            (Some(kind), _) => {
+                let (style, said) = if kind == "right" { (GREEN, "right") } else { (RED, "wrong") };
+                writeln!(out, "{style}{said}{style:#}")?;
+                example = Some(style);
+            }
+            (None, Some(style)) => writeln!(out, "  {style}|{style:#} {line}")?,
+            (None, None) => writeln!(out, "{line}")?,
+        }
+    }
+    Ok(())
 }
 
 fn write_line(out: &mut impl Write, write: &api::Write) -> io::Result<()> {

@@ -46,7 +46,7 @@ pub use compile::{Checked, CompileError, CompileOptions, ErrorKind, Loader, chec
 #[cfg(feature = "compiler")]
 pub use data::Data;
 #[cfg(feature = "compiler")]
-pub use diagnostic::{Code, Diagnostic, MAX_DIAGNOSTICS, Note, Rendered, Severity};
+pub use diagnostic::{Call, Code, Diagnostic, MAX_DIAGNOSTICS, Note, Rendered, Severity};
 pub use heap::Exhausted;
 #[cfg(feature = "compiler")]
 pub use image::Image;

@@ -244,8 +244,7 @@ impl Compiler<'_> {
         for name in hosts.chain(builtins::names().filter(|n| !n.starts_with('%'))).chain(prelude::names()).chain(shapes::names()) {
             candidates.push(name);
         }
-        let near = nearest(text, candidates.into_iter());
-        let near = near.or_else(|| shapes::elsewhere(text));
+        let near = shapes::elsewhere(text).or_else(|| nearest(text, candidates.into_iter()));
         self.in_module(namespace, e.with(|d| d.meant(near)))
     }
 
@@ -277,7 +276,8 @@ impl Compiler<'_> {
                 (_, Some(f)) => {
                     let f = &self.tree.funcs[f as usize];
                     let max = (!f.rest).then_some(f.required + f.optional);
-                    let place = (!f.native).then_some(f.span);
+                    // Only where it begins.
+                    let place = (!f.native).then_some(Span { end: f.span.start + 1, ..f.span });
                     (f.required, max, Some(self.signature(name, f)), place)
                 }
                 (Meaning::Builtin(id), _) => {
@@ -299,7 +299,7 @@ impl Compiler<'_> {
             let span = self.tree.span(node);
             let e = CompileError::new(Tag::ArityMismatch, span, format_args!("`{name}` expected {wants}, got {n}"));
             let e = e.with(|d| match (shape, place) {
-                (Some(shape), Some(place)) => d.note(format_args!("it is `{shape}`, from here"), Some(place)),
+                (Some(shape), Some(place)) => d.note(format_args!("it is `{shape}`"), Some(place)),
                 (Some(shape), None) => d.help(format_args!("it is `{shape}`")),
                 _ => d,
             });
