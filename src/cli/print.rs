@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use vigy::api::{self, Event, Inspection, ReconcileAction, Vigy, VigyRun};
 use vigy_core::record::Place;
-use vigy_lisp::{Code, Severity, Span};
+use vigy_lisp::{Code, Diagnostic, Severity, Span};
 
 const DIM: Style = Style::new().dimmed();
 const BOLD: Style = Style::new().bold();
@@ -142,11 +142,16 @@ pub(crate) fn run(out: &mut impl Write, run: &VigyRun) -> io::Result<()> {
     }
 }
 
-/// The line of the program where a run failed, with a caret.
-pub(crate) fn place(out: &mut impl Write, program: &str, run: &VigyRun) -> io::Result<()> {
-    let Some(Place { line, column }) = run.place else { return Ok(()) };
-    let excerpt = Span { line, column, ..Span::default() }.excerpt(program).to_string();
-    excerpt.lines().try_for_each(|line| writeln!(out, "           {}", clean(line)))
+/// The line of the program where a run failed, with a mark under the place, and where to read on.
+pub(crate) fn place(out: &mut impl Write, file: &str, program: &str, run: &VigyRun) -> io::Result<()> {
+    let (Some(Place { line, column }), Some(error)) = (run.place, &run.error) else { return Ok(()) };
+    let code = Code::of_tag(error.split(':').next().unwrap_or_default());
+    let span = Span { line, column, ..Span::default() };
+    let help = format!("`vigy explain {code}` tells more");
+    let diagnostic = Diagnostic::new(code, Some(span), error).help(help);
+    // The error itself has its own line already.
+    let shown = diagnostic.render(file, program).coloured(true).to_string();
+    shown.lines().skip(1).try_for_each(|line| writeln!(out, "           {line}"))
 }
 
 /// Something that went wrong, on as many lines as it has.
