@@ -53,7 +53,7 @@ pub use compile::{Checked, CompileError, CompileLimits, CompileOptions, ErrorKin
 #[cfg(feature = "compiler")]
 pub use data::Data;
 #[cfg(feature = "compiler")]
-pub use diagnostic::{Code, Diagnostic, MAX_DIAGNOSTICS, Note, Rendered, Severity};
+pub use diagnostic::{Call, Code, Diagnostic, MAX_DIAGNOSTICS, Note, Rendered, Severity};
 #[cfg(feature = "compiler")]
 pub use embed::{
     About, Argument, Arguments, CallArgs, ConvertError, Ctx, Function, Host, IntoValue, Keywords, LoadOptions, Maker, Mismatch, Next,

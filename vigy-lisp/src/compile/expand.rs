@@ -262,20 +262,16 @@ impl<'o> Compiler<'o> {
         }
         // Flat when something in the position of a test is not a list.
         let flat = args.len() > 1 && args.iter().step_by(2).any(|t| !self.arena.is_list(*t));
-        let (test, body, rest) = if flat {
-            if args.len() < 2 {
-                return Err(bad(span, "cond", "a test without a result"));
-            }
-            (args[0], alloc::vec![args[1]], &args[2..])
-        } else {
-            let clause = self.arena.items(args[0]).to_vec();
-            if clause.is_empty() {
-                return Err(bad(self.arena.span(args[0]), "cond", "a clause is a list of a test and results"));
-            }
-            (clause[0], clause[1..].to_vec(), &args[1..])
-        };
+        if flat {
+            return Ok(self.flat_cond(args, span));
+        }
+        let clause = self.arena.items(args[0]).to_vec();
+        if clause.is_empty() {
+            return Err(bad(self.arena.span(args[0]), "cond", "a clause is a list of a test and results"));
+        }
+        let (test, body, rest) = (clause[0], clause[1..].to_vec(), &args[1..]);
         let is_else = self.arena.is_symbol(test, "else");
-        if let (true, Some(next)) = (is_else || matches!(self.arena.get(test), Datum::Keyword(_) | Datum::Bool(true)), rest.first()) {
+        if let (true, Some(next)) = (self.always(test), rest.first()) {
             self.warn_unreachable(*next, "cond");
         }
         let mut m = self.make(span);
@@ -287,6 +283,28 @@ impl<'o> Compiler<'o> {
         items.extend_from_slice(rest);
         let rest = if rest.is_empty() { m.nil() } else { m.list(&items) };
         Ok(m.form("if", &[test, body, rest]))
+    }
+
+    /// `(cond test result …)`; a test without a result is left to be no clause.
+    fn flat_cond(&mut self, args: &[Id], span: Span) -> Id {
+        let pairs = args.chunks_exact(2);
+        let mut form = match pairs.remainder() {
+            [odd] => self.make(span).form("cond", &[*odd]),
+            _ => self.make(span).nil(),
+        };
+        for (i, pair) in pairs.enumerate().rev() {
+            let next = args.get(2 * i + 2).copied();
+            if let (true, Some(next)) = (self.always(pair[0]), next) {
+                self.warn_unreachable(next, "cond");
+            }
+            form = if self.arena.is_symbol(pair[0], "else") { pair[1] } else { self.make(span).form("if", &[pair[0], pair[1], form]) };
+        }
+        form
+    }
+
+    /// Whether a test is one that applies whatever is the case.
+    fn always(&self, test: Id) -> bool {
+        self.arena.is_symbol(test, "else") || matches!(self.arena.get(test), Datum::Keyword(_) | Datum::Bool(true))
     }
 
     fn try_form(&mut self, args: &[Id], span: Span) -> Result<Id> {

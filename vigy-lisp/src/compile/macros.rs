@@ -267,6 +267,7 @@ impl Compiler<'_> {
                     let (tag, code, message) = match machine.fault() {
                         Some(fault) => {
                             let (tag, code) = match &fault.kind {
+                                FaultKind::Raised { tag } if tag == Tag::SetSealed.text() => (Tag::SetSealed, Code::MacroAssigns),
                                 FaultKind::Raised { tag } => (Tag::from_text(tag).unwrap_or(Tag::User), Code::MacroFailed),
                                 _ => (Tag::MacroExpansionLimit, Code::MacroLimit),
                             };

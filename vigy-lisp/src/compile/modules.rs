@@ -79,7 +79,7 @@ impl Compiler<'_> {
                 }
                 ("refer", Some(value)) if self.arena.is_list(value) => {
                     for name in self.arena.items(value).to_vec() {
-                        refer.push(self.symbol_of(name, "require")?);
+                        refer.push((self.symbol_of(name, "require")?, self.arena.span(name)));
                     }
                 }
                 (other, _) => {
@@ -96,7 +96,7 @@ impl Compiler<'_> {
             let long = self.arena.names.intern(&long);
             self.import(namespace, *name, long, form)?;
         }
-        for name in refer {
+        for (name, span) in refer {
             if !provided.contains(&name) {
                 let text = self.arena.names.get(name).to_string();
                 let known = self.global_index.get(&(namespace, name)).is_some_and(|g| self.globals[*g as usize].defs > 0);
