@@ -92,7 +92,7 @@ impl From<DecodeError> for NoValue {
     }
 }
 
-/// A type that functions of the host may give back: see the [table](super#answers).
+/// A type that functions of the host may give back: see the [table](crate#answers).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no value of the language",
     note = "give back `Serde({Self})` for a type that serde writes; `Result<_, E>` takes any error, or a `Raise`"
