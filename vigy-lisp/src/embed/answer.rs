@@ -125,6 +125,7 @@ impl Maker<'_, '_> {
 }
 
 /// Answers the pending host call.
+#[inline]
 pub(super) fn settle(answer: Result<Value, NoValue>, machine: &mut Machine<'_>) {
     match answer {
         Ok(value) => machine.resume(value),

@@ -80,14 +80,15 @@ impl Mismatch {
 /// The arguments of a call that no parameter has taken yet.
 pub struct Arguments<'a> {
     machine: &'a Machine<'a>,
+    words: &'a [u64],
     taken: usize,
-    count: usize,
 }
 
 impl<'a> Arguments<'a> {
     /// All arguments of the pending call.
+    #[inline]
     pub(super) fn of(machine: &'a Machine<'_>) -> Self {
-        Self { machine, taken: 0, count: machine.arg_count() }
+        Self { machine, words: machine.args(), taken: 0 }
     }
 
     /// How many were taken.
@@ -104,16 +105,18 @@ impl<'a> Arguments<'a> {
     /// How many are left.
     #[must_use]
     pub fn left(&self) -> usize {
-        self.count - self.taken
+        self.words.len() - self.taken
     }
 
     /// The next one; nil when none is left.
     #[inline]
     #[expect(clippy::should_implement_trait, reason = "it never ends: what is not there is nil")]
     pub fn next(&mut self) -> Value {
-        let value = self.machine.arg(self.taken);
-        self.taken = self.count.min(self.taken + 1);
-        value
+        let Some(word) = self.words.get(self.taken) else {
+            return Value::NIL;
+        };
+        self.taken += 1;
+        Value(*word)
     }
 
     /// The complaint that `value` is not an `expected`.
@@ -220,7 +223,8 @@ impl<T: Argument> Argument for Option<T> {
     const TAKES: Takes = Takes::Optional;
 
     fn take<'a>(args: &mut Arguments<'a>) -> Result<Self::As<'a>, Mismatch> {
-        if args.machine.arg(args.taken).is_nil() {
+        let given = args.words.get(args.taken).is_some_and(|word| !Value(*word).is_nil());
+        if !given {
             args.next();
             return Ok(None);
         }
@@ -290,8 +294,8 @@ impl<T: DeserializeOwned> Argument for Keywords<T> {
     }
 
     fn take<'a>(args: &mut Arguments<'a>) -> Result<Self, Mismatch> {
-        let named = Named { machine: args.machine, from: args.taken, count: args.count, value: None };
-        args.taken = args.count;
+        let named = Named { machine: args.machine, from: args.taken, count: args.words.len(), value: None };
+        args.taken = args.words.len();
         T::deserialize(named).map(Self).map_err(|e| Mismatch { numbered: false, message: e.to_string() })
     }
 }

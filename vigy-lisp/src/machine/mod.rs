@@ -241,6 +241,16 @@ impl<'m> Machine<'m> {
         }
     }
 
+    /// The words of the arguments of the pending host call; none when there is none.
+    #[inline]
+    #[cfg(feature = "compiler")]
+    pub(crate) fn args(&self) -> &[u64] {
+        match self.state {
+            State::Calling(call) => &self.stack[call.at..call.at + call.args],
+            _ => &[],
+        }
+    }
+
     /// Answers the pending host call with `v`; without one, nothing happens.
     #[inline]
     pub fn resume(&mut self, v: Value) {
@@ -280,10 +290,7 @@ impl<'m> Machine<'m> {
     /// The text of a string, or the name of a symbol or keyword.
     #[must_use]
     pub fn text(&self, v: Value) -> Option<&str> {
-        match self.view(v) {
-            View::Str(s) | View::Symbol(s) | View::Keyword(s) => Some(s),
-            _ => None,
-        }
+        matches!(v.tag(), tag::STRING | tag::SYMBOL | tag::KEYWORD).then(|| self.heap.text(v))
     }
 
     /// A string.
