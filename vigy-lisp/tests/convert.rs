@@ -102,6 +102,18 @@ fn enums_are_keywords_or_maps() {
 }
 
 #[test]
+fn a_key_that_comes_twice_keeps_its_place_and_gets_the_later_value() {
+    let twice = |n: i64| Data::Map((0..n).chain(0..n).map(|i| (Data::keyword(&format!("k{i}")), Data::Int(i % 3))).collect());
+    for n in [1, 3, 8, 20] {
+        with_machine(|machine| {
+            let made = machine.to_value(&twice(n)).expect("a value");
+            let entries = machine.from_value::<Vec<(String, i64)>>(made).expect("entries");
+            assert_eq!(entries, (0..n).map(|i| (format!("k{i}"), i % 3)).collect::<Vec<_>>());
+        });
+    }
+}
+
+#[test]
 fn data_inside_of_other_types_stays_what_it_is() {
     check(Data::List(vec![Data::symbol("s"), Data::keyword("k"), Data::from("t"), Data::Nil]), "(s :k \"t\" ())");
     check(

@@ -120,7 +120,7 @@ impl Maker<'_, '_> {
     pub fn serde<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<Value, NoValue> {
         self.bytes.clear();
         super::ser::write(value, self.bytes)?;
-        Ok(self.machine.decode(self.bytes)?)
+        Ok(self.machine.decode_trusted(self.bytes)?)
     }
 }
 
@@ -182,7 +182,11 @@ impl IntoValue for f64 {
 
 impl IntoValue for &str {
     fn into_value(self, to: &mut Maker<'_, '_>) -> Result<Value, NoValue> {
-        Ok(to.machine.string(self)?)
+        match to.machine.string(self) {
+            Ok(value) => Ok(value),
+            // Room is made for what is decoded, if there is any.
+            Err(Exhausted) => to.serde(self),
+        }
     }
 }
 
