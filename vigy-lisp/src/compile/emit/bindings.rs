@@ -33,11 +33,9 @@ impl<'c> Emitter<'c> {
                 Some(init) => tasks.push(Task::Expr(*init, reg, reg + 1)),
                 None => tasks.push(Task::Op(abc(Op::Imm, reg, 0, 0), span)),
             }
-        }
-        for (v, _) in &list {
-            let var = &self.tree.vars[*v as usize];
-            if var.in_cell() {
-                tasks.push(Task::Op(abc(Op::Cell, usize::from(var.reg), 0, 0), span));
+            // At once: the next value may use this one.
+            if self.tree.vars[*v as usize].in_cell() {
+                tasks.push(Task::Op(abc(Op::Cell, reg, 0, 0), span));
             }
         }
         self.pending = tasks;
@@ -56,9 +54,19 @@ impl<'c> Emitter<'c> {
         let start = self.label();
         let vars: Vec<u32> = list.iter().map(|(v, _)| *v).collect();
         let next = self.bind(binds, top, span)?;
-        let at = self.pending.iter().position(|t| matches!(t, Task::Op(w, _) if Op::decode(*w) == Some(Op::Cell)));
-        let at = at.unwrap_or(self.pending.len());
-        self.pending.insert(at, Task::Label(start));
+        let celled: Vec<u32> = vars.iter().copied().filter(|v| self.tree.vars[*v as usize].in_cell()).collect();
+        if celled.is_empty() {
+            self.pending.push(Task::Label(start));
+        } else {
+            // Every turn but the first has new cells to make.
+            let body = self.label();
+            self.pending.extend([Task::Jump(body), Task::Label(start)]);
+            for v in celled {
+                let reg = usize::from(self.tree.vars[v as usize].reg);
+                self.pending.push(Task::Op(abc(Op::Cell, reg, 0, 0), span));
+            }
+            self.pending.push(Task::Label(body));
+        }
         self.loops.insert(id, (start, vars));
         Ok(next)
     }
