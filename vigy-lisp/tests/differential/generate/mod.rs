@@ -131,7 +131,7 @@ const FLOATS: &[f64] = &[
 impl Generator {
     pub(crate) fn program(seed: u64) -> Vec<Form> {
         let mut numbers = Numbers::new(seed);
-        let room = 30 + numbers.below(110);
+        let room = 25 + numbers.below(85);
         let mut g = Self { numbers, vars: Vec::new(), funcs: Vec::new(), macros: Vec::new(), room, names: 0 };
         g.top_level()
     }
@@ -152,6 +152,9 @@ impl Generator {
 
     /// A name, perhaps one that means something already.
     fn name(&mut self) -> Rc<str> {
+        if self.one_in(60) && !self.macros.is_empty() {
+            return self.pick(&self.macros.clone()).0;
+        }
         if self.one_in(25) { self.pick(TAKEN).into() } else { self.pick(SMALL).into() }
     }
 

@@ -105,10 +105,15 @@ impl Generator {
         let (next, end) = self.with(&names, |gen_| (gen_.expr(Ty::Int, 1), gen_.leaf(Ty::Int)));
         let head = |n: &Rc<str>| paren(vec![Form::Symbol(n.clone()), sym("n"), sym("acc")]);
         let body = |again: Form| call("if", [call("<=", [sym("n"), int(0)]), end.clone(), again]);
-        let mut program = match self.below(3) {
+        let mut program = match self.below(4) {
+            1 => {
+                let kept = call("lambda", [paren(vec![]), call("set!", [sym("acc"), call("bit-xor", [sym("acc"), sym("n")])]), sym("acc")]);
+                let again = call("recur", [less, call("let", [paren(vec![paren(vec![sym("kept"), kept])]), call("kept", []), next])]);
+                vec![call("define", [head(&f), body(again)])]
+            }
             // In tail position.
             0 => vec![call("define", [head(&f), body(call(&f, [less.clone(), next]))])],
-            1 => vec![
+            2 => vec![
                 call("define", [head(&f), body(call(&g, [less.clone(), next.clone()]))]),
                 call("define", [head(&g), body(call(&f, [less, call("bit-xor", [sym("acc"), sym("n")])]))]),
             ],

@@ -141,7 +141,10 @@ impl Generator {
             6 => call("subs", [self.expr(s, d), self.few()]),
             7 => self.call_of("string-replace", &[s, s, s], d),
             8 => self.call_of("string-join", &[s, Ty::Strs], d),
-            9 => call("string-repeat", [self.expr(s, d), self.few()]),
+            9 => {
+                let times = if self.one_in(4) { int(30 + self.below(200) as i64) } else { self.few() };
+                call("string-repeat", [self.expr(s, d), times])
+            }
             10 => self.call_of("name", &[Ty::Key], d),
             _ => self.call_of("string-join", &[s, Ty::Ints], d),
         }
@@ -249,8 +252,8 @@ impl Generator {
             }
             5 => {
                 let mut args: Vec<Form> = (0..1 + self.below(3)).map(|_| self.few()).collect();
-                if self.one_in(8) {
-                    args = vec![int(0), int(12), int(self.below(7) as i64 - 1)];
+                if self.one_in(6) {
+                    args = vec![int(0), int(self.below(90) as i64), int(self.below(7) as i64 - 1)];
                 }
                 call("range", args)
             }
@@ -306,7 +309,7 @@ impl Generator {
 
     fn map_of(&mut self, d: usize) -> Form {
         let (m, k, i) = (Ty::Map, Ty::Key, Ty::Int);
-        match self.below(10) {
+        match self.below(11) {
             0 => self.call_of("assoc", &[m, k, i], d),
             1 => self.call_of("dissoc", &[m, k], d),
             2 => self.call_of("merge", &[m, m], d),
@@ -319,6 +322,11 @@ impl Generator {
                 let grown = call("assoc", [sym("acc"), sym("x"), call("+", [sym("x"), self.leaf(i)])]);
                 let f = call("lambda", [paren(vec![sym("acc"), sym("x")]), grown]);
                 call("foldl", [f, brace(vec![]), call("range", [int(self.below(24) as i64)])])
+            }
+            9 => {
+                let f = call("lambda", [paren(vec![sym("acc"), sym("x")]), call("dissoc", [sym("acc"), sym("x")])]);
+                let large = call("frequencies", [call("range", [int(self.below(30) as i64)])]);
+                call("foldl", [f, large, self.expr(Ty::Ints, d)])
             }
             _ => call("assoc-in", [self.expr(m, d), bracket(vec![key("new"), key(self.pick(super::KEYS))]), self.expr(i, d)]),
         }
@@ -381,7 +389,18 @@ impl Generator {
     }
 
     fn any_of(&mut self, d: usize) -> Form {
-        match self.below(12) {
+        match self.below(14) {
+            11 => {
+                // It sees globals alone.
+                let outer = core::mem::take(&mut self.vars);
+                let form = self.expr(Ty::Any, d.min(2));
+                self.vars = outer;
+                call("eval", [call("quote", [form])])
+            }
+            12 => {
+                let inner = call("unquote", [paren(vec![sym("f"), call("unquote", [self.expr(Ty::Any, d)])])]);
+                call("quasiquote", [paren(vec![sym("a"), call("quasiquote", [paren(vec![sym("b"), inner])])])])
+            }
             0 => call("when", [self.expr(Ty::Bool, d), self.expr(Ty::Any, d)]),
             1 => call("unless", [self.expr(Ty::Bool, d), self.expr(Ty::Any, d)]),
             2 => {

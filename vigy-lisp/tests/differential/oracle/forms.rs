@@ -267,18 +267,18 @@ impl Oracle {
         }
         let closes = form.prefixed("unquote").or(form.prefixed("unquote-splice")).is_some();
         let inner = if closes { depth - 1 } else { depth + usize::from(form.prefixed("quasiquote").is_some()) };
-        let mut out = Vec::new();
+        let mut parts = Vec::new();
         for item in &**items {
-            match item.prefixed("unquote-splice") {
-                Some(x) if inner == 1 => {
-                    let v = self.eval(x, env)?;
-                    out.extend_from_slice(v.items()?);
-                    if self.has(Bug::SpliceLosesOne) && !v.items()?.is_empty() {
-                        out.pop();
-                    }
-                }
-                _ => out.push(self.quasi(item, inner, env)?),
-            }
+            parts.push(match item.prefixed("unquote-splice") {
+                Some(x) if inner == 1 => self.eval(x, env)?,
+                _ => V::list(vec![self.quasi(item, inner, env)?]),
+            });
+        }
+        let mut out = Vec::new();
+        for (part, item) in parts.iter().zip(&**items) {
+            let part = part.items()?;
+            let lost = usize::from(self.has(Bug::SpliceLosesOne) && !part.is_empty() && item.prefixed("unquote-splice").is_some());
+            out.extend_from_slice(&part[..part.len() - lost]);
         }
         match shape {
             // Macros make forms, and a map is a form of its own only outside of them.
@@ -341,7 +341,10 @@ impl Oracle {
             "delay" => Ok(V::Promise(Rc::new(RefCell::new(Promise::Pending(args[0].clone(), env.clone()))))),
             "eval" => {
                 let top = self.scope(None);
-                self.eval(&args[0], env).and_then(|v| form_of(&v)).and_then(|f| self.eval(&f, &top))
+                match args[0].prefixed("quote") {
+                    Some(form) => self.eval(form, &top),
+                    None => raise("not-implemented"),
+                }
             }
             _ => return None,
         })

@@ -96,7 +96,7 @@ pub(crate) enum Stop {
 pub(crate) type Answer = Result<V, Stop>;
 
 /// Steps and depth after which the oracle gives up.
-const STEPS: usize = 150_000;
+const STEPS: usize = 60_000;
 const DEPTH: usize = 20_000;
 
 struct Macro {
