@@ -20,7 +20,7 @@ pub(crate) enum Form {
     Str(Rc<str>),
     Symbol(Rc<str>),
     Keyword(Rc<str>),
-    List(Shape, Rc<Vec<Form>>),
+    List(Shape, Rc<Vec<Self>>),
 }
 
 pub(crate) fn sym(name: &str) -> Form {

@@ -134,9 +134,6 @@ fn the_machine_agrees_with_a_naive_evaluator() {
                 }
                 Verdict::Different(..) => {
                     mismatches.fetch_add(1, Ordering::Relaxed);
-                    if let (Some(_), Verdict::Different(m, o)) = (std::env::var_os("VIGY_WHOLE"), compare(&program, None, &mut memory)) {
-                        println!("{}\n{m:?}\n{o:?}", source(&program));
-                    }
                     println!("{}", report(seed, program));
                 }
             }

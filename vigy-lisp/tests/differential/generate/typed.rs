@@ -378,7 +378,7 @@ impl Generator {
             2 => {
                 let n = int(2 + self.below(3) as i64);
                 let by = |x: Form| call("modulo", [x, n.clone()]);
-                call("lambda", [paren(vec![a.clone(), b.clone()]), call(if d % 2 == 0 { "<" } else { "-" }, [by(a), by(b)])])
+                call("lambda", [paren(vec![a.clone(), b.clone()]), call(if d.is_multiple_of(2) { "<" } else { "-" }, [by(a), by(b)])])
             }
             _ => call("lambda", [paren(vec![a.clone(), b.clone()]), call(self.pick(&["<", ">"]), [call("abs", [a]), call("abs", [b])])]),
         }

@@ -1,32 +1,17 @@
-//! Special forms, the forms of the library, macros and patterns.
+//! Special forms and macros.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::value::{Numbers, Promise};
+use super::patterns::{bindings, is_pattern};
+use super::value::Promise;
 use super::{Answer, Bug, Closure, Macro, Oracle, Scope, Stop, V, mismatch, raise};
-use crate::form::{Form, Shape, call, sym};
+use crate::form::{Form, Shape};
 
-type Env = Rc<Scope>;
+pub(super) type Env = Rc<Scope>;
 
-fn bad<T>() -> Result<T, Stop> {
+pub(super) fn bad<T>() -> Result<T, Stop> {
     raise("bad-special-form")
-}
-
-/// Bindings as names and values, and whether they are written flat.
-fn bindings(form: &Form) -> (Vec<(&Form, &Form)>, bool) {
-    let items = form.items();
-    let flat = form.shape() == Some(Shape::Bracket) || items.iter().any(|b| !b.is_list());
-    let pairs = if flat {
-        items.chunks(2).map(|c| (&c[0], &c[1])).collect()
-    } else {
-        items.iter().map(|b| (&b.items()[0], &b.items()[1])).collect()
-    };
-    (pairs, flat)
-}
-
-fn is_pattern(form: &Form) -> bool {
-    matches!(form.shape(), Some(Shape::Bracket | Shape::Brace))
 }
 
 impl Oracle {
@@ -45,7 +30,7 @@ impl Oracle {
         self.eval(form, top)
     }
 
-    fn find(&self, name: &str, env: &Env) -> Option<V> {
+    pub(super) fn find(&self, name: &str, env: &Env) -> Option<V> {
         let mut scope = Some(env);
         while let Some(s) = scope {
             if let Some((_, v)) = s.names.borrow().iter().rev().find(|(n, _)| &**n == name) {
@@ -78,12 +63,12 @@ impl Oracle {
         Ok(())
     }
 
-    fn bind(env: &Env, name: &Rc<str>, value: V) {
+    pub(super) fn bind(env: &Env, name: &Rc<str>, value: V) {
         env.names.borrow_mut().push((name.clone(), value));
     }
 
     /// A scope inside `env` for a body, with the names that its definitions will have.
-    fn body(&mut self, forms: &[Form], env: &Env) -> Answer {
+    pub(super) fn body(&mut self, forms: &[Form], env: &Env) -> Answer {
         for form in forms {
             if let [head, target, ..] = form.items()
                 && head.is_symbol("define")
@@ -96,7 +81,7 @@ impl Oracle {
         self.sequence(forms, env)
     }
 
-    fn sequence(&mut self, forms: &[Form], env: &Env) -> Answer {
+    pub(super) fn sequence(&mut self, forms: &[Form], env: &Env) -> Answer {
         let mut last = V::Nil;
         for form in forms {
             last = self.eval(form, env)?;
@@ -104,7 +89,7 @@ impl Oracle {
         Ok(last)
     }
 
-    fn all(&mut self, forms: &[Form], env: &Env) -> Result<Vec<V>, Stop> {
+    pub(super) fn all(&mut self, forms: &[Form], env: &Env) -> Result<Vec<V>, Stop> {
         if self.has(Bug::RightToLeft) {
             let mut values = forms.iter().rev().map(|f| self.eval(f, env)).collect::<Result<Vec<_>, _>>()?;
             values.reverse();
@@ -113,7 +98,7 @@ impl Oracle {
         forms.iter().map(|f| self.eval(f, env)).collect()
     }
 
-    fn closure(&mut self, params: &Form, body: &[Form], env: &Env) -> Closure {
+    pub(super) fn closure(&mut self, params: &Form, body: &[Form], env: &Env) -> Closure {
         let mut params = params.items().to_vec();
         let at = params.iter().position(|p| p.is_symbol("&rest") || p.is_symbol("&"));
         let rest = at.and_then(|at| params.drain(at..).nth(1));
@@ -145,49 +130,6 @@ impl Oracle {
         let result = patterns.into_iter().try_for_each(|(p, v)| self.destructure(p, v, &env)).and_then(|()| self.body(&c.body, &env));
         self.callers.pop();
         result
-    }
-
-    fn destructure(&mut self, pattern: &Form, value: V, env: &Env) -> Result<(), Stop> {
-        if let Some(name) = pattern.symbol() {
-            Self::bind(env, name, value);
-            return Ok(());
-        }
-        let get = |v: &V, k: &V| if let V::Map(_) = v { Ok(super::maps::lookup(v, k)?.unwrap_or(V::Nil)) } else { Ok(V::Nil) };
-        let items = pattern.items();
-        if pattern.shape() == Some(Shape::Brace) {
-            for entry in items.chunks(2) {
-                match &entry[0] {
-                    Form::Keyword(k) if &**k == "keys" => {
-                        for name in entry[1].items() {
-                            let Some(name) = name.symbol() else { return bad() };
-                            Self::bind(env, name, get(&value, &V::Keyword(name.clone()))?);
-                        }
-                    }
-                    Form::Keyword(k) if &**k == "as" => self.destructure(&entry[1], value.clone(), env)?,
-                    target => {
-                        let k = self.eval(&entry[1], env)?;
-                        self.destructure(target, get(&value, &k)?, env)?;
-                    }
-                }
-            }
-            return Ok(());
-        }
-        let mut i = 0;
-        while i < items.len() {
-            if items[i].is_symbol("&") || items[i].is_symbol("&rest") {
-                let left = value.items()?.iter().skip(i).cloned().collect();
-                self.destructure(&items[i + 1], V::list(left), env)?;
-                i += 1;
-            } else if matches!(&items[i], Form::Keyword(k) if &**k == "as") {
-                self.destructure(&items[i + 1], value.clone(), env)?;
-                i += 1;
-            } else {
-                let part = value.items()?.get(i).cloned().unwrap_or(V::Nil);
-                self.destructure(&items[i], part, env)?;
-            }
-            i += 1;
-        }
-        Ok(())
     }
 
     pub(super) fn eval(&mut self, form: &Form, env: &Env) -> Answer {
@@ -245,7 +187,7 @@ impl Oracle {
     }
 
     /// The value of a quoted form.
-    fn quoted(&mut self, form: &Form) -> V {
+    pub(super) fn quoted(&mut self, form: &Form) -> V {
         match form {
             Form::List(Shape::Brace, items) => {
                 let mut entries = Vec::new();
@@ -265,7 +207,7 @@ impl Oracle {
         if let (Some(x), 1) = (form.prefixed("unquote"), depth) {
             return self.eval(x, env);
         }
-        let closes = form.prefixed("unquote").or(form.prefixed("unquote-splice")).is_some();
+        let closes = form.prefixed("unquote").or_else(|| form.prefixed("unquote-splice")).is_some();
         let inner = if closes { depth - 1 } else { depth + usize::from(form.prefixed("quasiquote").is_some()) };
         let mut parts = Vec::new();
         for item in &**items {
@@ -350,7 +292,7 @@ impl Oracle {
         })
     }
 
-    fn define(&mut self, args: &[Form], env: &Env) -> Answer {
+    pub(super) fn define(&mut self, args: &[Form], env: &Env) -> Answer {
         let target = &args[0];
         let (name, value) = match target.symbol() {
             Some(name) => (name.clone(), self.eval(&args[1], env)?),
@@ -447,7 +389,7 @@ impl Oracle {
         self.apply(&f, values)
     }
 
-    fn loop_form(&mut self, args: &[Form], env: &Env) -> Answer {
+    pub(super) fn loop_form(&mut self, args: &[Form], env: &Env) -> Answer {
         let (pairs, _) = bindings(&args[0]);
         let mut scope = env.clone();
         for (name, value) in &pairs {
@@ -502,223 +444,6 @@ impl Oracle {
         result
     }
 
-    /// Forms of the library: their names can be taken by the program.
-    fn library_form(&mut self, head: &str, args: &[Form], env: &Env) -> Option<Answer> {
-        Some(match head {
-            "do" => self.sequence(args, env),
-            "fn" => Ok(V::Closure(Rc::new(self.closure(&args[0], &args[1..], env)))),
-            "def" => self.define(args, env),
-            "defn" => {
-                let body = 1 + usize::from(matches!(args[1], Form::Str(_)));
-                let f = V::Closure(Rc::new(self.closure(&args[body], &args[body + 1..], env)));
-                let Some(name) = args[0].symbol() else { return Some(bad()) };
-                self.globals.insert(name.clone(), f);
-                Ok(V::Nil)
-            }
-            "loop" => self.loop_form(args, env),
-            "recur" => self.all(args, env).and_then(|values| Err(Stop::Recur(values))),
-            "comment" => Ok(V::Nil),
-            "->" | "->>" => {
-                let mut value = args[0].clone();
-                for step in &args[1..] {
-                    let mut items = if step.items().is_empty() { vec![step.clone()] } else { step.items().to_vec() };
-                    items.insert(if head == "->" { 1 } else { items.len() }, value);
-                    value = crate::form::paren(items);
-                }
-                self.eval(&value, env)
-            }
-            "if-let" | "when-let" => {
-                let (name, value) = match args[0].items() {
-                    [name, value] if args[0].shape() == Some(Shape::Bracket) || name.symbol().is_some() => (name, value),
-                    _ => bindings(&args[0]).0[0],
-                };
-                self.eval(value, env).and_then(|v| {
-                    let yes = self.truth(&v);
-                    let inner = self.scope(Some(env));
-                    if yes || name.symbol().is_some() {
-                        self.destructure(name, v, &inner)?;
-                    }
-                    let inner = self.scope(Some(&inner));
-                    match (yes, head) {
-                        (true, "if-let") => self.eval(&args[1], &inner),
-                        (true, _) => self.body(&args[1..], &inner),
-                        (false, "if-let") => self.eval(&args[2], &inner),
-                        (false, _) => Ok(V::Nil),
-                    }
-                })
-            }
-            "dotimes" => {
-                let [name, count] = args[0].items() else { return Some(bad()) };
-                let again = call("recur", [call("%inc", [name.clone()])]);
-                let mut body: Vec<Form> = vec![sym("begin")];
-                body.extend_from_slice(&args[1..]);
-                body.push(again);
-                self.eval(count, env).and_then(|end| {
-                    let outer = self.scope(Some(env));
-                    Self::bind(&outer, &" end".into(), end);
-                    let turn = call("if", [call("%below", [name.clone(), sym(" end")]), crate::form::paren(body), Form::Nil]);
-                    self.loop_form(&[crate::form::bracket(vec![name.clone(), Form::Int(0)]), turn], &outer)
-                })
-            }
-            "doseq" | "dolist" => self.each(args, env),
-            "for" => {
-                let mut out = Vec::new();
-                self.comprehend(&bindings_flat(&args[0]), &args[1..], env, &mut out).map(|()| V::list(out))
-            }
-            "while" => loop {
-                match self.eval(&args[0], env) {
-                    Ok(v) if !self.truth(&v) => break Ok(V::Nil),
-                    Ok(_) => {}
-                    Err(stop) => break Err(stop),
-                }
-                let inner = self.scope(Some(env));
-                if let Err(stop) = self.body(&args[1..], &inner) {
-                    break Err(stop);
-                }
-            },
-            "case" => self.case(args, env),
-            "match" => self.match_form(args, env),
-            "assert" => match self.eval(&args[0], env) {
-                Ok(v) if self.truth(&v) => Ok(V::Nil),
-                Ok(_) => self.eval(&args[1], env).and_then(|m| Err(Stop::Thrown(V::error("ex-info", m.text()?, V::Nil)))),
-                Err(stop) => Err(stop),
-            },
-            "%inc" => self.eval(&args[0], env).and_then(|v| super::numbers::add(self, &[v, V::Int(1)])),
-            "%below" => self.all(args, env).and_then(|v| super::numbers::less(self, &v)),
-            _ => return None,
-        })
-    }
-
-    fn each(&mut self, args: &[Form], env: &Env) -> Answer {
-        let mut pairs = bindings_flat(&args[0]);
-        let (pattern, list) = (pairs.remove(0), pairs.remove(0));
-        let list = self.eval(&list, env)?;
-        for item in list.items()?.to_vec() {
-            let inner = self.scope(Some(env));
-            self.destructure(&pattern, item, &inner)?;
-            let inner = self.scope(Some(&inner));
-            if pairs.is_empty() {
-                self.body(&args[1..], &inner)?;
-            } else {
-                let mut rest = vec![crate::form::bracket(pairs.clone())];
-                rest.extend_from_slice(&args[1..]);
-                self.each(&rest, &inner)?;
-            }
-        }
-        Ok(V::Nil)
-    }
-
-    fn comprehend(&mut self, pairs: &[Form], body: &[Form], env: &Env, out: &mut Vec<V>) -> Result<(), Stop> {
-        match pairs {
-            [Form::Keyword(k), test, rest @ ..] if &**k == "when" => {
-                let v = self.eval(test, env)?;
-                if self.truth(&v) { self.comprehend(rest, body, env, out) } else { Ok(()) }
-            }
-            [name, list, rest @ ..] => {
-                let list = self.eval(list, env)?;
-                for item in list.items()?.to_vec() {
-                    let inner = self.scope(Some(env));
-                    self.destructure(name, item, &inner)?;
-                    self.comprehend(rest, body, &inner, out)?;
-                }
-                Ok(())
-            }
-            _ => {
-                let inner = self.scope(Some(env));
-                out.push(self.body(body, &inner)?);
-                Ok(())
-            }
-        }
-    }
-
-    fn case(&mut self, args: &[Form], env: &Env) -> Answer {
-        let value = self.eval(&args[0], env)?;
-        let mut clauses: Vec<&[Form]> = args[1..].iter().map(Form::items).collect();
-        if self.has(Bug::CaseTakesLast) {
-            clauses.reverse();
-        }
-        for clause in clauses {
-            let data = &clause[0];
-            let one = [data.clone()];
-            let choices = if data.items().is_empty() { &one } else { data.items() };
-            if data.is_symbol("else") || choices.iter().any(|d| value.same(&self.quoted(d), Numbers::Kind)) {
-                let inner = self.scope(Some(env));
-                return self.body(&clause[1..], &inner);
-            }
-        }
-        Ok(V::Nil)
-    }
-
-    fn match_form(&mut self, args: &[Form], env: &Env) -> Answer {
-        let value = self.eval(&args[0], env)?;
-        for clause in &args[1..] {
-            let [pattern, body @ ..] = clause.items() else { return bad() };
-            let mut bound = Vec::new();
-            if pattern.is_symbol("else") || self.fits(pattern, &value, false, env, &mut bound)? {
-                let inner = self.scope(Some(env));
-                for (name, v) in bound {
-                    Self::bind(&inner, &name, v);
-                }
-                let inner = self.scope(Some(&inner));
-                return self.body(body, &inner);
-            }
-        }
-        Ok(V::Nil)
-    }
-
-    /// Whether `value` fits; `data`: names are data, as inside a quasiquote.
-    fn fits(&mut self, pattern: &Form, value: &V, data: bool, env: &Env, bound: &mut Vec<(Rc<str>, V)>) -> Result<bool, Stop> {
-        let bind = |bound: &mut Vec<(Rc<str>, V)>, name: &Rc<str>| match bound.iter().find(|(n, _)| n == name) {
-            _ if &**name == "_" => true,
-            Some((_, first)) => first.same(value, Numbers::Kind),
-            None => {
-                bound.push((name.clone(), value.clone()));
-                true
-            }
-        };
-        if let (Some(name), false) = (pattern.symbol(), data) {
-            return Ok(bind(bound, name));
-        }
-        if data && let Some(inner) = pattern.prefixed("unquote") {
-            return self.fits(inner, value, false, env, bound);
-        }
-        if !pattern.is_list() {
-            return Ok(value.same(&self.quoted(pattern), Numbers::Kind));
-        }
-        if !data {
-            if let Some(d) = pattern.prefixed("quote") {
-                return Ok(value.same(&self.quoted(d), Numbers::Kind));
-            }
-            if let Some(d) = pattern.prefixed("quasiquote") {
-                return self.fits(d, value, true, env, bound);
-            }
-            if let [head, test, name @ ..] = pattern.items()
-                && head.is_symbol("?")
-                && name.len() < 2
-            {
-                let f = self.eval(test, env)?;
-                let v = self.call(&f, &[value.clone()])?;
-                return Ok(self.truth(&v) && name.first().and_then(Form::symbol).is_none_or(|n| bind(bound, n)));
-            }
-        }
-        let Ok(values) = value.items() else { return Ok(false) };
-        let items = pattern.items();
-        let rest = items.last().filter(|_| data).and_then(|l| l.prefixed("unquote-splice"));
-        let fixed = &items[..items.len() - usize::from(rest.is_some())];
-        if values.len() < fixed.len() || (rest.is_none() && values.len() > fixed.len()) {
-            return Ok(false);
-        }
-        for (pattern, value) in fixed.iter().zip(values) {
-            if !self.fits(pattern, value, data, env, bound)? {
-                return Ok(false);
-            }
-        }
-        match rest {
-            Some(rest) => self.fits(rest, &V::list(values[fixed.len()..].to_vec()), false, env, bound),
-            None => Ok(true),
-        }
-    }
-
     pub(super) fn force(&mut self, p: &Rc<RefCell<Promise>>) -> Answer {
         let (form, scope) = match &*p.borrow() {
             Promise::Kept(v) => return Ok(v.clone()),
@@ -733,13 +458,6 @@ impl Oracle {
             *p.borrow_mut() = Promise::Kept(v.clone());
         }
         Ok(v)
-    }
-}
-
-fn bindings_flat(form: &Form) -> Vec<Form> {
-    match (form.shape(), form.items()) {
-        (Some(Shape::Paren), items) if items.iter().all(Form::is_list) => items.iter().flat_map(|p| p.items().to_vec()).collect(),
-        (_, items) => items.to_vec(),
     }
 }
 

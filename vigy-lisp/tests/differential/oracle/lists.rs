@@ -210,7 +210,7 @@ fn map(o: &mut Oracle, a: &[V]) -> Answer {
 }
 
 fn holds(o: &mut Oracle, f: &V, x: &V) -> Result<bool, Stop> {
-    let v = o.call(f, &[x.clone()])?;
+    let v = o.call(f, std::slice::from_ref(x))?;
     Ok(o.truth(&v))
 }
 
@@ -247,7 +247,7 @@ fn every(o: &mut Oracle, a: &[V]) -> Answer {
 
 fn some(o: &mut Oracle, a: &[V]) -> Answer {
     for x in a[1].items()? {
-        let v = o.call(&a[0], &[x.clone()])?;
+        let v = o.call(&a[0], std::slice::from_ref(x))?;
         if o.truth(&v) {
             return Ok(v);
         }
@@ -277,7 +277,7 @@ fn partition(o: &mut Oracle, a: &[V]) -> Answer {
 fn group_by(o: &mut Oracle, a: &[V]) -> Answer {
     let mut groups: Vec<(V, Vec<V>)> = Vec::new();
     for x in a[1].items()? {
-        let k = o.call(&a[0], &[x.clone()])?;
+        let k = o.call(&a[0], std::slice::from_ref(x))?;
         super::maps::key(&k)?;
         match groups.iter_mut().find(|(k2, _)| k.same(k2, Numbers::Bits)) {
             Some((_, group)) => group.push(x.clone()),
@@ -325,7 +325,7 @@ fn sort(o: &mut Oracle, a: &[V]) -> Answer {
 fn sort_by_key(o: &mut Oracle, a: &[V]) -> Answer {
     let mut pairs = Vec::new();
     for x in a[1].items()? {
-        pairs.push(V::list(vec![o.call(&a[0], &[x.clone()])?, x.clone()]));
+        pairs.push(V::list(vec![o.call(&a[0], std::slice::from_ref(x))?, x.clone()]));
     }
     let mut behind = |_: &mut Oracle, x: &V, y: &V| Ok(compare(&x.items()?[0], &y.items()?[0])? == Ordering::Greater);
     let pairs = sorted(o, &pairs, &mut behind)?;
@@ -348,7 +348,7 @@ fn partial(o: &mut Oracle, a: &[V]) -> Answer {
 fn best_by(o: &mut Oracle, a: &[V], most: bool) -> Answer {
     let mut best: Option<(V, V)> = None;
     for x in a[1].items()? {
-        let k = o.call(&a[0], &[x.clone()])?;
+        let k = o.call(&a[0], std::slice::from_ref(x))?;
         let better = match &best {
             None => true,
             Some((key, _)) => {

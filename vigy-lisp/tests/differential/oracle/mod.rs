@@ -3,9 +3,11 @@
 //! It has nothing in common with compiler and machine. Messages of errors are not its business, only their tags.
 
 mod forms;
+mod library;
 mod lists;
 mod maps;
 mod numbers;
+mod patterns;
 mod strings;
 pub(crate) mod value;
 

@@ -53,8 +53,8 @@ pub(crate) enum V {
     Symbol(Rc<str>),
     Keyword(Rc<str>),
     /// Never empty: that is nil. The shape matters to macros alone.
-    List(Shape, Rc<Vec<V>>),
-    Map(Rc<Vec<(V, V)>>),
+    List(Shape, Rc<Vec<Self>>),
+    Map(Rc<Vec<(Self, Self)>>),
     Closure(Rc<Closure>),
     Native(&'static Native),
     Promise(Rc<RefCell<Promise>>),
