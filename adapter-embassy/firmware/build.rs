@@ -8,6 +8,7 @@ use std::{env, fs};
 
 use vigy_core::Limits;
 use vigy_core::lisp::{compile, words_needed};
+use vigy_lisp::{Arity, Budget, Builtins, CompileOptions, HostFn};
 
 mod programs;
 #[path = "src/vigy.rs"]
@@ -43,11 +44,55 @@ fn images(programs: &[Program], limits: &Limits) -> Result<String, Box<dyn Error
     Ok(source)
 }
 
+/// What a machine in 8 KB may use: `vigy_lisp::Budget`, as text and as a value.
+macro_rules! budget {
+    ($($field:ident: $value:expr),*) => {
+        const BUDGET: Budget = Budget { $($field: $value),* };
+        const BUDGET_TEXT: &str = concat!("Budget { ", $(stringify!($field), ": ", stringify!($value), ", "),*, "}");
+    };
+}
+budget!(fuel: 10_000, heap_bytes: 2_048, depth: 32, stack_words: 128, output_bytes: 256);
+
+/// What the smaller library has.
+const NUMBERS_AND_LISTS: &str = "+ - * / modulo quotient remainder abs min max expt sqrt floor ceiling round truncate gcd lcm \
+    bit-and bit-or bit-xor bit-not bit-shift-left bit-shift-right < <= > >= compare = equal? eq? not null? pair? list? symbol? \
+    string? keyword? integer? float? number? boolean? procedure? type-of throw error error-tag error-message list cons car cdr first \
+    rest second third last butlast length count empty? append reverse take drop nth range seq member? position %buf %push %seal";
+
+/// Whether a builtin belongs to the core library: what programs need to compute, without what scripts need to talk to the world.
+fn is_core(name: &str) -> bool {
+    let script = ["re-", "json", "yaml", "toml", "base64", "hex-", "url-", "sha", "path-", "slugify", "str/replace"];
+    !script.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// The program of the language alone, and its two libraries.
+fn language() -> Result<String, Box<dyn Error>> {
+    let host = |name, arguments| HostFn { name, arity: Arity::exactly(arguments), writes: false, doc: "" };
+    let functions = [host("log", 2), host("noop", 0)];
+    let options = CompileOptions { hosts: &[&functions], ..CompileOptions::default() };
+    let image = vigy_lisp::compile("(log \"info\" \"hello from a vigy\") (noop)", &options)?;
+    let program = image.program();
+    let numbers = |wanted: &dyn Fn(&str) -> bool| Vec::from_iter((0..).zip(Builtins::names()).filter(|(_, name)| wanted(name)).map(|(n, _)| n));
+    let (core, small): (Vec<u32>, Vec<u32>) = (numbers(&is_core), numbers(&|name| NUMBERS_AND_LISTS.split(' ').any(|n| n == name)));
+    Ok(format!(
+        "/// The program.\nstatic IMAGE: [u64; {}] = {:?};\n\
+         /// What it may use.\nconst BUDGET: Budget = {BUDGET_TEXT};\n\
+         /// Words of memory that it needs.\nconst WORDS: usize = {};\n\
+         /// The core library.\npub(crate) static CORE: Builtins = Builtins::only(&{core:?});\n\
+         /// Numbers and lists.\npub(crate) static SMALL: Builtins = Builtins::only(&{small:?});\n",
+        program.words().len(),
+        program.words(),
+        program.words_needed(&BUDGET),
+    ))
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let out = env::var("OUT_DIR")?;
     let out = Path::new(&out);
     fs::write(out.join("hello.rs"), images(&PROGRAMS[..1], &vigy::LIMITS)?)?;
     fs::write(out.join("scenarios.rs"), images(&PROGRAMS, &wake::LIMITS)?)?;
+
+    fs::write(out.join("language.rs"), language()?)?;
 
     fs::copy("memory.x", out.join("memory.x"))?;
     println!("cargo::rustc-link-search={}", out.display());

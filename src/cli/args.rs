@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, value_parser};
 use vigy::api::{RegisterVigy, TickLimits};
-use vigy::{Capability, Engine, TickInterval, Vigy};
+use vigy::{Capability, Engine, Limits, TickInterval, Vigy};
+use vigy_lisp::Budget;
 
 use super::failure::{Exit, Failure};
 
@@ -38,6 +39,9 @@ Examples:
   vigy register mirror.tlisp --name mirror --allow fs:/srv:r --on-action 'exec:./apply.sh'
   vigy build hello.tlisp -o hello.wasm          make a wasm module of a program
   vigy up programs/pvc-autoresizer/computeunit.yaml --once
+  vigy repl                                     try the language
+  vigy doc map                                  what a name means
+  vigy check hello.tlisp                        find what is wrong with it before it runs
   vigy list
   vigy inspect hello                            by name, id, or unambiguous prefix
   vigy tail                                     follow what the daemon does
@@ -53,6 +57,17 @@ pub(crate) enum Command {
     /// Make a wasm module of a program: it imports nothing, and says which operations it may ask
     #[command(after_help = "Example:\n  vigy build programs/hello-vigy/main.tlisp -o hello.wasm")]
     Build(Build),
+    /// Find what is wrong with programs before they run: unknown names, wrong arities, what is never used, what was not granted
+    #[command(after_help = "Examples:\n  vigy check *.tlisp\n  vigy check mirror.tlisp --allow fs:/srv:r --deny-warnings\n  \
+        vigy check computeunit.yaml --json\n\nExit codes: 0 nothing is wrong, 1 errors, 2 a file cannot be read")]
+    Check(Check),
+    /// Tell what the code of an error or a warning means, with examples; without a code, list all
+    #[command(after_help = "Examples:\n  vigy explain E0012\n  vigy explain")]
+    Explain {
+        /// As it stands in the message: E0012
+        #[arg(value_name = "CODE", value_parser = NonEmptyStringValueParser::new())]
+        code: Option<String>,
+    },
     /// Register the program of a ComputeUnit, and run it by its trigger, in the foreground
     #[command(after_help = "Examples:\n  vigy up computeunit.yaml\n  vigy up computeunit.yaml --once --engine wasmi\n  \
         vigy up computeunit.yaml --once --answers recorded.jsonl --json")]
@@ -78,6 +93,25 @@ pub(crate) enum Command {
         /// Offer the API on this loopback address too, as 127.0.0.1:38821
         #[arg(long, visible_alias = "addr", value_name = "ADDRESS:PORT", value_parser = loopback)]
         bind: Option<SocketAddr>,
+    },
+    /// Evaluate a program without a vigy around it, and print its value
+    #[command(
+        after_help = "Examples:\n  vigy eval -e '(map inc (range 5))'\n  vigy eval program.tlisp --json\n  echo '(+ 1 2)' | vigy eval -\n\n\
+        What a vigy's host offers is not there: calling it is an error."
+    )]
+    Eval(Eval),
+    /// Evaluate forms as they are entered
+    #[command(after_help = "Examples:\n  vigy repl\n  vigy repl < forms.tlisp")]
+    Repl {
+        #[command(flatten)]
+        budget: Evaluation,
+    },
+    /// Say what is known of a name that programs have, or list all names
+    #[command(after_help = "Examples:\n  vigy doc\n  vigy doc map\n  vigy doc vigy-once --json")]
+    Doc {
+        /// The name
+        #[arg(value_name = "NAME", allow_hyphen_values = true)]
+        name: Option<String>,
     },
     /// Print completions for a shell
     #[command(after_help = "Example:\n  vigy completions bash > ~/.local/share/bash-completion/completions/vigy")]
@@ -190,6 +224,58 @@ pub(crate) struct Build {
     /// The module
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Eval {
+    /// The program; `-` is standard input
+    #[arg(required_unless_present = "expression")]
+    pub(crate) file: Option<PathBuf>,
+    /// The program itself
+    #[arg(short, long, value_name = "PROGRAM", conflicts_with = "file", allow_hyphen_values = true)]
+    pub(crate) expression: Option<String>,
+    #[command(flatten)]
+    pub(crate) budget: Evaluation,
+}
+
+/// What an evaluation may use.
+#[derive(Debug, Args)]
+pub(crate) struct Evaluation {
+    /// Evaluation steps
+    #[arg(long, value_name = "UNITS", default_value_t = Limits::default().fuel)]
+    fuel: u64,
+    /// Bytes of the program's heap
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().heap_bytes)]
+    heap_bytes: u32,
+    /// Nested calls that are not tail calls
+    #[arg(long, value_name = "CALLS", default_value_t = Limits::default().depth)]
+    depth: u32,
+    /// Bytes of the registers of nested calls
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().stack_bytes)]
+    stack_bytes: u32,
+    /// Bytes that it may print
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().output_bytes)]
+    output_bytes: u32,
+}
+
+impl Evaluation {
+    pub(crate) fn budget(&self) -> Budget {
+        let Self { fuel, heap_bytes, depth, stack_bytes, output_bytes } = *self;
+        Budget { fuel, heap_bytes, depth, stack_words: stack_bytes / 8, output_bytes }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Programs; or ComputeUnits (.yaml, .yml), whose programs are checked against their capabilities
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// What the programs may ask, as fs:PATH:r; repeatable. Without any, grants are not looked at
+    #[arg(long, visible_alias = "grant", value_name = "CAPABILITY", value_parser = capability)]
+    pub(crate) allow: Vec<String>,
+    /// Fail on warnings, too
+    #[arg(long)]
+    pub(crate) deny_warnings: bool,
 }
 
 #[derive(Debug, Args)]

@@ -2,12 +2,18 @@
 
 mod args;
 mod build;
+mod check;
 mod commands;
 mod connect;
+mod doc;
+mod eval;
+mod explain;
 mod failure;
 mod print;
+mod repl;
 mod run;
 mod serve;
+mod session;
 mod tail;
 mod up;
 
@@ -46,7 +52,13 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failure> {
             clap_complete::generate(shell, &mut Arguments::command(), "vigy", out);
             Ok(Exit::Done)
         }
+        Command::Check(check) => check::check(&check, json, out),
+        Command::Explain { code } => explain::explain(code.as_deref(), json, out),
         Command::Build(build) => build::build(&build, json, out),
+        Command::Doc { name } => doc::doc(name.as_deref(), json, out),
+        Command::Eval(eval) => eval::eval(&eval, json, out),
+        // It waits for a terminal, and not for the runtime.
+        Command::Repl { budget } => tokio::task::block_in_place(|| repl::repl(budget.budget(), out)),
         Command::Run(run) => run::run(run, json, out).await,
         Command::Serve { bind } => serve::serve(&args::store(db)?, bind, json, out).await,
         Command::Tail { vigy } => tail::tail(&args::store(db)?, vigy.as_deref(), json, out).await,

@@ -5,6 +5,7 @@ use vigy_core::lisp::{self, Imports, Lisp};
 use vigy_core::record::{Content, Entry, Explain, Record};
 use vigy_core::sim::{ManualClock, MemoryStorage, RecordedEffects};
 use vigy_core::{Checkpoint, Host, Incarnation, Limits, Spec, TickBuffers, TickInterval, Timestamp, Unfinished};
+use vigy_lisp::reference::{Entry as Told, entries};
 use vigy_lisp::{Arity, Data, HostFn};
 
 const OPERATIONS: [HostFn; 1] = [HostFn { name: "fs/list", arity: Arity::exactly(1), writes: false, doc: "" }];
@@ -218,4 +219,36 @@ fn an_endless_loop_ends_by_fuel_and_the_vigy_goes_on() {
 fn unknown_names_are_found_before_anything_runs() {
     let error = lisp::compile("(vigy-log \"info\" \"x\")\n(vigy-nop)", &[]).unwrap_err();
     assert!(error.to_string().starts_with("2:2: ") || error.to_string().starts_with("2:1: "), "{error}");
+}
+
+/// The verbs that the reference tells of.
+fn told() -> impl Iterator<Item = Told<'static>> {
+    entries(lisp::VERB_REFERENCE)
+}
+
+#[test]
+fn the_reference_tells_of_every_verb_and_of_no_other() {
+    let mut told: Vec<_> = told().flat_map(|entry| entry.names()).collect();
+    let mut verbs: Vec<_> = lisp::VERB_FUNCTIONS.iter().map(|verb| verb.name).collect();
+    told.sort_unstable();
+    verbs.sort_unstable();
+    assert_eq!(told, verbs);
+}
+
+#[test]
+fn every_example_of_the_reference_gives_what_it_says() {
+    for entry in told() {
+        let examples = entry.examples();
+        assert!(!examples.is_empty(), "{:?} shows nothing", entry.names().collect::<Vec<_>>());
+        for example in examples {
+            let mut sim = Sim::new();
+            let ended = sim.tick(&format!("{} (vigy-log :info (pr-str {}))", example.given, example.form));
+            let line = |entry| if let Entry::Log { message, .. } = entry { Some(message.to_owned()) } else { None };
+            let value = sim.record().entries().filter_map(line).last();
+            match example.gives {
+                Ok(expected) => assert_eq!((ended.as_str(), value.as_deref()), ("ok", Some(expected)), "{}", example.form),
+                Err(tag) => assert!(ended.contains(&format!(": {tag}: ")), "{}: {ended}", example.form),
+            }
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::heap::Exhausted;
-use crate::machine::Machine;
+use crate::machine::{Full, Machine};
 use crate::map::MapError;
 use crate::value::{Value, tag};
 
@@ -58,6 +58,12 @@ impl From<Exhausted> for DecodeError {
     }
 }
 
+impl Full for DecodeError {
+    fn is_full(&self) -> bool {
+        *self == Self::Exhausted
+    }
+}
+
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -73,16 +79,17 @@ impl fmt::Display for DecodeError {
 
 impl core::error::Error for DecodeError {}
 
-mod kind {
-    pub(super) const NIL: u8 = 0;
-    pub(super) const BOOL: u8 = 1;
-    pub(super) const INT: u8 = 2;
-    pub(super) const FLOAT: u8 = 3;
-    pub(super) const STR: u8 = 4;
-    pub(super) const SYMBOL: u8 = 5;
-    pub(super) const KEYWORD: u8 = 6;
-    pub(super) const LIST: u8 = 7;
-    pub(super) const MAP: u8 = 8;
+/// The first byte of a value: the variant of `Data`.
+pub(crate) mod kind {
+    pub(crate) const NIL: u8 = 0;
+    pub(crate) const BOOL: u8 = 1;
+    pub(crate) const INT: u8 = 2;
+    pub(crate) const FLOAT: u8 = 3;
+    pub(crate) const STR: u8 = 4;
+    pub(crate) const SYMBOL: u8 = 5;
+    pub(crate) const KEYWORD: u8 = 6;
+    pub(crate) const LIST: u8 = 7;
+    pub(crate) const MAP: u8 = 8;
 }
 
 struct Sink<'b> {
@@ -166,6 +173,55 @@ struct Open {
     key: Option<Value>,
 }
 
+#[cfg(feature = "compiler")]
+impl crate::Data {
+    /// The data that `bytes` stand for.
+    ///
+    /// # Errors
+    /// [`DecodeError`]: not a value, or nested too deeply.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut source = Source { bytes };
+        let data = Self::read(&mut source, 0)?;
+        if source.bytes.is_empty() { Ok(data) } else { Err(DecodeError::Trailing) }
+    }
+
+    fn read(source: &mut Source<'_>, depth: usize) -> Result<Self, DecodeError> {
+        if depth > MAX_NESTING {
+            return Err(DecodeError::TooDeep);
+        }
+        Ok(match source.byte()? {
+            kind::NIL => Self::Nil,
+            kind::BOOL => match source.byte()? {
+                0 => Self::Bool(false),
+                1 => Self::Bool(true),
+                _ => return Err(DecodeError::Malformed),
+            },
+            kind::INT => {
+                let n = source.varint()?;
+                Self::Int((n >> 1) as i64 ^ -((n & 1) as i64))
+            }
+            kind::FLOAT => {
+                let mut eight = [0; 8];
+                eight.copy_from_slice(source.take(8)?);
+                Self::Float(f64::from_le_bytes(eight))
+            }
+            kind::STR => Self::Str(source.text()?.into()),
+            kind::SYMBOL => Self::Symbol(source.text()?.into()),
+            kind::KEYWORD => Self::Keyword(source.text()?.into()),
+            kind::LIST => {
+                let n = source.length(1)?;
+                Self::List((0..n).map(|_| Self::read(source, depth + 1)).collect::<Result<_, _>>()?)
+            }
+            kind::MAP => {
+                let n = source.length(2)?;
+                let mut entry = || Ok::<_, DecodeError>((Self::read(source, depth + 1)?, Self::read(source, depth + 1)?));
+                Self::Map((0..n).map(|_| entry()).collect::<Result<_, _>>()?)
+            }
+            _ => return Err(DecodeError::Malformed),
+        })
+    }
+}
+
 impl Machine<'_> {
     /// Writes `v` into `into` as postcard writes `Data`; the number of bytes written.
     ///
@@ -228,9 +284,16 @@ impl Machine<'_> {
 
     /// The value that `bytes` stand for. Lengths are checked before anything is made.
     ///
+    /// While a host call waits and the heap is full, the heap is collected. Values that were got before are void then: hold one answer at
+    /// a time, and ask for [`Machine::arg`] again.
+    ///
     /// # Errors
     /// [`DecodeError`]: not a value, nested too deeply, or the heap budget is used up.
     pub fn decode(&mut self, bytes: &[u8]) -> Result<Value, DecodeError> {
+        self.or_collect(|m| m.decode_once(bytes))
+    }
+
+    fn decode_once(&mut self, bytes: &[u8]) -> Result<Value, DecodeError> {
         let mut source = Source { bytes };
         let mut stack: heapless::Vec<Open, MAX_NESTING> = heapless::Vec::new();
         loop {
@@ -251,8 +314,8 @@ impl Machine<'_> {
                     self.heap.float(f64::from_le_bytes(eight))?
                 }
                 kind::STR => self.heap.string(source.text()?)?,
-                kind::SYMBOL => self.heap.intern(tag::SYMBOL, source.text()?)?,
-                kind::KEYWORD => self.heap.intern(tag::KEYWORD, source.text()?)?,
+                kind::SYMBOL => self.intern(tag::SYMBOL, source.text()?)?,
+                kind::KEYWORD => self.intern(tag::KEYWORD, source.text()?)?,
                 kind::LIST => match source.length(1)? {
                     0 => Value::NIL,
                     left => {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// A value that is data: everything but functions, promises, errors and channels.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "vigy_lisp::Data")]
 pub enum Data {
     /// Nil, the empty list.
     #[default]
@@ -28,6 +29,9 @@ pub enum Data {
     /// A map, in the order of insertion.
     Map(Vec<(Self, Self)>),
 }
+
+/// What serde calls [`Data`]: it goes in and out of values as the value that it is, not as an enum.
+pub(crate) const SERDE_NAME: &str = "vigy_lisp::Data";
 
 impl Data {
     /// A keyword.

@@ -1,6 +1,6 @@
 //! Equality, hashing and order of values, without native recursion over their depth.
 
-use crate::heap::{Heap, hash_bytes};
+use crate::heap::{Heap, hash_bytes, hash_end, hash_word};
 use crate::map::MapError;
 use crate::value::{Value, tag};
 
@@ -67,6 +67,15 @@ struct Pair {
 }
 
 pub(crate) fn same_key(heap: &Heap<'_>, a: Value, b: Value, fuel: &mut i64) -> Result<bool, Work> {
+    // By their bits, what is the same word is equal.
+    if a == b {
+        return Ok(true);
+    }
+    if a.is(tag::STRING) && b.is(tag::STRING) {
+        let (a, b) = (heap.bytes(a), heap.bytes(b));
+        *fuel -= a.len() as i64 / 64;
+        return Ok(a == b);
+    }
     equal_at(heap, a, b, Numbers::Bits, fuel, 0)
 }
 
@@ -173,12 +182,13 @@ fn map_lookup(heap: &Heap<'_>, map: Value, key: Value, fuel: &mut i64, level: u8
 }
 
 fn mix(h: u32, word: u64) -> u32 {
-    let x = (u64::from(h).rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (x >> 32) as u32
+    hash_end(hash_word(u64::from(h), word))
 }
 
 fn hash_leaf(heap: &Heap<'_>, v: Value) -> Option<u32> {
     Some(match v.tag() {
+        // A name made at run time may move: it hashes by its text.
+        tag::SYMBOL | tag::KEYWORD if !v.frozen() => mix(u32::from(v.tag()), heap.field(v, 0).0),
         0 | 2 | tag::CONST | tag::SYMBOL | tag::KEYWORD => mix(7, v.0),
         tag::INT | tag::FLOAT => mix(u32::from(v.tag()), heap.field(v, 0).0),
         tag::STRING => hash_bytes(heap.bytes(v)),

@@ -21,7 +21,7 @@ use crate::value::{FROZEN, Value};
 
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"vigylisp");
 /// Version of the format and of the instruction set.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 /// Words in front of what the checksum covers.
 const UNCHECKED: usize = 3;
 /// Words in front of what the name covers: the section table.
@@ -55,6 +55,8 @@ pub enum ImageError {
     Version {
         /// The version found.
         found: u32,
+        /// The version that this machine runs.
+        expected: u32,
     },
     /// Fewer or more bytes than the header says.
     Length,
@@ -68,7 +70,7 @@ impl fmt::Display for ImageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAnImage => f.write_str("not a compiled program"),
-            Self::Version { found } => write!(f, "a compiled program of format {found}; this machine runs format {VERSION}"),
+            Self::Version { found, expected } => write!(f, "a compiled program of format {found}; this machine runs format {expected}"),
             Self::Length => f.write_str("the compiled program is cut off or has bytes behind its end"),
             Self::Checksum => f.write_str("the compiled program is damaged: its checksum does not agree"),
             Self::Damaged(what) => write!(f, "the compiled program is damaged: {what}"),
@@ -225,7 +227,7 @@ impl<'i> Program<'i> {
         }
         let version = words[1] as u32;
         if version != VERSION {
-            return Err(ImageError::Version { found: version });
+            return Err(ImageError::Version { found: version, expected: VERSION });
         }
         if (words[1] >> 32) as usize != words.len() {
             return Err(ImageError::Length);
@@ -290,7 +292,7 @@ impl<'i> Program<'i> {
     /// Words of memory that a [`crate::Machine`] needs to run this program within `budget`.
     #[must_use]
     pub fn words_needed(&self, budget: &Budget) -> usize {
-        self.globals.len() + budget.stack_words as usize + WINDOW + Heap::smallest() + budget.heap_bytes as usize / 8
+        self.globals.len() + budget.stack_words as usize + WINDOW + Heap::words_for(budget.heap_bytes)
     }
 
     /// The name of the program: BLAKE3 of its code and data, as the compiler stored it in the image. The same on every host.
@@ -312,6 +314,14 @@ impl<'i> Program<'i> {
     #[inline]
     pub(crate) fn function(&self, i: u32) -> Function {
         Function::unpack(&self.functions[i as usize * FUNCTION_U32S..][..FUNCTION_U32S])
+    }
+
+    /// The entry of function `i`, when it takes exactly `n` arguments.
+    #[inline]
+    pub(crate) fn entry_for(&self, i: u32, n: usize) -> Option<usize> {
+        let row = &self.functions[i as usize * FUNCTION_U32S..][..3];
+        // Required, optional and rest, in the order of `pack`.
+        (row[2] & 0x00ff_ffff == n as u32).then_some(row[0] as usize)
     }
 
     pub(crate) fn function_count(&self) -> usize {

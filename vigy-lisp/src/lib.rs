@@ -14,12 +14,19 @@ extern crate alloc;
 mod arity;
 mod budget;
 mod builtins;
+mod case;
 mod code;
 mod codec;
+mod collect;
 #[cfg(feature = "compiler")]
 mod compile;
 #[cfg(feature = "compiler")]
 mod data;
+mod decimal;
+#[cfg(feature = "compiler")]
+mod diagnostic;
+#[cfg(feature = "compiler")]
+mod embed;
 mod equal;
 mod heap;
 mod image;
@@ -30,6 +37,8 @@ mod number;
 mod print;
 #[cfg(feature = "compiler")]
 mod reader;
+#[cfg(feature = "compiler")]
+pub mod reference;
 mod span;
 mod value;
 mod verify;
@@ -40,15 +49,24 @@ pub use budget::Budget;
 pub use builtins::Builtins;
 pub use codec::{DecodeError, EncodeError, MAX_NESTING};
 #[cfg(feature = "compiler")]
-pub use compile::{CompileError, CompileOptions, ErrorKind, Loader, compile};
+pub use compile::{Checked, CompileError, CompileLimits, CompileOptions, ErrorKind, Loader, check, compile};
 #[cfg(feature = "compiler")]
 pub use data::Data;
+#[cfg(feature = "compiler")]
+pub use diagnostic::{Call, Code, Diagnostic, MAX_DIAGNOSTICS, Note, Rendered, Severity};
+#[cfg(feature = "compiler")]
+pub use embed::{
+    About, Argument, Arguments, CallArgs, ConvertError, Ctx, Function, Host, IntoValue, Keywords, LoadOptions, Maker, Mismatch, Next,
+    NoValue, Raise, Registered, Rest, Script, ScriptError, Serde, Takes,
+};
 pub use heap::Exhausted;
 #[cfg(feature = "compiler")]
 pub use image::Image;
 pub use image::{ImageError, Program};
-pub use machine::{CHAIN, Fault, FaultKind, HostCall, Machine, MemoryTooSmall, Message, Step};
+pub use machine::{CHAIN, Fault, FaultKind, Frame, HostCall, KeyError, Machine, MemoryTooSmall, Message, Step};
 pub use print::Style;
+#[cfg(feature = "compiler")]
+pub use reader::{Token, TokenKind, is_unfinished, tokens};
 pub use span::{Excerpt, Span};
 pub use value::Value;
 pub use view::{Entries, Items, View};

@@ -6,7 +6,7 @@
 
 use crate::equal::{Work, hash_key, same_key};
 use crate::heap::{Exhausted, Heap, MAX_COUNT, count_of, header, size_of_header};
-use crate::value::{Value, tag};
+use crate::value::{FROZEN, Value, tag};
 
 const SMALL: usize = 8;
 
@@ -30,7 +30,8 @@ impl From<Work> for MapError {
     }
 }
 
-const fn table_words(capacity: usize) -> usize {
+/// Words of a table: three per entry, and an index of two halves per entry when it is not small.
+pub(crate) const fn table_words(capacity: usize) -> usize {
     1 + 3 * capacity + if capacity > SMALL { capacity } else { 0 }
 }
 
@@ -78,11 +79,7 @@ impl Heap<'_> {
         let table = self.field(map, 0).index_of();
         let capacity = size_of_header(self.word(table));
         if capacity <= SMALL {
-            // Immediate keys are equal only to themselves: compare words and nothing else.
             let entries = self.slice(table + 1, 3 * n);
-            if !key.is_object() {
-                return Ok(entries.chunks_exact(3).position(|e| e[1] == key.0));
-            }
             for (i, e) in entries.chunks_exact(3).enumerate() {
                 if e[0] == u64::from(hash) && same_key(self, Value(e[1]), key, fuel)? {
                     return Ok(Some(i));
@@ -102,7 +99,7 @@ impl Heap<'_> {
             if i < n {
                 let at = table + 1 + 3 * i as u32;
                 let e = self.slice(at, 2);
-                if e[1] == key.0 || (key.is_object() && e[0] == u64::from(hash) && same_key(self, Value(e[1]), key, fuel)?) {
+                if e[0] == u64::from(hash) && same_key(self, Value(e[1]), key, fuel)? {
                     return Ok(Some(i));
                 }
             }
@@ -111,7 +108,22 @@ impl Heap<'_> {
         }
     }
 
+    /// Looks a plain key up in a map small enough to need no hash: by comparing words and nothing else. `None` when map or key is not so.
+    #[inline]
+    pub(crate) fn map_get_plain(&self, map: Value, key: Value) -> Option<Option<Value>> {
+        let at = map.index_of();
+        let table = self.value_at(at + 1).index_of();
+        if !key.is_plain_key() || size_of_header(self.word(table)) > SMALL {
+            return None;
+        }
+        let (entries, _) = self.slice(table + 1, 3 * count_of(self.word(at))).as_chunks::<3>();
+        Some(entries.iter().find(|e| e[1] == key.0).map(|e| Value(e[2])))
+    }
+
     pub(crate) fn map_get(&self, map: Value, key: Value, fuel: &mut i64) -> Result<Option<Value>, MapError> {
+        if let Some(found) = self.map_get_plain(map, key) {
+            return Ok(found);
+        }
         let hash = hash_key(self, key, fuel)?;
         Ok(self.map_find(map, key, hash, fuel)?.map(|i| self.map_entry(map, i).1))
     }
@@ -161,7 +173,7 @@ impl Heap<'_> {
             self.words[copy as usize + 1 + 3 * i + 2] = value.0;
             return Ok(self.map_of(copy, n)?);
         }
-        if n == used && used < capacity && table & crate::value::FROZEN == 0 {
+        if n == used && used < capacity && table & FROZEN == 0 {
             // The map object is made first: when the heap is full, nothing has changed yet.
             let new = self.map_of(table, n + 1)?;
             self.table_append(table, hash, key, value);
@@ -176,14 +188,17 @@ impl Heap<'_> {
 
     /// Sets a key of a map that nobody else has seen yet: replaces in place, grows without leaving a version behind.
     pub(crate) fn map_put(&mut self, map: Value, key: Value, value: Value, fuel: &mut i64) -> Result<Value, MapError> {
+        let table = self.field(map, 0).index_of();
+        let n = self.map_count(map);
+        if table & FROZEN != 0 || n != count_of(self.word(table)) {
+            // Not the only one who sees its table: no compiler lets that happen.
+            return self.map_set(map, key, value, fuel);
+        }
         let hash = hash_key(self, key, fuel)?;
         if let Some(i) = self.map_find(map, key, hash, fuel)? {
-            let table = self.field(map, 0).index_of();
             self.set(table + 1 + 3 * i as u32 + 2, value.0);
             return Ok(map);
         }
-        let table = self.field(map, 0).index_of();
-        let n = self.map_count(map);
         if n < size_of_header(self.word(table)) {
             self.table_append(table, hash, key, value);
             self.set_count(map, n + 1);

@@ -19,10 +19,14 @@ pub(crate) fn parse(text: &str) -> Option<Result<Parsed, ()>> {
     }
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     let first = digits.chars().next()?;
+    // Most texts are names, and are seen to be by their first letter: what is left besides digits is `inf` and `nan`, in capitals too.
+    if !matches!(first, '0'..='9' | '.' | 'i' | 'I' | 'n' | 'N') {
+        return None;
+    }
     if digits.bytes().all(|b| b.is_ascii_digit()) {
         return Some(text.parse().map(Parsed::Int).map_err(|_| ()));
     }
-    let f: f64 = text.parse().ok()?;
+    let f = crate::decimal::parse(text)?;
     let spelled = first.is_ascii_digit() || first == '.';
     if f.is_infinite() && spelled {
         return Some(Err(()));

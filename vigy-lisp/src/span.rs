@@ -3,7 +3,7 @@
 use core::fmt;
 
 /// A stretch of source text: byte offsets, and the line and column (both from 1, columns in characters) of its start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct Span {
     /// Byte offset of the first byte.
     pub start: u32,

@@ -18,6 +18,7 @@ fn definitions_and_calls() {
 fn conditions() {
     check("(cond ((= 1 2) :a) (else :b))", ":b");
     check("(cond (= 1 2) :a :else :b)", ":b");
+    check("(cond #f :a (= 1 1) :b)", ":b");
     check("(when (and 1 2) :yes)", ":yes");
     check("(or #f nil 3)", "3");
 }
@@ -76,7 +77,7 @@ fn macros_are_functions_of_data() {
 
 #[test]
 fn mistakes_are_found_before_anything_runs() {
-    refused("(foo 1)", "1:2: `foo` is not defined");
+    refused("(frobnicate 1)", "1:2: `frobnicate` is not defined");
     refused("(lenght '(1))", "1:2: `lenght` is not defined; did you mean `length`?");
     refused("(define (f x) x)\n(f 1 2)", "2:1: `f` expected 1 argument, got 2");
     refused("(car", "1:1: the text ends before the `)` that belongs to this");

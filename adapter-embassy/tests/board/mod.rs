@@ -14,7 +14,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const QEMU: &str = "qemu-system-arm";
 const TARGET: &str = "thumbv7m-none-eabi";
-const SETTINGS: &str = "-cpu cortex-m3 -nographic -monitor none -serial none -semihosting-config enable=on,target=native";
+const SETTINGS: &str = "-nographic -monitor none -serial none -semihosting-config enable=on,target=native";
 
 /// Where RAM begins on a Cortex-M.
 const RAM: u32 = 0x2000_0000;
@@ -29,21 +29,32 @@ pub(crate) fn missing() -> Option<&'static str> {
     if answers(QEMU, &["--version"]).is_none() {
         return Some(QEMU);
     }
-    let libraries = answers("rustc", &["--print", "target-libdir", "--target", TARGET]);
-    if libraries.is_none_or(|path| !Path::new(path.trim()).is_dir()) { Some(TARGET) } else { None }
+    if installed(TARGET) { None } else { Some(TARGET) }
+}
+
+/// Whether there is a standard library for a target.
+pub(crate) fn installed(target: &str) -> bool {
+    let libraries = answers("rustc", &["--print", "target-libdir", "--target", target]);
+    libraries.is_some_and(|path| Path::new(path.trim()).is_dir())
 }
 
 /// Builds a binary of the firmware, in a folder of its own: another cargo may hold this one's.
 pub(crate) fn build(firmware: &Path, binary: &str) -> Result<PathBuf> {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("firmware");
+    build_with(firmware, binary, TARGET, "z")
+}
+
+/// [`build`] for another core, or optimised for another aim.
+pub(crate) fn build_with(firmware: &Path, binary: &str, target: &str, opt_level: &str) -> Result<PathBuf> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("firmware");
     let status = Command::new(env!("CARGO"))
         .current_dir(firmware)
-        .args(["build", "--locked", "--release", "--quiet", "--bin", binary, "--target", TARGET, "--target-dir"])
-        .arg(&target)
+        .args(["build", "--locked", "--release", "--quiet", "--bin", binary, "--target", target, "--target-dir"])
+        .arg(&folder)
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", opt_level)
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .status()?;
-    if status.success() { Ok(target.join(TARGET).join("release").join(binary)) } else { Err("the firmware does not build".into()) }
+    if status.success() { Ok(folder.join(target).join("release").join(binary)) } else { Err("the firmware does not build".into()) }
 }
 
 /// What a firmware says on semihosting, once it has exited with 0. It may open the files of `folder`.

@@ -20,6 +20,11 @@ pub(crate) fn lookup(m: &mut Machine<'_>, map: Value, key: Value, default: Value
     found.map(|v| v.unwrap_or(default)).map_err(|e| map_error(m, e))
 }
 
+/// `(get m k)`: nil has nothing, and what is no map is an error.
+pub(crate) fn get_from(m: &mut Machine<'_>, map: Value, key: Value) -> Answer {
+    if map.is(tag::MAP) || map.is_nil() { lookup(m, map, key, Value::NIL) } else { Err(m.mismatch("map", map)) }
+}
+
 fn set(m: &mut Machine<'_>, map: Value, key: Value, value: Value) -> Answer {
     let mut fuel = m.fuel;
     let made = m.heap.map_set(map, key, value, &mut fuel);
@@ -258,10 +263,11 @@ pub(super) fn into_map(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 
 /// `(%count-into m k)`: `m` with one more under `k`; `m` is not shared.
 pub(super) fn count_into(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let (map, key) = (m.at(at), m.at(at + 1));
+    let map = map_arg(m, at)?;
+    let key = m.at(at + 1);
     let n = lookup(m, map, key, Value::index(0))?;
-    let n = m.heap.as_int(n).unwrap_or(0) + 1;
-    put(m, map, key, Value::index(n as usize))
+    let n = m.heap.int(m.heap.as_int(n).unwrap_or(0).wrapping_add(1))?;
+    put(m, map, key, n)
 }
 
 /// `(%put m k v)`: like `assoc` on a map that is not shared.

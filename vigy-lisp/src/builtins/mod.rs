@@ -264,7 +264,7 @@ const ROWS: &[Row] = &[
     row("close!", 1, 1, channel::close),
     row("drain!", 1, 1, channel::drain),
     row("go", 1, 1, channel::go),
-    row("go-status", 1, 1, channel::status),
+    row("go-status", 1, 1, channel::fiber_status),
     row("go-result", 1, 1, channel::result),
     row("go-error", 1, 1, channel::error),
     row("is?", 2, 2, types::is),
@@ -286,8 +286,8 @@ const ROWS: &[Row] = &[
     row("%fail", 2, 2, basic::fail),
     row("%mismatch", 2, 2, basic::mismatch),
     row("%shape", 2, 2, list::shape),
-    row("%go-begin", 1, 1, channel::begin),
-    row("%go-end", 3, 3, channel::end),
+    row("%go-next", 1, 1, channel::next),
+    row("%go-end", 2, 2, channel::end),
     row("read-string", 1, 1, read::read_string),
     row("read-all", 1, 1, read::read_all),
     row("re-match?", 2, 2, regex::is_match),
@@ -397,6 +397,12 @@ impl Builtins {
         builtins
     }
 
+    /// The names of all there are, by their numbers.
+    #[cfg(feature = "compiler")]
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        names()
+    }
+
     /// The name of a builtin that a program may call and that is not here.
     #[must_use]
     pub fn missing(&self, program: &crate::Program<'_>) -> Option<&'static str> {
@@ -441,11 +447,29 @@ pub(crate) fn arity(id: u32) -> (usize, Option<usize>) {
     (row.min as usize, (row.max != ANY).then_some(row.max as usize))
 }
 
+/// How many arguments builtin `id` takes.
+#[cfg(feature = "compiler")]
+pub(crate) fn signature(id: u32) -> crate::Arity {
+    let row = &TABLE[id as usize];
+    crate::Arity { min: row.min, max: (row.max != ANY).then_some(row.max) }
+}
+
 /// The number of the builtin of that name.
 #[cfg(feature = "compiler")]
 pub(crate) fn find(name: &str) -> Option<u32> {
-    ROWS.iter().position(|row| row.name == name).map(|number| number as u32)
+    INDEX.find(name, |number| ROWS[number].name).map(|number| number as u32)
 }
+
+#[cfg(feature = "compiler")]
+static INDEX: crate::compile::table::Index<1024> = {
+    let mut index = crate::compile::table::Index::EMPTY;
+    let mut at = 0;
+    while at < ROWS.len() {
+        index = index.with(ROWS[at].name.as_bytes(), at);
+        at += 1;
+    }
+    index
+};
 
 /// What a comparison that could not be finished means to the program.
 #[cold]

@@ -3,6 +3,7 @@
 use core::cmp::Ordering;
 
 use super::Answer;
+use crate::decimal;
 use crate::equal::{compare_int_float, compare_numbers};
 use crate::machine::{Machine, Stop, Tag};
 use crate::value::{Value, tag};
@@ -355,9 +356,9 @@ pub(super) fn parse_int(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 }
 pub(super) fn parse_float(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let v = super::string::text(m, at)?;
-    let parsed = m.heap.text(v).trim().parse::<f64>();
+    let parsed = decimal::parse(m.heap.text(v).trim());
     Ok(match parsed {
-        Ok(f) => m.heap.float(f)?,
-        Err(_) => Value::NIL,
+        Some(f) => m.heap.float(f)?,
+        None => Value::NIL,
     })
 }

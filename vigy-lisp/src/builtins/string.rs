@@ -2,6 +2,8 @@
 
 use super::Answer;
 use super::search::find;
+use crate::case;
+use crate::decimal;
 use crate::heap::Writer;
 use crate::machine::{Machine, Stop, Tag};
 use crate::print::{self, Style};
@@ -337,14 +339,10 @@ fn mapped(m: &mut Machine<'_>, at: usize, name: &str, f: fn(char, &mut dyn FnMut
 }
 
 pub(super) fn upper(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    mapped(m, at, "string-uppercase", |c, put| {
-        c.to_uppercase().for_each(put);
-    })
+    mapped(m, at, "string-uppercase", case::upper)
 }
 pub(super) fn lower(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    mapped(m, at, "string-lowercase", |c, put| {
-        c.to_lowercase().for_each(put);
-    })
+    mapped(m, at, "string-lowercase", case::lower)
 }
 
 pub(super) fn trim(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
@@ -388,8 +386,8 @@ pub(super) fn to_number(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     if let Ok(i) = text.parse::<i64>() {
         return Ok(m.heap.int(i)?);
     }
-    match text.parse::<f64>() {
-        Ok(f) if f.is_finite() => Ok(m.heap.float(f)?),
+    match decimal::parse(text) {
+        Some(f) if f.is_finite() => Ok(m.heap.float(f)?),
         _ => Err(m.error(Tag::NativeFn, format_args!("`string->number`: not a number"))),
     }
 }

@@ -8,7 +8,7 @@ use super::table::HashMap;
 use crate::equal;
 use crate::heap::{Heap, SHAPE_SHIFT, header};
 use crate::image::Names;
-use crate::reader::{Arena, Datum, Id, Shape};
+use crate::reader::{Arena, Datum, Id, Interner, Shape};
 use crate::value::{FROZEN, Value, tag};
 
 pub(super) struct Constants {
@@ -18,8 +18,7 @@ pub(super) struct Constants {
     strings: HashMap<String, Value>,
     numbers: HashMap<(u8, u64), Value>,
     data: HashMap<Id, Value>,
-    names: Vec<String>,
-    name_index: HashMap<String, u32>,
+    names: Interner,
     pub(super) globals: Vec<String>,
     pub(super) imports: Vec<String>,
     /// Maps stay marked lists, as macros want them.
@@ -35,8 +34,7 @@ impl Constants {
             strings: HashMap::default(),
             numbers: HashMap::default(),
             data: HashMap::default(),
-            names: Vec::new(),
-            name_index: HashMap::default(),
+            names: Interner::default(),
             globals: Vec::new(),
             imports: Vec::new(),
             for_macro,
@@ -52,13 +50,7 @@ impl Constants {
     }
 
     pub(super) fn name(&mut self, text: &str) -> u32 {
-        if let Some(id) = self.name_index.get(text) {
-            return *id;
-        }
-        let id = self.names.len() as u32;
-        self.names.push(text.to_string());
-        self.name_index.insert(text.to_string(), id);
-        id
+        self.names.intern(text).0
     }
 
     pub(super) fn global_name(&self, g: u32) -> String {
@@ -150,10 +142,10 @@ impl Constants {
     /// A frozen map: entries in order, a later one with the same key replaces the value.
     fn map(&mut self, parts: &[Value]) -> Value {
         let mut entries: Vec<(u32, Value, Value)> = Vec::new();
-        let mut no_words = [0; Heap::smallest()];
+        let mut no_words = [0; Heap::words_for(0)];
         {
             let names = Names { index: &[], bytes: &[], table: &[] };
-            let heap = Heap::new(&self.frozen, names, &mut no_words);
+            let heap = Heap::new(&self.frozen, names, &mut no_words, 0);
             let mut fuel = i64::MAX;
             for pair in parts.chunks_exact(2) {
                 // A datum is hashable; one nested too deeply to hash stays a key that nothing finds.
@@ -191,12 +183,12 @@ impl Constants {
     pub(super) fn names_sections(&self) -> (Vec<u32>, Vec<u64>, Vec<u32>) {
         let mut index = Vec::new();
         let mut bytes: Vec<u8> = Vec::new();
-        for name in &self.names {
+        for name in self.names.iter() {
             index.extend([bytes.len() as u32, name.len() as u32]);
             bytes.extend_from_slice(name.as_bytes());
         }
         bytes.resize(bytes.len().next_multiple_of(8), 0);
         let words = bytes.chunks_exact(8).map(bytemuck::pod_read_unaligned).collect();
-        (index, words, Names::table_for(self.names.iter().map(String::as_str)))
+        (index, words, Names::table_for(self.names.iter()))
     }
 }

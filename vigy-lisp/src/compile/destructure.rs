@@ -91,6 +91,7 @@ impl Compiler<'_> {
                     } else {
                         let n = m.int(i);
                         let value = m.form("%part", &[whole, n]);
+                        m.c.note_exempt(items[i]);
                         parts.push((items[i], value));
                     }
                     i += 1;

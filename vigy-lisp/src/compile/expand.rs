@@ -8,12 +8,18 @@ use alloc::vec::Vec;
 use super::analyze::bad;
 use super::make::Make;
 use super::{CompileError, Compiler, Result};
+use crate::diagnostic::Code;
 use crate::machine::Tag;
 use crate::reader::{Datum, Id, Shape};
 use crate::span::Span;
 
-/// Rewrites of one form in a row.
-const MAX_REWRITES: usize = 2_000;
+/// Whether a form with this head is rewritten whatever the program defines.
+fn is_core(head: &str) -> bool {
+    matches!(
+        head,
+        "cond" | "when" | "unless" | "let" | "let*" | "try" | "delay" | "quasiquote" | "%qq" | "eval" | "macroexpand" | "macroexpand-1"
+    )
+}
 
 impl<'o> Compiler<'o> {
     /// A symbol that no text can spell.
@@ -25,7 +31,9 @@ impl<'o> Compiler<'o> {
 
     /// Rewrites `id` until its head is neither a macro nor a form that is rewritten.
     pub(super) fn expand(&mut self, mut id: Id) -> Result<Id> {
-        for _ in 0..MAX_REWRITES {
+        let limit = self.options.limits.rewrites;
+        for _ in 0..limit {
+            self.check_parts(self.arena.span(id))?;
             match self.expand_once(id)? {
                 Some(next) => id = next,
                 None => return Ok(id),
@@ -34,7 +42,7 @@ impl<'o> Compiler<'o> {
         Err(CompileError::new(
             Tag::MacroExpansionLimit,
             self.arena.span(id),
-            format_args!("the form was rewritten {MAX_REWRITES} times and is still not done"),
+            format_args!("the form was rewritten {limit} times and is still not done"),
         ))
     }
 
@@ -45,6 +53,10 @@ impl<'o> Compiler<'o> {
         let Some(head) = self.arena.items(id).first().and_then(|h| self.arena.as_symbol(*h)) else {
             return Ok(None);
         };
+        // Most heads name neither form nor macro, which is found out once.
+        if self.plain_heads.contains(&head) && !self.macros.contains_key(&(self.namespace, head)) {
+            return Ok(None);
+        }
         if self.lookup(head).is_some() {
             return self.core_rewrite(id);
         }
@@ -60,7 +72,13 @@ impl<'o> Compiler<'o> {
         if let Some(made) = self.rewrite(id)? {
             return Ok(Some(made));
         }
-        if self.library_macro(head)? { self.expand_macro(head, id) } else { Ok(None) }
+        if self.library_macro(head)? {
+            return self.expand_macro(head, id);
+        }
+        if !is_core(self.arena.names.get(head)) {
+            self.plain_heads.insert(head);
+        }
+        Ok(None)
     }
 
     fn args(&self, id: Id) -> Vec<Id> {
@@ -75,10 +93,7 @@ impl<'o> Compiler<'o> {
     fn core_rewrite(&mut self, id: Id) -> Result<Option<Id>> {
         let name = self.arena.head(id).unwrap_or_default();
         // Most heads are none of these: no text is copied for them.
-        if !matches!(
-            name,
-            "cond" | "when" | "unless" | "let" | "let*" | "try" | "delay" | "quasiquote" | "%qq" | "eval" | "macroexpand" | "macroexpand-1"
-        ) {
+        if !is_core(name) {
             return Ok(None);
         }
         let name = name.to_string();
@@ -143,11 +158,11 @@ impl<'o> Compiler<'o> {
                 self.quasi(args[0], 1)?
             }
             "%qq" => {
-                let depth = match self.arena.get(args[0]) {
-                    Datum::Int(i) => i as usize,
-                    _ => 1,
+                // What `quasi` writes for its deeper levels; a program may write anything.
+                let (Some(Datum::Int(depth @ 1..)), Some(form)) = (args.first().map(|a| self.arena.get(*a)), args.get(1)) else {
+                    return Err(bad(span, &name, "a depth and a datum are expected"));
                 };
-                self.quasi(args[1], depth)?
+                self.quasi(*form, usize::try_from(depth).unwrap_or(usize::MAX / 2))?
             }
             "eval" => {
                 if args.len() != 1 {
@@ -164,7 +179,8 @@ impl<'o> Compiler<'o> {
                             Tag::NotImplemented,
                             span,
                             format_args!("`eval` of what is not a quoted form needs the compiler at run time"),
-                        ));
+                        )
+                        .coded(Code::NeedsCompiler));
                     }
                 }
             }
@@ -180,7 +196,8 @@ impl<'o> Compiler<'o> {
                             Tag::NotImplemented,
                             span,
                             format_args!("`{name}` of what is not a quoted form needs the compiler at run time"),
-                        ));
+                        )
+                        .coded(Code::NeedsCompiler));
                     }
                 };
                 let made = if name == "macroexpand-1" { self.expand_shown(form)?.unwrap_or(form) } else { self.expand_fully(form)? };
@@ -212,10 +229,11 @@ impl<'o> Compiler<'o> {
             match next {
                 Work::Visit(mut id) => {
                     let mut steps = 0;
+                    self.check_parts(self.arena.span(id))?;
                     while let Some(made) = self.expand_shown(id)? {
                         id = made;
                         steps += 1;
-                        if steps > MAX_REWRITES {
+                        if steps > self.options.limits.rewrites {
                             let span = self.arena.span(id);
                             return Err(CompileError::new(Tag::MacroExpansionLimit, span, format_args!("rewritten too often")));
                         }
@@ -244,19 +262,18 @@ impl<'o> Compiler<'o> {
         }
         // Flat when something in the position of a test is not a list.
         let flat = args.len() > 1 && args.iter().step_by(2).any(|t| !self.arena.is_list(*t));
-        let (test, body, rest) = if flat {
-            if args.len() < 2 {
-                return Err(bad(span, "cond", "a test without a result"));
-            }
-            (args[0], alloc::vec![args[1]], &args[2..])
-        } else {
-            let clause = self.arena.items(args[0]).to_vec();
-            if clause.is_empty() {
-                return Err(bad(self.arena.span(args[0]), "cond", "a clause is a list of a test and results"));
-            }
-            (clause[0], clause[1..].to_vec(), &args[1..])
-        };
+        if flat {
+            return Ok(self.flat_cond(args, span));
+        }
+        let clause = self.arena.items(args[0]).to_vec();
+        if clause.is_empty() {
+            return Err(bad(self.arena.span(args[0]), "cond", "a clause is a list of a test and results"));
+        }
+        let (test, body, rest) = (clause[0], clause[1..].to_vec(), &args[1..]);
         let is_else = self.arena.is_symbol(test, "else");
+        if let (true, Some(next)) = (self.always(test), rest.first()) {
+            self.warn_unreachable(*next, "cond");
+        }
         let mut m = self.make(span);
         let body = if body.is_empty() { m.nil() } else { m.body(&body) };
         if is_else {
@@ -266,6 +283,28 @@ impl<'o> Compiler<'o> {
         items.extend_from_slice(rest);
         let rest = if rest.is_empty() { m.nil() } else { m.list(&items) };
         Ok(m.form("if", &[test, body, rest]))
+    }
+
+    /// `(cond test result …)`; a test without a result is left to be no clause.
+    fn flat_cond(&mut self, args: &[Id], span: Span) -> Id {
+        let pairs = args.chunks_exact(2);
+        let mut form = match pairs.remainder() {
+            [odd] => self.make(span).form("cond", &[*odd]),
+            _ => self.make(span).nil(),
+        };
+        for (i, pair) in pairs.enumerate().rev() {
+            let next = args.get(2 * i + 2).copied();
+            if let (true, Some(next)) = (self.always(pair[0]), next) {
+                self.warn_unreachable(next, "cond");
+            }
+            form = if self.arena.is_symbol(pair[0], "else") { pair[1] } else { self.make(span).form("if", &[pair[0], pair[1], form]) };
+        }
+        form
+    }
+
+    /// Whether a test is one that applies whatever is the case.
+    fn always(&self, test: Id) -> bool {
+        self.arena.is_symbol(test, "else") || matches!(self.arena.get(test), Datum::Keyword(_) | Datum::Bool(true))
     }
 
     fn try_form(&mut self, args: &[Id], span: Span) -> Result<Id> {

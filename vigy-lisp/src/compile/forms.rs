@@ -9,6 +9,16 @@ use super::{Compiler, Result};
 use crate::reader::{Datum, Id, Shape};
 use crate::span::Span;
 
+/// Every form that the language has, the ones that are always meant first. (Literals aside.)
+#[rustfmt::skip]
+pub(crate) const FORMS: &[&str] = &[
+    "quote", "quasiquote", "unquote", "unquote-splice", "if", "cond", "when", "unless", "let", "let*", "letrec", "lambda", "define", "set!", "begin",
+    "and", "or", "try", "delay", "eval", "macroexpand", "macroexpand-1", "defmacro", "defcheck", "defpoint-template", "require", "provide",
+    "do", "fn", "def", "defn", "defn-", "loop", "recur", "->", "->>", "if-let", "when-let", "unless-let", "dotimes", "doseq", "dolist", "for",
+    "while", "case", "match", "comment", "assert", "lazy-cons", "with-gensyms", "defflow", "define-record", "defn-typed", "defsm", "defactor",
+    "defstrategy", "defvisitor", "defcommand", "defquery", "doc",
+];
+
 /// `name`, `args` rewritten; `None` when it is no form of the library.
 pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span) -> Result<Option<Id>> {
     let mut m = c.make(span);
@@ -17,15 +27,29 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
         "do" => m.form("begin", args),
         "fn" => {
             // (fn name? [params] body…)
-            let skip = usize::from(args.first().is_some_and(|a| m.c.arena.as_symbol(*a).is_some()));
-            m.form("lambda", &args[skip..])
+            match args.first().filter(|a| m.c.arena.as_symbol(**a).is_some()) {
+                None => m.form("lambda", args),
+                // Its name is known in its body.
+                Some(name) => {
+                    let lambda = m.form("lambda", &args[1..]);
+                    let binding = m.list(&[*name, lambda]);
+                    let bindings = m.list(&[binding]);
+                    m.form("letrec", &[bindings, *name])
+                }
+            }
         }
         "def" => m.form("define", args),
         "defn" | "defn-" => {
-            let text = |i: usize| matches!(args.get(i).map(|a| m.c.arena.get(*a)), Some(Datum::Str(_)));
-            let params = if text(1) { 2 } else { 1 };
+            let doc = match args.get(1).map(|a| m.c.arena.get(*a)) {
+                Some(Datum::Str(text)) => Some(text),
+                _ => None,
+            };
+            let params = if doc.is_some() { 2 } else { 1 };
             if n < params + 2 || m.c.arena.as_symbol(args[0]).is_none() || !m.c.arena.is_list(args[params]) {
                 return Err(bad(span, name, "a name, parameters and a body are expected"));
+            }
+            if let (Some(name), Some(text)) = (m.c.arena.as_symbol(args[0]), doc) {
+                m.c.docs.insert(name, text);
             }
             let lambda = m.form("lambda", &args[params..]);
             m.form("define", &[args[0], lambda])
@@ -68,8 +92,18 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
                 inner.extend(body);
                 body = alloc::vec![m.form("doseq", &inner)];
             }
-            let lambda = m.lambda(&[pattern], &body);
-            m.form("for-each", &[lambda, list])
+            // (let ((all list)) (if (list? all) (loop (l all) (if (null? l) nil (begin (let ((pattern (car l))) body…) (recur (cdr l))))) …))
+            let (all, l) = (m.fresh(), m.fresh());
+            let (first, rest, nil) = (m.form("%car", &[l]), m.form("%cdr", &[l]), m.nil());
+            let (body, again) = (m.let_one(pattern, first, &body), m.form("recur", &[rest]));
+            let (end, turn) = (m.form("%null?", &[l]), m.form("begin", &[body, again]));
+            let turn = m.form("if", &[end, nil, turn]);
+            let bindings = m.c.arena.list(&[l, all], Shape::Bracket, span);
+            let (test, looped) = (m.form("%list?", &[all]), m.form("loop", &[bindings, turn]));
+            let expected = m.str("list");
+            let wrong = m.form("%mismatch", &[expected, all]);
+            let checked = m.form("if", &[test, looped, wrong]);
+            m.let_one(all, list, &[checked])
         }
         "for" => comprehension(&mut m, args)?,
         "while" => {
@@ -88,6 +122,16 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
         "case" => case(&mut m, args)?,
         "match" => super::patterns::rewrite(&mut m, args)?,
         "comment" => m.nil(),
+        "doc" => {
+            let name = match args {
+                [name] => m.c.arena.as_symbol(*name),
+                _ => None,
+            };
+            let Some(name) = name else { return Err(bad(span, "doc", "a name is expected")) };
+            let text = m.c.doc(name, span)?;
+            let text = m.str(&text);
+            m.form("%display", &[text])
+        }
         "assert" => {
             if n != 2 {
                 return Err(bad(span, name, "a test and a message are expected"));
@@ -151,7 +195,8 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
 }
 
 fn macro_arity(m: &Make<'_, '_>, name: &str, reason: &str) -> super::CompileError {
-    super::CompileError::new(crate::machine::Tag::NativeFn, m.span, format_args!("macro `{name}`: {reason}"))
+    let e = super::CompileError::new(crate::machine::Tag::NativeFn, m.span, format_args!("macro `{name}`: {reason}"));
+    e.coded(crate::diagnostic::Code::MacroArguments).shaped(name)
 }
 
 fn thread(m: &mut Make<'_, '_>, args: &[Id], last: bool) -> Result<Id> {
@@ -265,13 +310,14 @@ fn case(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
     };
     let value = m.fresh();
     let mut form = m.nil();
-    for clause in args[1..].iter().rev() {
+    for (i, clause) in args.iter().enumerate().skip(1).rev() {
         let items = m.c.arena.items(*clause).to_vec();
         let Some(data) = items.first().copied() else {
             return Err(bad(m.c.arena.span(*clause), "case", "a clause is a datum and a body"));
         };
         let body = if items.len() == 1 { m.nil() } else { m.body(&items[1..]) };
         if m.c.arena.is_symbol(data, "else") {
+            args.get(i + 1).into_iter().for_each(|next| m.c.warn_unreachable(*next, "case"));
             form = body;
             continue;
         }
@@ -344,6 +390,8 @@ fn typed(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
             m.span,
             format_args!("defn-typed: a name, typed parameters, `->`, a type and a body are expected"),
         )
+        .coded(crate::diagnostic::Code::MalformedForm)
+        .shaped("defn-typed")
     };
     if args.len() < 5 || !m.c.arena.is_symbol(args[2], "->") {
         return Err(refuse(m));

@@ -91,9 +91,23 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
+    /// Makes room for about `nodes`, up to what a program of usual size needs.
+    pub(crate) fn expect(&mut self, nodes: usize) {
+        self.nodes.reserve(nodes.min(1 << 14));
+    }
+
     pub(crate) fn add(&mut self, ir: Ir, span: Span) -> Node {
         self.nodes.push((ir, span));
         self.nodes.len() as u32 - 1
+    }
+
+    pub(crate) fn len(&self) -> Node {
+        self.nodes.len() as u32
+    }
+
+    /// Nodes, and places for nodes.
+    pub(crate) fn parts(&self) -> usize {
+        self.nodes.len() + self.lists.len()
     }
 
     pub(crate) fn get(&self, node: Node) -> Ir {

@@ -13,18 +13,17 @@ use super::{CompileError, CompileOptions, Compiler, Result};
 use crate::arity::Arity;
 use crate::arity::HostFn;
 use crate::budget::Budget;
+use crate::diagnostic::Code;
 use crate::image::Image;
 use crate::machine::{FaultKind, Machine, Step, Tag};
 use crate::reader::{Arena, Datum, Id, Shape, Sym};
 use crate::span::Span;
 use crate::value::{Value, tag};
 
-/// Macros whose code uses macros whose code uses macros …
-const MAX_DEPTH: usize = 8;
-/// Uses of macros in one program, those that macros make included: some never end.
-const MAX_EXPANSIONS: usize = 4_000;
-/// What one expansion may use.
-const BUDGET: Budget = Budget { fuel: 2_000_000, heap_bytes: 4 << 20, depth: 5_000, stack_words: 1 << 16, output_bytes: 1 << 16 };
+/// What one expansion may use; its fuel and its heap are less when the limits say so.
+const BUDGET: Budget = Budget { fuel: 2_000_000, heap_bytes: u32::MAX, depth: 5_000, stack_words: 1 << 16, output_bytes: 1 << 16 };
+/// Fuel that a word of a macro's image takes: what compiling it costs, in steps.
+const WORD_FUEL: u64 = 16;
 
 const HOSTS: &[&[HostFn]] = &[&[HostFn {
     name: "%macro-args",
@@ -44,7 +43,7 @@ pub(super) struct Macro {
 }
 
 fn malformed(span: Span, reason: &str) -> CompileError {
-    CompileError::new(Tag::Reader, span, format_args!("`defmacro`: {reason}"))
+    CompileError::new(Tag::Reader, span, format_args!("`defmacro`: {reason}")).coded(Code::MacroDefinition)
 }
 
 impl Compiler<'_> {
@@ -97,18 +96,22 @@ impl Compiler<'_> {
         if args.len() < m.required || m.most.is_some_and(|most| args.len() > most) {
             let mut wants = alloc::string::String::new();
             let _ = crate::arity::write(&mut wants, m.required, m.most);
-            return Err(CompileError::new(Tag::NativeFn, span, format_args!("macro `{name}` expected {wants}, got {}", args.len())));
+            let got = args.len();
+            let e = CompileError::new(Tag::NativeFn, span, format_args!("macro `{name}` expected {wants}, got {got}"));
+            return Err(e.coded(Code::MacroArguments));
         }
         self.expansions += 1;
-        if self.expansions > MAX_EXPANSIONS {
+        let limit = self.options.limits.macro_uses;
+        if self.expansions > limit {
             return Err(CompileError::new(
                 Tag::MacroExpansionLimit,
                 span,
-                format_args!("macro `{name}`: more than {MAX_EXPANSIONS} uses of macros in one program"),
+                format_args!("macro `{name}`: more than {limit} uses of macros in one program"),
             ));
         }
         if m.image.is_none() {
             let image = self.compile_macro(key, span)?;
+            self.charge_macros(WORD_FUEL * image.program().words().len() as u64, span)?;
             if let Some(m) = self.macros.get_mut(&key) {
                 m.image = Some(image);
             }
@@ -116,6 +119,7 @@ impl Compiler<'_> {
         let Some(image) = self.macros.get_mut(&key).and_then(|m| m.image.take()) else {
             return Ok(None);
         };
+        self.note_expansion(span);
         let result = self.run_macro(&image, &args, span, &name);
         if let Some(m) = self.macros.get_mut(&key) {
             m.image = Some(image);
@@ -149,11 +153,12 @@ impl Compiler<'_> {
 
     /// The image of a macro: the definitions it reaches, then its function applied to its arguments.
     fn compile_macro(&mut self, key: (u16, Sym), span: Span) -> Result<Image> {
-        if self.macro_depth >= MAX_DEPTH {
+        let limit = self.options.limits.macro_depth;
+        if self.macro_depth >= limit {
             return Err(CompileError::new(
                 Tag::MacroExpansionLimit,
                 span,
-                format_args!("macros use macros that use macros, more than {MAX_DEPTH} deep"),
+                format_args!("macros use macros that use macros, more than {limit} deep"),
             ));
         }
         let Some(m) = self.macros.get(&key) else {
@@ -187,7 +192,7 @@ impl Compiler<'_> {
         let lambda = make.form("lambda", &lambda);
         let args = make.form("%macro-args", &[]);
         forms.push(make.form("%apply", &[lambda, args]));
-        let options = CompileOptions { hosts: HOSTS, loader: None, force: true };
+        let options = CompileOptions { hosts: HOSTS, force: true, limits: self.options.limits, ..CompileOptions::default() };
         let mut sub = Compiler::new(&options);
         sub.arena = core::mem::take(&mut self.arena);
         sub.macros = core::mem::take(&mut self.macros);
@@ -197,25 +202,39 @@ impl Compiler<'_> {
         sub.sealed = true;
         sub.macro_depth = self.macro_depth + 1;
         sub.fresh = self.fresh;
+        sub.expansions = self.expansions;
+        sub.macro_fuel = self.macro_fuel;
         let analyzed = sub.program(forms);
         self.fresh = sub.fresh;
+        self.expansions = sub.expansions;
+        self.macro_fuel = sub.macro_fuel;
         self.macros = core::mem::take(&mut sub.macros);
         self.macro_memory = core::mem::take(&mut sub.macro_memory);
         // Linking needs the texts; the arena comes back afterwards.
-        let image = analyzed.and_then(|()| sub.link());
+        let image = analyzed.and_then(|()| sub.link()).map(|(image, _)| image);
         self.arena = core::mem::take(&mut sub.arena);
         image
     }
 
     fn run_macro(&mut self, image: &Image, args: &[Id], span: Span, name: &str) -> Result<Id> {
         let program = image.program();
-        let needed = program.words_needed(&BUDGET);
+        let limits = &self.options.limits;
+        let budget = Budget {
+            fuel: BUDGET.fuel.min(limits.macro_fuel.saturating_sub(self.macro_fuel)),
+            heap_bytes: BUDGET.heap_bytes.min(limits.macro_heap_bytes),
+            ..BUDGET
+        };
+        let needed = program.words_needed(&budget);
         let mut memory = core::mem::take(&mut self.macro_memory);
         if memory.len() < needed {
             memory.resize(needed, 0);
         }
-        let result = match Machine::new(program, &mut memory, &BUDGET) {
-            Ok(mut machine) => self.drive(&mut machine, args, span, name),
+        let result = match Machine::new(program, &mut memory, &budget) {
+            Ok(mut machine) => {
+                let made = self.drive(&mut machine, args, span, name);
+                // What it took is charged whether or not it came to anything.
+                self.charge_macros(machine.fuel_used(), span).and(made)
+            }
             Err(e) => Err(CompileError::new(Tag::NotImplemented, span, format_args!("{e}"))),
         };
         self.macro_memory = memory;
@@ -224,8 +243,10 @@ impl Compiler<'_> {
 
     fn drive(&mut self, machine: &mut Machine<'_>, args: &[Id], span: Span, name: &str) -> Result<Id> {
         let fail = |what: &str| CompileError::new(Tag::NativeFn, span, format_args!("macro `{name}`: {what}"));
-        let mut places: HashMap<u64, (Span, Shape)> = HashMap::default();
+        let mut places: HashMap<u64, Id> = HashMap::default();
         machine.gensym_base = self.gensyms;
+        // Places are noted by where lists lie.
+        machine.collects = false;
         loop {
             match machine.run(u64::MAX) {
                 Step::Call => {
@@ -239,21 +260,22 @@ impl Compiler<'_> {
                 Step::Output | Step::Paused => {}
                 Step::Done(v) => {
                     self.gensyms = machine.gensyms;
-                    return to_datum(&mut self.arena, v, machine, &places, span)
-                        .map_err(|what| fail(&alloc::format!("it returned a {what}, which is no form")));
+                    return to_datum(&mut self.arena, v, machine, &places, args, span)
+                        .map_err(|what| fail(&alloc::format!("it returned a {what}, which is no form")).coded(Code::MacroResult));
                 }
                 Step::Failed => {
-                    let (tag, message) = match machine.fault() {
+                    let (tag, code, message) = match machine.fault() {
                         Some(fault) => {
-                            let tag = match &fault.kind {
-                                FaultKind::Raised { tag } => Tag::from_text(tag).unwrap_or(Tag::User),
-                                _ => Tag::MacroExpansionLimit,
+                            let (tag, code) = match &fault.kind {
+                                FaultKind::Raised { tag } if tag == Tag::SetSealed.text() => (Tag::SetSealed, Code::MacroAssigns),
+                                FaultKind::Raised { tag } => (Tag::from_text(tag).unwrap_or(Tag::User), Code::MacroFailed),
+                                _ => (Tag::MacroExpansionLimit, Code::MacroLimit),
                             };
-                            (tag, fault.message.clone())
+                            (tag, code, fault.message.clone())
                         }
-                        None => (Tag::NotImplemented, crate::machine::Message::default()),
+                        None => (Tag::NotImplemented, Code::MacroFailed, crate::machine::Message::default()),
                     };
-                    return Err(CompileError::new(tag, span, format_args!("in macro `{name}`: {message}")));
+                    return Err(CompileError::new(tag, span, format_args!("in macro `{name}`: {message}")).coded(code));
                 }
             }
         }
@@ -273,7 +295,7 @@ fn to_value(
     arena: &Arena,
     id: Id,
     m: &mut Machine<'_>,
-    places: &mut HashMap<u64, (Span, Shape)>,
+    places: &mut HashMap<u64, Id>,
 ) -> core::result::Result<Value, crate::heap::Exhausted> {
     let mut work = alloc::vec![(id, false)];
     let mut done: Vec<Value> = Vec::new();
@@ -301,7 +323,7 @@ fn to_value(
                 let list = m.heap.list(&parts, Value::NIL)?;
                 m.heap.mark_shape(list, shape_number(shape));
                 if !list.is_nil() {
-                    places.insert(list.0, (arena.span(id), shape));
+                    places.insert(list.0, id);
                 }
                 list
             }
@@ -316,25 +338,29 @@ fn to_datum(
     arena: &mut Arena,
     v: Value,
     m: &Machine<'_>,
-    places: &HashMap<u64, (Span, Shape)>,
+    places: &HashMap<u64, Id>,
+    args: &[Id],
     span: Span,
 ) -> core::result::Result<Id, &'static str> {
     /// Nodes that one expansion may produce: shared parts count every time.
     const MOST: usize = 1 << 20;
     enum Work {
-        Visit(Value),
-        Join(usize, Shape, Span),
+        /// A value, and the datum that it perhaps came from.
+        Visit(Value, Option<Id>),
+        Join(usize, Shape, Span, Option<Id>),
     }
     let heap = &m.heap;
-    let mut work = alloc::vec![Work::Visit(v)];
+    let mut work = alloc::vec![Work::Visit(v, None)];
     let mut done: Vec<Id> = Vec::new();
     let before = arena.len();
     while let Some(next) = work.pop() {
-        let v = match next {
-            Work::Visit(v) => v,
-            Work::Join(n, shape, span) => {
+        let (v, from) = match next {
+            Work::Visit(v, from) => (v, from),
+            Work::Join(n, shape, span, from) => {
                 let items = done.split_off(done.len() - n);
-                done.push(arena.list(&items, shape, span));
+                // What came through unchanged is the same datum, with the places of all that is in it.
+                let same = from.filter(|from| arena.items(*from) == items);
+                done.push(same.unwrap_or_else(|| arena.list(&items, shape, span)));
                 continue;
             }
         };
@@ -356,34 +382,43 @@ fn to_datum(
                 tag::SYMBOL => Datum::Symbol(arena.names.intern(heap.text(v))),
                 tag::KEYWORD => Datum::Keyword(arena.names.intern(heap.text(v))),
                 tag::LIST => {
-                    let (at, shape) = places.get(&v.0).copied().unwrap_or_else(|| {
-                        let shape = match heap.shape(v) {
-                            1 => Shape::Bracket,
-                            2 => Shape::Brace,
-                            _ => Shape::Paren,
-                        };
-                        (span, shape)
-                    });
+                    let from = places.get(&v.0).copied().filter(|from| arena.is_list(*from));
+                    let at = from.map_or(span, |from| arena.span(from));
+                    let shape = match heap.shape(v) {
+                        1 => Shape::Bracket,
+                        2 => Shape::Brace,
+                        _ => Shape::Paren,
+                    };
                     let items: Vec<Value> = heap.items(v).collect();
                     let shape = if shape == Shape::Brace && !items.len().is_multiple_of(2) { Shape::Paren } else { shape };
-                    work.push(Work::Join(items.len(), shape, at));
-                    work.extend(items.into_iter().rev().map(Work::Visit));
+                    let from = from.filter(|from| arena.items(*from).len() == items.len());
+                    work.push(Work::Join(items.len(), shape, at, from));
+                    let parts = items.into_iter().enumerate().rev();
+                    work.extend(parts.map(|(i, item)| Work::Visit(item, from.map(|from| arena.item(from, i)))));
                     continue;
                 }
                 tag::MAP => {
                     let n = heap.map_count(v);
-                    work.push(Work::Join(2 * n, Shape::Brace, span));
+                    work.push(Work::Join(2 * n, Shape::Brace, span, None));
                     for i in (0..n).rev() {
                         let (k, x) = heap.map_entry(v, i);
-                        work.push(Work::Visit(x));
-                        work.push(Work::Visit(k));
+                        work.push(Work::Visit(x, None));
+                        work.push(Work::Visit(k, None));
                     }
                     continue;
                 }
                 _ => return Err(crate::print::type_name(v)),
             }
         };
-        done.push(arena.add(datum, span));
+        // An argument that is a name alone has no list to be found by.
+        let alone = || args.iter().copied().find(|arg| arena.get(*arg) == datum).map_or(span, |arg| arena.span(arg));
+        done.push(match from {
+            Some(from) if arena.get(from) == datum => from,
+            _ => {
+                let at = if matches!(datum, Datum::Symbol(_)) { alone() } else { span };
+                arena.add(datum, at)
+            }
+        });
     }
     done.pop().ok_or("nothing")
 }

@@ -12,23 +12,31 @@ mod error;
 mod expand;
 mod forms;
 mod ir;
+mod limits;
+mod lint;
 mod macros;
 mod make;
 mod modules;
 mod patterns;
 mod prelude;
 mod quasiquote;
-mod table;
+mod shapes;
+pub(crate) mod table;
 
 use alloc::collections::VecDeque;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+pub(crate) use error::nearest;
 pub use error::{CompileError, ErrorKind};
+pub(crate) use forms::FORMS;
+pub use limits::CompileLimits;
 pub use modules::Loader;
+pub(crate) use prelude::{library, names as library_names};
 
 use crate::arity::HostFn;
 use crate::builtins;
+use crate::diagnostic::Diagnostic;
 use crate::image::{Image, SECTIONS, Section, assemble};
 use crate::machine::Tag;
 use crate::reader::{self, Arena, Datum, Id, Sym};
@@ -48,8 +56,15 @@ pub struct CompileOptions<'a> {
     pub hosts: &'a [&'a [HostFn]],
     /// Where modules come from; without one, `require` is an error.
     pub loader: Option<&'a dyn Loader>,
+    /// Functions that the host has but does not grant, each with the capability it needs. Using one is refused, and says so.
+    pub denied: &'a [(&'a str, &'a str)],
+    /// Keeps every function and constant of the program in the image, so that the host finds it by name
+    /// ([`crate::Machine::global`]); else only what the program itself reaches is kept.
+    pub exports: bool,
     /// Turns every mistake but one of reading into code that raises it when it is reached.
     pub force: bool,
+    /// What compiling may use.
+    pub limits: CompileLimits,
 }
 
 impl core::fmt::Debug for CompileOptions<'_> {
@@ -64,10 +79,33 @@ impl core::fmt::Debug for CompileOptions<'_> {
 /// [`CompileError`]: the text cannot be read, a name is unknown, a known function gets the wrong number of arguments, a form
 /// is not written as it should be, a macro fails, a module is missing, or the program is larger than an image can be.
 pub fn compile(source: &str, options: &CompileOptions<'_>) -> Result<Image> {
+    Compiler::new(options).compile(source).map(|made| made.image)
+}
+
+/// What is to be said of a program before it runs.
+#[derive(Clone, Debug, Default)]
+pub struct Checked {
+    /// Errors, or else warnings, in the order of the text; at most [`MAX_DIAGNOSTICS`](crate::MAX_DIAGNOSTICS) of each.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The functions of the host that the program may call, and where it names each first; nothing when there are errors.
+    pub calls: Vec<(String, Option<Span>)>,
+}
+
+/// Finds everything that is wrong with a program, and what is hardly meant: [`compile`] without the image.
+#[must_use]
+pub fn check(source: &str, options: &CompileOptions<'_>) -> Checked {
     let mut c = Compiler::new(options);
-    let forms = c.read(source)?;
-    c.program(forms)?;
-    c.link()
+    match c.compile(source) {
+        Ok(made) => Checked { diagnostics: c.warnings(&made.forms), calls: made.calls },
+        Err(e) => Checked { diagnostics: e.diagnostics, calls: Vec::new() },
+    }
+}
+
+/// What comes of a text.
+struct Made {
+    image: Image,
+    forms: Vec<Id>,
+    calls: Vec<(String, Option<Span>)>,
 }
 
 /// Globals that need a place in memory, and what they are before the program defines them.
@@ -115,7 +153,9 @@ struct Global {
 
 struct Compiler<'o> {
     options: &'o CompileOptions<'o>,
+    /// Mistakes become code that raises them.
     force: bool,
+    notes: lint::Notes,
     arena: Arena,
     tree: Tree,
     globals: Vec<Global>,
@@ -131,6 +171,8 @@ struct Compiler<'o> {
     // Analysis.
     tasks: Vec<analyze::Task>,
     out: Vec<Node>,
+    /// Elements of the form that is being analyzed.
+    items: Vec<Id>,
     scope: Vec<Binding>,
     frames: Vec<Frame>,
     functions: Vec<u32>,
@@ -143,13 +185,17 @@ struct Compiler<'o> {
     /// Code of macros may not change globals.
     sealed: bool,
     building_macro: bool,
-    macro_depth: usize,
-    expansions: usize,
+    macro_depth: u32,
+    expansions: u32,
+    /// Fuel that macros took.
+    macro_fuel: u64,
     macro_memory: Vec<u64>,
     gensyms: u64,
     prelude_known: HashMap<Sym, Option<Meaning>>,
-    /// Heads of forms that are no macros of the library.
+    /// Heads that name neither a form nor a macro of the library.
     plain_heads: HashSet<Sym>,
+    /// What the program's own functions say of themselves.
+    docs: HashMap<Sym, Sym>,
 }
 
 impl<'o> Compiler<'o> {
@@ -170,7 +216,8 @@ impl<'o> Compiler<'o> {
         });
         Self {
             options,
-            force: options.force,
+            force: true,
+            notes: lint::Notes::default(),
             arena: Arena::default(),
             tree,
             globals: Vec::new(),
@@ -183,6 +230,7 @@ impl<'o> Compiler<'o> {
             modules: modules::Modules::default(),
             tasks: Vec::new(),
             out: Vec::new(),
+            items: Vec::new(),
             scope: Vec::new(),
             frames: Vec::new(),
             functions: Vec::new(),
@@ -195,15 +243,43 @@ impl<'o> Compiler<'o> {
             building_macro: false,
             macro_depth: 0,
             expansions: 0,
+            macro_fuel: 0,
             macro_memory: Vec::new(),
             gensyms: 0,
             prelude_known: HashMap::default(),
             plain_heads: HashSet::default(),
+            docs: HashMap::default(),
+        }
+    }
+
+    /// The image of a program; or else every mistake in it.
+    fn compile(&mut self, source: &str) -> Result<Made> {
+        self.tree.expect(source.len() / 4);
+        let made = self.read(source).and_then(|forms| {
+            self.note_text();
+            self.program(forms.clone())?;
+            let (image, calls) = self.link()?;
+            Ok(Made { image, forms, calls })
+        });
+        let mut found = core::mem::take(&mut self.notes.found);
+        let made = match made {
+            Ok(made) => Some(made),
+            Err(last) => {
+                found.push(last);
+                None
+            }
+        };
+        match (CompileError::all(found), made) {
+            (None, Some(made)) => Ok(made),
+            (error, _) => {
+                Err(error.unwrap_or_else(|| CompileError::new(Tag::NotImplemented, Span::default(), format_args!("nothing was made"))))
+            }
         }
     }
 
     fn read(&mut self, source: &str) -> Result<Vec<Id>> {
-        reader::read(source, &mut self.arena).map_err(|e| CompileError::new(Tag::Reader, e.span, format_args!("{}", e.message)))
+        let limits = &self.options.limits;
+        reader::read(source, limits.text_bytes, limits.nesting, &mut self.arena).map_err(CompileError::of_reading)
     }
 
     fn fresh_target(&mut self) -> u32 {
@@ -259,11 +335,15 @@ impl<'o> Compiler<'o> {
         let mut work: VecDeque<Id> = forms.into();
         while let Some(form) = work.pop_front() {
             if let Err(e) = self.top_form(form, &mut work) {
-                if !self.force || e.tag == Tag::Reader && self.namespace == PRELUDE {
-                    return Err(e);
-                }
-                let message = self.arena.names.intern(&e.message);
-                let node = self.tree.add(Ir::Raise(e.tag, message), e.span);
+                self.note_lost(form);
+                // What was begun is given up.
+                self.out.clear();
+                self.scope.clear();
+                self.frames.clear();
+                self.functions.clear();
+                self.targets.clear();
+                let (met, span) = self.survive(e)?;
+                let node = self.tree.add(met, span);
                 self.main.push(node);
             }
         }
@@ -341,6 +421,8 @@ impl<'o> Compiler<'o> {
     fn resolve(&mut self, hosts: &mut Vec<HostFn>) -> Result<(Vec<Meaning>, Slots)> {
         let mut meanings: Vec<Meaning> = Vec::new();
         let mut slots = Vec::new();
+        // Nodes that come from here on are the prelude's.
+        let nodes = self.tree.len();
         self.note_early(&mut meanings);
         let mut g = 0;
         while g < self.globals.len() {
@@ -365,12 +447,9 @@ impl<'o> Compiler<'o> {
             };
             g += 1;
         }
-        if !self.force {
-            let unknown =
-                self.globals.iter().zip(&meanings).filter(|(_, m)| matches!(m, Meaning::Unbound)).min_by_key(|(g, _)| g.first.start);
-            if let Some((global, _)) = unknown {
-                return Err(self.unknown(global.name, global.first));
-            }
+        if !self.options.force {
+            self.find_unknown(&meanings)?;
+            self.find_wrong_calls(&meanings, nodes)?;
         }
         Ok((meanings, slots))
     }
@@ -385,9 +464,10 @@ impl<'o> Compiler<'o> {
                         Ir::Lambda(f) if self.tree.funcs[f as usize].captures.is_empty() => {
                             meanings[g as usize] = Meaning::Function(f);
                         }
-                        Ir::Word(_) | Ir::Datum(_) => {
+                        Ir::Word(_) | Ir::Datum(_) if !self.options.exports => {
                             meanings[g as usize] = Meaning::Constant(value);
                         }
+                        Ir::Word(_) | Ir::Datum(_) => {}
                         _ => return,
                     }
                 }
@@ -397,24 +477,35 @@ impl<'o> Compiler<'o> {
         }
     }
 
-    fn unknown(&self, name: Sym, span: Span) -> CompileError {
+    /// What is known of a name: of the program's own, of the host's, of the language's.
+    fn doc(&self, name: Sym, span: Span) -> Result<String> {
         let text = self.arena.names.get(name);
-        let mut candidates: Vec<&str> = Vec::new();
-        for name in builtins::names().filter(|n| !n.starts_with('%')).chain(prelude::names()) {
-            candidates.push(name);
+        if let Some(own) = self.docs.get(&name) {
+            return Ok(alloc::format!("{text}\n\n{}\n", self.arena.names.get(*own)));
         }
-        candidates.extend(self.options.hosts.iter().flat_map(|t| t.iter()).map(|h| h.name));
-        candidates.extend(self.defined.iter().map(|(_, s)| self.arena.names.get(*s)));
-        match error::nearest(text, candidates.into_iter()) {
-            Some(near) => CompileError::new(Tag::UnboundSymbol, span, format_args!("`{text}` is not defined; did you mean `{near}`?")),
-            None => CompileError::new(Tag::UnboundSymbol, span, format_args!("`{text}` is not defined")),
+        if let Some(host) = self.options.hosts.iter().flat_map(|t| t.iter()).find(|h| h.name == text) {
+            return Ok(alloc::format!("{text}\nfunction of the host, {}\n\n{}\n", host.arity, host.doc));
         }
+        crate::reference::describe(text).ok_or_else(|| self.unknown(USER, name, span))
     }
 
-    /// Makes the image.
-    fn link(&mut self) -> Result<Image> {
+    /// Makes the image, and says what it calls of the host.
+    fn link(&mut self) -> Result<(Image, Vec<(String, Option<Span>)>)> {
         let mut hosts = Vec::new();
-        let (meanings, slots) = self.resolve(&mut hosts)?;
+        let (meanings, mut slots) = self.resolve(&mut hosts)?;
+        if let Some(wrong) = CompileError::all(core::mem::take(&mut self.notes.found)) {
+            return Err(wrong);
+        }
+        if self.options.exports {
+            let own = self.globals.iter().zip(&meanings).enumerate().filter(|(_, (global, _))| global.namespace == USER);
+            let fixed = own.filter(|(_, (_, meaning))| matches!(meaning, Meaning::Function(_)));
+            slots.extend(fixed.map(|(g, (_, meaning))| (g as u32, Some(*meaning))));
+        }
+        let calls = self.globals.iter().zip(&meanings).filter_map(|(global, meaning)| match meaning {
+            Meaning::Host(id) => Some((hosts.get(*id as usize)?.name.to_string(), (global.namespace == USER).then_some(global.first))),
+            _ => None,
+        });
+        let calls = calls.collect();
         let body = {
             let nodes = self.tree.nodes(&self.main);
             self.tree.add(Ir::Seq(nodes), Span::default())
@@ -424,7 +515,7 @@ impl<'o> Compiler<'o> {
         constants.globals = self.globals.iter().map(|g| self.arena.names.get(g.name).to_string()).collect();
         constants.imports = hosts.iter().map(|host| host.name.to_string()).collect();
         let arities: Vec<_> = hosts.iter().map(|host| (usize::from(host.arity.min), host.arity.max.map(usize::from))).collect();
-        let mut e = Emitter::new(&mut self.tree, &self.arena, &meanings, &mut constants, &arities, self.force);
+        let mut e = Emitter::new(&mut self.tree, &self.arena, &meanings, &mut constants, &arities, self.options.force);
         e.row(0);
         let mut globals = Vec::new();
         for (_, initial) in &slots {
@@ -449,7 +540,14 @@ impl<'o> Compiler<'o> {
         put(Section::Functions, pairs(functions.iter().flat_map(|f| f.pack())));
         // Code is padded with instructions that lie behind every function.
         put(Section::Code, pairs(code.into_iter()));
-        let names: Vec<u32> = slots.iter().map(|(g, _)| constants.name(self.arena.names.get(self.globals[*g as usize].name))).collect();
+        let name_of = |g: u32| {
+            let global = &self.globals[g as usize];
+            let name = self.arena.names.get(global.name);
+            // The host finds what the program itself defines, and nothing of the same name in a module.
+            let hidden = self.options.exports && global.namespace != USER;
+            if hidden { alloc::format!("%{name}") } else { name.to_string() }
+        };
+        let names: Vec<u32> = slots.iter().map(|(g, _)| constants.name(&name_of(*g))).collect();
         put(Section::GlobalNames, pairs(names.into_iter()));
         let imports: Vec<u32> = hosts.iter().flat_map(|host| [constants.name(host.name), crate::image::import_word(host)]).collect();
         put(Section::Imports, pairs(imports.into_iter()));
@@ -465,14 +563,16 @@ impl<'o> Compiler<'o> {
         put(Section::NameTable, pairs(table.into_iter()));
         put(Section::Constants, constants.values);
         put(Section::Frozen, constants.frozen);
-        Image::from_words(assemble(&sections))
+        let image = Image::from_words(assemble(&sections));
+        image
+            .map(|image| (image, calls))
             .map_err(|e| CompileError::new(Tag::NotImplemented, Span::default(), format_args!("the compiler made a wrong image: {e}")))
     }
 }
 
 /// 32-bit words in pairs, the first in the lower half. An odd one out is followed by ones: no table takes that for a row.
 fn pairs(words: impl Iterator<Item = u32>) -> Vec<u64> {
-    let mut out: Vec<u64> = Vec::new();
+    let mut out: Vec<u64> = Vec::with_capacity(words.size_hint().0.div_ceil(2));
     let mut low = None;
     for word in words {
         match low.take() {

@@ -6,8 +6,10 @@ use alloc::vec::Vec;
 use super::table::HashMap;
 
 use super::analyze::bad;
+use super::error::nearest;
 use super::ir::Ir;
 use super::{CompileError, Compiler, Result, USER};
+use crate::diagnostic::Code;
 use crate::machine::Tag;
 use crate::reader::{Datum, Id, Sym};
 
@@ -32,10 +34,17 @@ struct Loaded {
 }
 
 impl Compiler<'_> {
+    /// The path of the module that has that namespace.
+    pub(super) fn module_path(&self, namespace: u16) -> Option<&str> {
+        let open = self.modules.open.iter().map(|(path, n)| (path, *n));
+        let mut all = open.chain(self.modules.loaded.iter().map(|(path, loaded)| (path, loaded.namespace)));
+        all.find(|(_, n)| *n == namespace).map(|(path, _)| path.as_str())
+    }
+
     pub(super) fn provide(&mut self, form: Id) -> Result<()> {
         let span = self.arena.span(form);
         if self.namespace <= USER {
-            return Err(bad(span, "provide", "it is accepted only in a module"));
+            return Err(bad(span, "provide", "it is accepted only in a module").coded(Code::NotAtTopLevel));
         }
         let names = self.arena.items(form)[1..].to_vec();
         for name in names {
@@ -56,8 +65,8 @@ impl Compiler<'_> {
         let mut alias = path.clone();
         let mut refer = Vec::new();
         let mut rest = args[1..].iter();
-        while let Some(key) = rest.next() {
-            let Datum::Keyword(key) = self.arena.get(*key) else {
+        while let Some(keyword) = rest.next() {
+            let Datum::Keyword(key) = self.arena.get(*keyword) else {
                 return Err(bad(span, "require", "`:as name` or `:refer (names…)` is expected"));
             };
             let value = rest.next().copied();
@@ -70,11 +79,13 @@ impl Compiler<'_> {
                 }
                 ("refer", Some(value)) if self.arena.is_list(value) => {
                     for name in self.arena.items(value).to_vec() {
-                        refer.push(self.symbol_of(name, "require")?);
+                        refer.push((self.symbol_of(name, "require")?, self.arena.span(name)));
                     }
                 }
-                _ => {
-                    return Err(bad(span, "require", "`:as name` or `:refer (names…)` is expected"));
+                (other, _) => {
+                    let near = nearest(other, ["as", "refer"].into_iter()).map(|near| alloc::format!(":{near}"));
+                    let e = bad(self.arena.span(*keyword), "require", "`:as name` or `:refer (names…)` is expected");
+                    return Err(e.with(|d| d.meant(near.as_deref())));
                 }
             }
         }
@@ -85,12 +96,13 @@ impl Compiler<'_> {
             let long = self.arena.names.intern(&long);
             self.import(namespace, *name, long, form)?;
         }
-        for name in refer {
+        for (name, span) in refer {
             if !provided.contains(&name) {
                 let text = self.arena.names.get(name).to_string();
                 let known = self.global_index.get(&(namespace, name)).is_some_and(|g| self.globals[*g as usize].defs > 0);
                 let (tag, what) = if known { (Tag::NotExported, "does not provide") } else { (Tag::NotDefined, "does not define") };
-                return Err(CompileError::new(tag, span, format_args!("module \"{path}\" {what} `{text}`")));
+                let near = nearest(&text, provided.iter().map(|name| self.arena.names.get(*name)));
+                return Err(CompileError::new(tag, span, format_args!("module \"{path}\" {what} `{text}`")).with(|d| d.meant(near)));
             }
             self.import(namespace, name, name, form)?;
         }
@@ -128,10 +140,9 @@ impl Compiler<'_> {
         if self.modules.open.iter().any(|(p, _)| p == path) {
             return Err(CompileError::new(Tag::CircularRequire, span, format_args!("module \"{path}\" requires itself")));
         }
-        /// Modules that require modules that require modules …
-        const MAX_DEPTH: usize = 16;
-        if self.modules.open.len() >= MAX_DEPTH {
-            return Err(CompileError::new(Tag::ModuleDenied, span, format_args!("modules require each other more than {MAX_DEPTH} deep")));
+        let limit = self.options.limits.module_depth;
+        if self.modules.open.len() >= limit as usize {
+            return Err(CompileError::new(Tag::ModuleDenied, span, format_args!("modules require each other more than {limit} deep")));
         }
         let Some(loader) = self.options.loader else {
             return Err(CompileError::new(Tag::ModuleNotFound, span, format_args!("module \"{path}\": there is no loader")));

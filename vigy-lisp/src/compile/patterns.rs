@@ -23,6 +23,7 @@ impl Clause {
         if m.c.arena.names.get(sym) == "_" {
             return;
         }
+        m.c.note_exempt(name);
         // A name that comes twice must meet equal values.
         if let Some((_, _, first)) = self.binds.iter().find(|(s, _, _)| *s == sym) {
             let test = m.form("%equal?", &[*first, path]);
@@ -39,13 +40,14 @@ pub(super) fn rewrite(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
     };
     let whole = m.fresh();
     let mut form = m.nil();
-    for clause in args[1..].iter().rev() {
+    for (i, clause) in args.iter().enumerate().skip(1).rev() {
         let items = m.c.arena.items(*clause).to_vec();
         let Some(pattern) = items.first().copied() else {
             return Err(bad(m.c.arena.span(*clause), "match", "a clause is a pattern and a body"));
         };
         let body = if items.len() == 1 { m.nil() } else { m.body(&items[1..]) };
         if m.c.arena.is_symbol(pattern, "else") {
+            args.get(i + 1).into_iter().for_each(|next| m.c.warn_unreachable(*next, "match"));
             form = body;
             continue;
         }

@@ -2,51 +2,183 @@
 
 use super::emit::Meaning;
 use super::ir::Ir;
+use super::table::Index;
 use super::{CompileError, Compiler, PRELUDE, Result};
+use crate::arity::Arity;
 use crate::reader::Sym;
+use crate::reference::Kind;
 use crate::span::Span;
-
-const DECLARATIONS: &str = include_str!("../prelude/declarations.tlisp");
 
 const SOURCES: &[&str] = &[
     include_str!("../prelude/lists.tlisp"),
     include_str!("../prelude/maps.tlisp"),
     include_str!("../prelude/patterns.tlisp"),
     include_str!("../prelude/quantity.tlisp"),
-    DECLARATIONS,
+    include_str!("../prelude/declarations.tlisp"),
 ];
 
-/// Definitions start at the beginning of a line, and nothing else but comments and macros does.
-fn definitions() -> impl Iterator<Item = &'static str> {
-    SOURCES.iter().flat_map(|s| s.split("\n(define ").skip(1))
+const DEFINE: &[u8] = b"\n(define ";
+const MACRO: &[u8] = b"\n(defmacro ";
+
+/// A definition: where the name in it starts and ends, and where the text of all of it ends.
+#[derive(Clone, Copy)]
+struct Place {
+    source: usize,
+    start: usize,
+    name: (usize, usize),
+    end: usize,
 }
 
-fn macros() -> impl Iterator<Item = &'static str> {
-    DECLARATIONS.split("\n(defmacro ").skip(1)
+impl Place {
+    const NONE: Self = Self { source: 0, start: 0, name: (0, 0), end: 0 };
+
+    fn name(self) -> &'static str {
+        &SOURCES[self.source][self.name.0..self.name.1]
+    }
+
+    /// The form.
+    fn text(self) -> &'static str {
+        &SOURCES[self.source][self.start..self.end]
+    }
 }
 
-fn name_of(definition: &'static str) -> &'static str {
-    let start = definition.trim_start_matches('(');
-    start.split([' ', ')', '\n']).next().unwrap_or_default()
+/// Definitions by name. A definition starts at the beginning of a line, and goes on to where the next form does.
+struct Library<const ROWS: usize, const SLOTS: usize> {
+    places: [Place; ROWS],
+    index: Index<SLOTS>,
+}
+
+impl<const ROWS: usize, const SLOTS: usize> Library<ROWS, SLOTS> {
+    const fn of(marker: &[u8]) -> Self {
+        let mut library = Self { places: [Place::NONE; ROWS], index: Index::EMPTY };
+        let (mut row, mut source) = (0, 0);
+        while source < SOURCES.len() {
+            let text = SOURCES[source].as_bytes();
+            let mut at = next(text, 0);
+            while at < text.len() {
+                let after = next(text, at + 1);
+                if starts(text, at, marker) {
+                    let name = name_at(text, at + marker.len());
+                    library.places[row] = Place { source, start: at + 1, name, end: after };
+                    library.index = library.index.with(text.split_at(name.1).0.split_at(name.0).1, row);
+                    row += 1;
+                }
+                at = after;
+            }
+            source += 1;
+        }
+        library
+    }
+
+    fn find(&self, name: &str) -> Option<Place> {
+        self.index.find(name, |row| self.places[row].name()).map(|row| self.places[row])
+    }
+}
+
+const fn starts(text: &[u8], at: usize, marker: &[u8]) -> bool {
+    let mut i = 0;
+    while i < marker.len() {
+        if at + i >= text.len() || text[at + i] != marker[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+/// Where the next form starts whose first parenthesis begins a line: at the end of the line before it.
+const fn next(text: &[u8], mut at: usize) -> usize {
+    while at < text.len() && !starts(text, at, b"\n(") {
+        at += 1;
+    }
+    at
+}
+
+/// From where to where a name goes that stands at `at`, or behind a parenthesis there.
+const fn name_at(text: &[u8], mut at: usize) -> (usize, usize) {
+    while text[at] == b'(' {
+        at += 1;
+    }
+    let start = at;
+    while !matches!(text[at], b' ' | b')' | b'\n') {
+        at += 1;
+    }
+    (start, at)
+}
+
+const fn count(marker: &[u8]) -> usize {
+    let (mut rows, mut source) = (0, 0);
+    while source < SOURCES.len() {
+        let text = SOURCES[source].as_bytes();
+        let mut at = next(text, 0);
+        while at < text.len() {
+            rows += starts(text, at, marker) as usize;
+            at = next(text, at + 1);
+        }
+        source += 1;
+    }
+    rows
+}
+
+// Found when this crate is compiled: every compilation of a program asks for some of them.
+#[allow(long_running_const_eval, reason = "it reads the whole prelude, once")]
+static FUNCTIONS: Library<{ count(DEFINE) }, 2048> = Library::of(DEFINE);
+#[allow(long_running_const_eval, reason = "it reads the whole prelude, once")]
+static MACROS: Library<{ count(MACRO) }, 256> = Library::of(MACRO);
+
+/// Definitions that others are made of and that the reference leaves out. One that ends in `/` means all that begin so.
+#[rustfmt::skip]
+const HELPERS: &[&str] = &[
+    "map-many", "merge-sorted", "merge-sort", "check-key", "cycle-impl", "get-or-nil", "sm-lookup-row", "sm-fire-state-actions",
+    "sm-fire-event-actions", "schema/", "declare/", "webhook/", "quantity/wrong", "quantity/times", "quantity/scaled", "quantity/up",
+    "quantity/digit?", "quantity/digit-at?", "quantity/scale", "quantity/exponent", "quantity/power",
+];
+
+fn is_helper(name: &str) -> bool {
+    HELPERS.iter().any(|helper| name == *helper || helper.ends_with('/') && name.starts_with(helper))
 }
 
 /// Names of the prelude.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    definitions().chain(macros()).map(name_of).filter(|n| !n.starts_with('%'))
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    FUNCTIONS.places.iter().chain(&MACROS.places).map(|place| place.name()).filter(|name| !is_helper(name))
+}
+
+/// What the library has under `name`, when it is written in the language.
+pub(crate) fn library(name: &str) -> Option<Kind> {
+    match FUNCTIONS.find(name) {
+        Some(place) => {
+            let definition = place.text().strip_prefix("(define ").unwrap_or_default();
+            Some(Kind::Prelude(definition.starts_with('(').then(|| arity_of(definition))))
+        }
+        None => MACROS.find(name).map(|_| Kind::Macro),
+    }
+}
+
+/// The arity that the head of a definition shows: `(name a b &optional c &rest d)`.
+fn arity_of(definition: &str) -> Arity {
+    let params = definition.split_once(')').map_or(definition, |(head, _)| head).split_whitespace().skip(1);
+    let (mut min, mut more, mut rest) = (0, 0, false);
+    let mut optional = false;
+    for param in params {
+        match param {
+            "&rest" => rest = true,
+            "&optional" => optional = true,
+            _ if rest => {}
+            _ if optional => more += 1,
+            _ => min += 1,
+        }
+    }
+    Arity { min, max: (!rest).then_some(min + more) }
 }
 
 impl Compiler<'_> {
     /// Whether `name` is a macro of the library; from now on the program has it.
     pub(super) fn library_macro(&mut self, name: Sym) -> Result<bool> {
-        if self.plain_heads.contains(&name) {
-            return Ok(false);
-        }
         let text = self.arena.names.get(name);
-        let Some(source) = macros().find(|d| name_of(d) == text) else {
-            self.plain_heads.insert(name);
+        let Some(place) = MACROS.find(text) else {
             return Ok(false);
         };
-        let forms = self.read(&alloc::format!("(defmacro {source}"))?;
+        let forms = self.read(place.text())?;
         self.define_macro(forms[0])?;
         Ok(true)
     }
@@ -56,14 +188,13 @@ impl Compiler<'_> {
         if let Some(known) = self.prelude_known.get(&name) {
             return Ok(*known);
         }
-        let Some(source) = definitions().find(|d| name_of(d) == text) else {
+        let Some(place) = FUNCTIONS.find(text) else {
             return Ok(None);
         };
-        let source = alloc::format!("(define {source}");
         let home = core::mem::replace(&mut self.namespace, PRELUDE);
         let (optional, force) = (core::mem::replace(&mut self.optional_params, true), core::mem::replace(&mut self.force, false));
         let sealed = core::mem::replace(&mut self.sealed, false);
-        let made = self.read(&source).and_then(|forms| self.analyze(forms[0]));
+        let made = self.read(place.text()).and_then(|forms| self.analyze(forms[0]));
         self.namespace = home;
         self.optional_params = optional;
         self.force = force;

@@ -1,6 +1,6 @@
 //! The loop over instructions.
 
-use super::frames::{Called, return_word};
+use super::frames::{Called, place, place_word};
 use super::{HostCall, Machine, Message, State, Step, Stop, Tag};
 use crate::builtins;
 use crate::code::{a, b, bx, byte, c, sabc, sbx};
@@ -54,6 +54,7 @@ impl Machine<'_> {
                     Ok(()) => {
                         pc = self.pc;
                         base = self.base;
+                        fuel = self.fuel;
                         regs = window(self.stack, base);
                         continue;
                     }
@@ -73,12 +74,20 @@ impl Machine<'_> {
                 fuel -= 1;
             };
         }
+        // Takes over what a method used up, unless it will be run again: then it is charged then.
+        macro_rules! settle {
+            ($result:expr) => {
+                if !matches!($result, Err(Stop::OutOfHeap)) {
+                    fuel = self.fuel;
+                }
+            };
+        }
         // Runs a method of the machine that may fail, with registers and fuel handed over and taken back.
         macro_rules! with_machine {
             ($call:expr) => {{
                 leave!(pc);
                 let result = $call;
-                fuel = self.fuel;
+                settle!(result);
                 match result {
                     Ok(v) => {
                         regs = window(self.stack, base);
@@ -133,25 +142,42 @@ impl Machine<'_> {
                     self.stack[base - 2] = Value::make(tag::FUNCTION, f, 0).0;
                 } else {
                     let next = base + at + 2;
-                    if self.depth >= self.budget.depth || next + WINDOW > self.stack.len() {
+                    if self.depth >= self.budget.depth || (next + WINDOW > self.written && !self.write_stack(next + WINDOW)) {
                         stop!(self.too_deep());
                     }
                     self.depth += 1;
                     self.stack[next - 2] = Value::make(tag::FUNCTION, f, 0).0;
-                    self.stack[next - 1] = return_word(pc + 2, at + 2);
+                    self.stack[next - 1] = place_word(pc + 2, at + 2);
                     base = next;
                 }
                 pc = p.functions[f as usize * crate::image::FUNCTION_U32S] as usize;
                 regs = window(self.stack, base);
             }};
         }
+        // A call of whatever there is. What takes just these arguments and no more is entered here, everything else elsewhere.
         macro_rules! call_value {
-            ($at:expr, $n:expr, $tail:expr) => {{
+            ($callee:expr, $at:expr, $n:expr, $tail:expr) => {{
+                let callee = Value($callee);
                 let at = base + $at;
-                self.fuel = fuel;
-                self.pc = pc;
+                if (callee.is(tag::CLOSURE) || callee.is(tag::FUNCTION))
+                    && let Some(entry) = p.entry_for(self.heap.function_of(callee), $n)
+                    && ($tail || (self.depth < self.budget.depth && at + 2 + WINDOW <= self.stack.len()))
+                {
+                    if $tail {
+                        self.stack.copy_within(at + 2..at + 2 + $n, base);
+                        self.stack[base - 2] = callee.0;
+                    } else {
+                        self.depth += 1;
+                        base = at + 2;
+                        self.stack[base - 1] = place_word(pc + 1, $at + 2);
+                    }
+                    pc = entry;
+                    regs = window(self.stack, base);
+                    continue;
+                }
+                leave!(pc);
                 let called = self.call_value(at, $n, $tail, base, pc + 1);
-                fuel = self.fuel;
+                settle!(called);
                 match called {
                     Ok(Called::Entered) => {
                         pc = self.pc;
@@ -237,14 +263,20 @@ impl Machine<'_> {
                     }
                     Err(e) => stop!(e.into()),
                 },
-                byte::CellGet => {
-                    regs[a(word)] = self.heap.field(Value(regs[b(word)]), 0).0;
-                    pc += 1;
-                }
-                byte::CellSet => {
-                    self.heap.set_field(Value(regs[a(word)]), 0, Value(regs[b(word)]));
-                    pc += 1;
-                }
+                byte::CellGet => match self.heap.cell_word(Value(regs[b(word)])) {
+                    Some(content) => {
+                        regs[a(word)] = *content;
+                        pc += 1;
+                    }
+                    None => stop!(Stop::Damaged),
+                },
+                byte::CellSet => match self.heap.cell_word(Value(regs[a(word)])) {
+                    Some(content) => {
+                        *content = regs[b(word)];
+                        pc += 1;
+                    }
+                    None => stop!(Stop::Damaged),
+                },
                 byte::Closure => {
                     let f = bx(word) as u32;
                     let n = code[pc + 1] as usize;
@@ -409,38 +441,60 @@ impl Machine<'_> {
                     regs[a(word)] = self.heap.rest(v).0;
                     pc += 1;
                 }
+                byte::Push => {
+                    let buffer = Value(regs[b(word)]);
+                    if buffer.is(tag::BUFFER) {
+                        self.heap.buffer_push(buffer, Value(regs[c(word)]));
+                    }
+                    regs[a(word)] = Value::NIL.0;
+                    pc += 1;
+                }
                 byte::Get => {
                     let (map, key) = (Value(regs[b(word)]), Value(regs[c(word)]));
-                    let v = with_machine!(builtins::map::lookup(self, map, key, Value::NIL));
+                    let v = with_machine!(builtins::map::get_from(self, map, key));
                     regs[a(word)] = v.0;
+                    pc += 1;
+                }
+                byte::Field => {
+                    let (map, key) = (Value(regs[b(word)]), Value(p.constants[c(word)]));
+                    if map.is(tag::MAP)
+                        && let Some(found) = self.heap.map_get_plain(map, key)
+                    {
+                        regs[a(word)] = found.unwrap_or(Value::NIL).0;
+                    } else {
+                        let v = with_machine!(builtins::map::lookup(self, map, key, Value::NIL));
+                        regs[a(word)] = v.0;
+                    }
                     pc += 1;
                 }
                 byte::CallKnown => enter_known!(word, false),
                 byte::TailKnown => enter_known!(word, true),
                 byte::Call => {
                     tick!();
-                    call_value!(a(word), b(word), false);
+                    call_value!(regs[a(word)], a(word), b(word), false);
                 }
                 byte::TailCall => {
                     tick!();
-                    call_value!(a(word), b(word), true);
+                    call_value!(regs[a(word)], a(word), b(word), true);
                 }
                 byte::Apply | byte::TailApply => {
                     tick!();
                     let at = base + a(word);
+                    // Who complains looks at where the machine is.
+                    leave!(pc);
                     let n = match self.spread(at + 2, b(word)) {
                         Ok(n) => n,
                         Err(stop) => stop!(stop),
                     };
-                    fuel -= n as i64 / 8;
-                    call_value!(a(word), n, word as u8 == byte::TailApply);
+                    fuel -= self.spread.1;
+                    call_value!(self.stack[at], a(word), n, word as u8 == byte::TailApply);
                 }
                 byte::Builtin => {
                     tick!();
                     let run = self.builtins.code[code[pc + 1] as usize];
                     leave!(pc);
                     let result = run(self, base + a(word), b(word));
-                    fuel = self.fuel;
+                    settle!(result);
                     match result {
                         Ok(v) => {
                             regs = window(self.stack, base);
@@ -472,20 +526,22 @@ impl Machine<'_> {
                     }
                     self.stack[base - 2] = v;
                     self.depth -= 1;
-                    pc = (back >> 32) as usize;
-                    base -= (back & 0xffff_ffff) as usize;
+                    let (after, distance) = place(back);
+                    pc = after;
+                    base -= distance;
                     regs = window(self.stack, base);
                 }
                 byte::Try => {
-                    // Two words: the handler outside this one and the depth, then where to go and the frame.
-                    regs[a(word)] = (self.handler as u64) << 32 | u64::from(self.depth);
+                    // Two words: how far below the handler outside this one lies, then where to go and how far below the frame lies.
+                    let handler = base + a(word);
+                    regs[a(word)] = place_word(0, handler - self.handler);
                     let to = pc.wrapping_add_signed(code[pc + 1] as i32 as isize);
-                    regs[a(word) + 1] = (to as u64) << 32 | base as u64;
-                    self.handler = base + a(word);
+                    regs[a(word) + 1] = place_word(to, a(word));
+                    self.handler = handler;
                     pc += 2;
                 }
                 byte::EndTry => {
-                    self.handler = (regs[a(word)] >> 32) as usize;
+                    self.handler = base + a(word) - place(regs[a(word)]).1;
                     pc += 1;
                 }
                 byte::Raise => {

@@ -40,6 +40,7 @@ tags! {
     CircularRequire "circular-require",
     ModuleDenied "module-denied",
     NotData "not-data",
+    Deadlock "deadlock",
 }
 
 impl Tag {
@@ -106,6 +107,8 @@ pub enum FaultKind {
     OutOfHeap,
     /// More was printed than the budget allows. Not catchable.
     OutOfOutput,
+    /// The image does what no compiler lets it do. Not catchable. Its checksum was right, so somebody made it.
+    Damaged,
     /// An error that the program did not catch, by its tag: `type-mismatch`, `user` for what the program threw itself, …
     Raised {
         /// The tag, without a colon; cut off at 48 bytes.
@@ -121,6 +124,7 @@ impl FaultKind {
             Self::OutOfFuel => "out-of-fuel",
             Self::OutOfHeap => "out-of-heap",
             Self::OutOfOutput => "out-of-output",
+            Self::Damaged => "damaged-image",
             Self::Raised { tag } => tag,
         }
     }
@@ -138,8 +142,20 @@ pub struct Fault {
     pub message: Message,
     /// Where, when the place is in the program's own text.
     pub span: Option<Span>,
-    /// Places of the calls that led there, innermost first, at most [`CHAIN`].
-    pub chain: heapless::Vec<Span, CHAIN>,
+    /// The tag of the error that the program threw itself, when it threw one: the kind of such an end is `user` all the same, and the message
+    /// names the tag.
+    pub thrown: Option<heapless::String<48>>,
+    /// The calls that led there, innermost first, at most [`CHAIN`]; those within the library are left out.
+    pub chain: heapless::Vec<Frame, CHAIN>,
+}
+
+/// A call that was not over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The function, by its number in the program; 0 is the program itself.
+    pub function: u32,
+    /// How far it was.
+    pub span: Span,
 }
 
 impl fmt::Display for Fault {
@@ -163,6 +179,10 @@ pub(crate) enum Stop {
     OutOfFuel,
     OutOfHeap,
     OutOfOutput,
+    /// What no compiled program does.
+    Damaged,
+    /// The fiber waits; another goes on.
+    Parked,
     /// Text for the host to print; the instruction is done and its result is nil.
     Output(Value),
 }

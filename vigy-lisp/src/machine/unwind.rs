@@ -2,9 +2,10 @@
 
 use core::fmt::Write;
 
-use super::{CHAIN, Fault, FaultKind, Machine, Message, NO_HANDLER, State, Step, Stop, Tag};
+use super::frames::place;
+use super::{CHAIN, Fault, FaultKind, Frame, Machine, Message, NO_HANDLER, State, Step, Stop, Tag};
 use crate::print;
-use crate::value::Value;
+use crate::value::{Value, tag};
 
 fn short(text: &str) -> heapless::String<48> {
     let mut s = heapless::String::new();
@@ -18,20 +19,24 @@ fn short(text: &str) -> heapless::String<48> {
 }
 
 impl Machine<'_> {
-    /// Goes to the innermost handler, or fails.
+    /// Goes on after an instruction that did not finish: at the innermost handler, at the instruction again, in another fiber. Or fails.
     pub(super) fn unwind(&mut self, stop: Stop) -> Result<(), Step> {
-        let (Stop::Raised(v) | Stop::Thrown(v)) = stop else {
-            return Err(self.fail(stop));
+        let v = match stop {
+            Stop::Raised(v) | Stop::Thrown(v) if self.handler != NO_HANDLER => v,
+            Stop::OutOfHeap => return self.again(),
+            Stop::Parked => return self.leave_fiber().ok_or(()).or_else(|()| Err(self.fail(Stop::Damaged))),
+            stop => return Err(self.fail(stop)),
         };
-        if self.handler == NO_HANDLER {
-            return Err(self.fail(stop));
-        }
         let at = self.handler;
-        let (first, second) = (self.stack[at], self.stack[at + 1]);
-        self.handler = (first >> 32) as usize;
-        self.depth = first as u32;
-        self.pc = (second >> 32) as usize;
-        self.base = (second & 0xffff_ffff) as usize;
+        let (_, outside) = place(self.stack[at]);
+        let (pc, below) = place(self.stack[at + 1]);
+        let base = at - below;
+        while self.base > base {
+            self.base -= place(self.stack[self.base - 1]).1;
+            self.depth -= 1;
+        }
+        self.pc = pc;
+        self.handler = at - outside;
         self.stack[at] = v.0;
         // The second word says whether the language raised it: a handler that passes it on keeps that.
         self.stack[at + 1] = Value::bool(matches!(stop, Stop::Raised(_))).0;
@@ -44,17 +49,21 @@ impl Machine<'_> {
         let mut message = Message::default();
         let kind = match stop {
             Stop::OutOfFuel => FaultKind::OutOfFuel,
-            Stop::OutOfHeap => FaultKind::OutOfHeap,
+            // A fiber that waits is no failure: `unwind` sees to it.
+            Stop::OutOfHeap | Stop::Parked => FaultKind::OutOfHeap,
             Stop::OutOfOutput | Stop::Output(_) => FaultKind::OutOfOutput,
+            Stop::Damaged => FaultKind::Damaged,
             Stop::Thrown(_) => FaultKind::Raised { tag: short(Tag::User.text()) },
             Stop::Raised(v) => FaultKind::Raised { tag: short(self.heap.text(self.heap.field(v, 0))) },
         };
         // Messages keep what fits and never fail.
         let _ = match stop {
             Stop::OutOfFuel => write!(message, "the limit is {} steps", self.budget.fuel),
-            Stop::OutOfHeap => write!(message, "the limit is {} bytes", self.budget.heap_bytes),
+            Stop::OutOfHeap | Stop::Parked => write!(message, "the limit is {} bytes", self.budget.heap_bytes),
             Stop::OutOfOutput | Stop::Output(_) => write!(message, "the limit is {} bytes", self.budget.output_bytes),
+            Stop::Damaged => message.write_str("the program is not what a compiler made"),
             Stop::Raised(v) => message.write_str(self.heap.text(self.heap.field(v, 1))),
+            Stop::Thrown(v) if v.is(tag::ERROR) => self.tell_error(v, &mut message),
             Stop::Thrown(v) => message
                 .write_str("uncaught: ")
                 .and_then(|()| print::write(&self.heap, &self.program, v, print::Style::Readable, &mut message)),
@@ -63,21 +72,45 @@ impl Machine<'_> {
         let (mut pc, mut base) = (self.pc, self.base);
         loop {
             if let Some(span) = self.program.span_at(pc as u32)
-                && chain.push(span).is_err()
+                && chain.push(Frame { function: self.function_at(base), span }).is_err()
             {
                 break;
             }
             if base <= 2 {
                 break;
             }
-            let back = self.stack[base - 1];
+            let (back, distance) = place(self.stack[base - 1]);
             // The return address lies behind the call.
-            pc = ((back >> 32) as usize).saturating_sub(1);
-            base -= (back & 0xffff_ffff) as usize;
+            pc = back.saturating_sub(1);
+            base -= distance;
         }
         self.fuel = self.fuel.max(0);
-        self.fault = Some(Fault { kind, message, span: chain.first().copied(), chain });
+        let thrown = match stop {
+            Stop::Thrown(v) if v.is(tag::ERROR) => Some(short(self.heap.text(self.heap.field(v, 0)))),
+            _ => None,
+        };
+        self.fault = Some(Fault { kind, message, span: chain.first().map(|frame| frame.span), thrown, chain });
         self.state = State::Failed;
         Step::Failed
+    }
+
+    /// Writes an error as `tag: message`, and its data behind that.
+    fn tell_error(&self, v: Value, out: &mut Message) -> core::fmt::Result {
+        let [tag, message, data] = [0, 1, 2].map(|i| self.heap.field(v, i));
+        write!(out, "{}: {}", self.heap.text(tag), self.heap.text(message))?;
+        if data.is_nil() {
+            return Ok(());
+        }
+        out.write_char(' ')?;
+        print::write(&self.heap, &self.program, data, print::Style::Readable, out)
+    }
+
+    /// The number of the function whose registers start at `base`.
+    fn function_at(&self, base: usize) -> u32 {
+        let callee = self.at(base - 2);
+        match callee.tag() {
+            tag::FUNCTION | tag::CLOSURE => self.heap.function_of(callee),
+            _ => 0,
+        }
     }
 }

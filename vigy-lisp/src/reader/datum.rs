@@ -12,6 +12,12 @@ use crate::span::Span;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
 pub(crate) struct Sym(pub(crate) u32);
 
+/// The table looks at both ends of a hash.
+fn table_hash(text: &[u8]) -> u64 {
+    let hash = u64::from(hash_bytes(text));
+    hash << 32 | hash
+}
+
 /// Interned texts.
 #[derive(Default)]
 pub(crate) struct Interner {
@@ -22,7 +28,7 @@ pub(crate) struct Interner {
 
 impl Interner {
     pub(crate) fn intern(&mut self, text: &str) -> Sym {
-        let hash = u64::from(hash_bytes(text.as_bytes())) << 32 | u64::from(hash_bytes(text.as_bytes()));
+        let hash = table_hash(text.as_bytes());
         if let Some(id) = self.table.find(hash, |id| self.get(Sym(*id)) == text) {
             return Sym(*id);
         }
@@ -32,10 +38,14 @@ impl Interner {
         let (texts, ends) = (&self.text, &self.ends);
         self.table.insert_unique(hash, id, |id| {
             let start = if *id == 0 { 0 } else { ends[*id as usize - 1] as usize };
-            let h = hash_bytes(&texts.as_bytes()[start..ends[*id as usize] as usize]);
-            u64::from(h) << 32 | u64::from(h)
+            table_hash(&texts.as_bytes()[start..ends[*id as usize] as usize])
         });
         Sym(id)
+    }
+
+    /// All texts, in the order in which they came.
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
+        (0..self.ends.len() as u32).map(|i| self.get(Sym(i)))
     }
 
     pub(crate) fn get(&self, sym: Sym) -> &str {
@@ -81,6 +91,13 @@ pub(crate) struct Arena {
 }
 
 impl Arena {
+    /// Makes room for about `nodes` more, up to what a text of usual size needs.
+    pub(crate) fn expect(&mut self, nodes: usize) {
+        let nodes = nodes.min(1 << 14);
+        self.nodes.reserve(nodes);
+        self.items.reserve(nodes);
+    }
+
     pub(crate) fn add(&mut self, datum: Datum, span: Span) -> Id {
         self.nodes.push((datum, span));
         Id(self.nodes.len() as u32 - 1)
@@ -107,6 +124,11 @@ impl Arena {
 
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// Nodes, and elements of lists.
+    pub(crate) fn parts(&self) -> usize {
+        self.nodes.len() + self.items.len()
     }
 
     /// The elements of a list; none for everything else.

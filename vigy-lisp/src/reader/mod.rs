@@ -1,26 +1,19 @@
 //! Text → data. One pass, no recursion; every datum knows its place.
 
 mod datum;
+mod token;
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-pub(crate) use datum::{Arena, Datum, Id, Shape, Sym};
+use crate::diagnostic::{Code, Diagnostic, MAX_DIAGNOSTICS};
+
+pub(crate) use datum::{Arena, Datum, Id, Interner, Shape, Sym};
+pub use token::{Token, TokenKind, is_unfinished, tokens};
 
 use crate::number::{self, Parsed};
 use crate::span::Span;
-
-/// Delimiters within each other that the reader accepts.
-pub(crate) const MAX_NESTING: usize = 1_000;
-/// Bytes of a text: offsets are 32 bits, lines and columns are counted within them.
-const MAX_BYTES: usize = 64 << 20;
-
-#[derive(Debug)]
-pub(crate) struct ReadError {
-    pub(crate) message: String,
-    pub(crate) span: Span,
-}
 
 /// Where the reader is.
 struct Cursor<'s> {
@@ -31,14 +24,19 @@ struct Cursor<'s> {
 }
 
 impl Cursor<'_> {
+    #[inline]
     fn peek(&self) -> Option<char> {
-        self.text[self.at..].chars().next()
+        match self.text.as_bytes().get(self.at)? {
+            byte if byte.is_ascii() => Some(char::from(*byte)),
+            _ => self.rest().chars().next(),
+        }
     }
 
     fn rest(&self) -> &str {
         &self.text[self.at..]
     }
 
+    #[inline]
     fn next(&mut self) -> Option<char> {
         let c = self.peek()?;
         self.at += c.len_utf8();
@@ -49,6 +47,14 @@ impl Cursor<'_> {
             self.column += 1;
         }
         Some(c)
+    }
+
+    /// Passes what `accept` takes, to the first character that it does not.
+    #[inline]
+    fn skip(&mut self, accept: impl Fn(char) -> bool) {
+        while self.peek().is_some_and(&accept) {
+            self.next();
+        }
     }
 
     fn place(&self) -> Span {
@@ -76,34 +82,53 @@ fn closes(shape: Shape) -> char {
 }
 
 fn is_delimiter(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | '\'' | '`' | ',' | '"' | ';')
+    matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | '\'' | '`' | ',' | '"' | ';') || c.is_whitespace()
 }
 
-/// All data of `text`, in order.
-pub(crate) fn read(text: &str, arena: &mut Arena) -> Result<Vec<Id>, ReadError> {
-    let mut c = Cursor { text, at: 0, line: 1, column: 1 };
-    if text.len() > MAX_BYTES {
-        return Err(error(c.place(), format_args!("the text is longer than {MAX_BYTES} bytes")));
-    }
-    if text.starts_with("#!") {
-        while c.peek().is_some_and(|c| c != '\n') {
-            c.next();
+/// All data of `text`, in order, when it is not longer than `max_bytes` and not nested deeper than `max_nesting`; or everything that is wrong with it. What is wrong only with itself does not keep the rest from being read.
+pub(crate) fn read(text: &str, max_bytes: u32, max_nesting: u32, arena: &mut Arena) -> Result<Vec<Id>, Vec<Diagnostic>> {
+    let mut errors = Vec::new();
+    match read_all(text, (max_bytes, max_nesting), arena, &mut errors) {
+        Ok(data) if errors.is_empty() => Ok(data),
+        Ok(_) => Err(errors),
+        Err(last) => {
+            errors.push(last);
+            Err(errors)
         }
     }
+}
+
+fn read_all(
+    text: &str,
+    (max_bytes, max_nesting): (u32, u32),
+    arena: &mut Arena,
+    errors: &mut Vec<Diagnostic>,
+) -> Result<Vec<Id>, Diagnostic> {
+    let mut c = Cursor { text, at: 0, line: 1, column: 1 };
+    if text.len() > max_bytes as usize {
+        return Err(error(Code::TextLength, c.place(), format_args!("the text is longer than {max_bytes} bytes")));
+    }
+    if text.starts_with("#!") {
+        c.skip(|c| c != '\n');
+    }
+    arena.expect(text.len() / 4);
     let mut open: Vec<Open> = Vec::new();
     let mut done: Vec<Id> = Vec::new();
-    let mut depth = 0;
+    let mut depth = 0u32;
+    // Where a list opens at the left margin within another one: there somebody began something new. And the list that was open then.
+    let mut margin: Option<(Shape, Span, Span)> = None;
     while let Some(next) = c.peek() {
         let from = c.place();
+        if errors.len() >= MAX_DIAGNOSTICS {
+            break;
+        }
         let datum = match next {
             _ if next.is_whitespace() => {
-                c.next();
+                c.skip(char::is_whitespace);
                 continue;
             }
             ';' => {
-                while c.peek().is_some_and(|c| c != '\n') {
-                    c.next();
-                }
+                c.skip(|c| c != '\n');
                 continue;
             }
             '#' if c.rest().starts_with("#;") => {
@@ -119,8 +144,13 @@ pub(crate) fn read(text: &str, arena: &mut Arena) -> Result<Vec<Id>, ReadError> 
             '(' | '[' | '{' => {
                 c.next();
                 depth += 1;
-                if depth > MAX_NESTING {
-                    return Err(error(c.to_here(from), format_args!("nested deeper than {MAX_NESTING}")));
+                if depth > max_nesting {
+                    return Err(error(Code::Nesting, c.to_here(from), format_args!("nested deeper than {max_nesting}")));
+                }
+                if open.is_empty() {
+                    margin = None;
+                } else if let (Some(Open::List { shape, span, .. }), 1, None) = (open.last(), from.column, margin) {
+                    margin = Some((*shape, *span, c.to_here(from)));
                 }
                 let shape = match next {
                     '(' => Shape::Paren,
@@ -132,26 +162,35 @@ pub(crate) fn read(text: &str, arena: &mut Arena) -> Result<Vec<Id>, ReadError> 
             }
             ')' | ']' | '}' => {
                 c.next();
-                match open.pop() {
-                    Some(Open::List { shape, span, first }) if closes(shape) == next => {
-                        depth -= 1;
-                        let span = c.to_here(span);
-                        if shape == Shape::Brace && !(done.len() - first).is_multiple_of(2) {
-                            return Err(error(span, format_args!("a map with a key without a value")));
-                        }
-                        let id = arena.list(&done[first..], shape, span);
-                        done.truncate(first);
-                        id
-                    }
-                    Some(Open::List { shape, span, .. }) => {
-                        let wanted = closes(shape);
-                        return Err(error(c.to_here(from), format_args!("`{next}` where `{wanted}` is expected; opened at {span}")));
-                    }
-                    Some(Open::Prefix { span, .. } | Open::Skip { span }) => {
-                        return Err(error(span, format_args!("nothing follows the prefix")));
-                    }
-                    None => return Err(error(c.to_here(from), format_args!("unmatched `{next}`"))),
+                while let Some(Open::Prefix { span, .. } | Open::Skip { span }) = open.last() {
+                    errors.push(nothing_follows(*span));
+                    depth -= u32::from(matches!(open.pop(), Some(Open::Prefix { .. })));
                 }
+                let Some(Open::List { shape, span, first }) = open.pop() else {
+                    errors.push(error(Code::Unopened, c.to_here(from), format_args!("unmatched `{next}`")).label("this closes nothing"));
+                    continue;
+                };
+                depth -= 1;
+                let wanted = closes(shape);
+                if wanted != next {
+                    let opener = Span { end: span.start + 1, ..span };
+                    let wrong = error(Code::Mismatched, c.to_here(from), format_args!("`{next}` where `{wanted}` is expected"));
+                    if errors.last().is_none_or(|e| e.span != wrong.span) {
+                        errors.push(wrong.label(format_args!("`{wanted}` is expected")).note("this is what it would close", Some(opener)));
+                    }
+                    // Perhaps it closes a list further out; then it ends all lists in between.
+                    if open.iter().any(|o| matches!(o, Open::List { shape, .. } if closes(*shape) == next)) {
+                        c = Cursor { text, at: from.start as usize, line: from.line, column: from.column };
+                    }
+                }
+                let span = c.to_here(span);
+                if wanted == next && shape == Shape::Brace && !(done.len() - first).is_multiple_of(2) {
+                    let wrong = error(Code::OddMap, span, format_args!("a map with a key without a value"));
+                    errors.push(wrong.help("`{key value …}` has an even number of parts"));
+                }
+                let id = arena.list(&done[first..], shape, span);
+                done.truncate(first);
+                id
             }
             '\'' | '`' | ',' => {
                 c.next();
@@ -172,23 +211,21 @@ pub(crate) fn read(text: &str, arena: &mut Arena) -> Result<Vec<Id>, ReadError> 
                     _ => "unquote",
                 };
                 depth += 1;
-                if depth > MAX_NESTING {
-                    return Err(error(c.to_here(from), format_args!("nested deeper than {MAX_NESTING}")));
+                if depth > max_nesting {
+                    return Err(error(Code::Nesting, c.to_here(from), format_args!("nested deeper than {max_nesting}")));
                 }
                 open.push(Open::Prefix { name, span: c.to_here(from) });
                 continue;
             }
             '"' => {
-                let text = string(&mut c, from)?;
+                let text = string(&mut c, from, errors)?;
                 let sym = arena.names.intern(&text);
                 arena.add(Datum::Str(sym), c.to_here(from))
             }
             _ => {
-                while c.peek().is_some_and(|c| !is_delimiter(c)) {
-                    c.next();
-                }
+                c.skip(|c| !is_delimiter(c));
                 let span = c.to_here(from);
-                atom(&text[span.start as usize..span.end as usize], span, arena)?
+                atom(&text[span.start as usize..span.end as usize], span, arena, errors)
             }
         };
         // A finished datum finishes the prefixes in front of it.
@@ -213,19 +250,30 @@ pub(crate) fn read(text: &str, arena: &mut Arena) -> Result<Vec<Id>, ReadError> 
     }
     match open.pop() {
         None => Ok(done),
-        Some(Open::List { shape, span, .. }) => {
-            let wanted = closes(shape);
-            Err(error(span, format_args!("the text ends before the `{wanted}` that belongs to this")))
-        }
-        Some(Open::Prefix { span, .. } | Open::Skip { span }) => Err(error(span, format_args!("nothing follows the prefix"))),
+        Some(Open::List { shape, span, .. }) => Err(match margin {
+            None => unclosed(shape, span),
+            Some((shape, span, next)) => unclosed(shape, span).note("something new seems to begin here", Some(next)),
+        }),
+        Some(Open::Prefix { span, .. } | Open::Skip { span }) => Err(nothing_follows(span)),
     }
 }
 
-fn error(span: Span, message: fmt::Arguments<'_>) -> ReadError {
-    ReadError { message: alloc::fmt::format(message), span }
+fn error(code: Code, span: Span, message: fmt::Arguments<'_>) -> Diagnostic {
+    Diagnostic::new(code, Some(span), message)
 }
 
-fn block_comment(c: &mut Cursor<'_>, from: Span) -> Result<(), ReadError> {
+fn unclosed(shape: Shape, span: Span) -> Diagnostic {
+    let wanted = closes(shape);
+    // Only the opener is shown.
+    let opener = Span { end: span.start + 1, ..span };
+    error(Code::Unclosed, opener, format_args!("the text ends before the `{wanted}` that belongs to this")).label("this is never closed")
+}
+
+fn nothing_follows(span: Span) -> Diagnostic {
+    error(Code::Prefix, span, format_args!("nothing follows the prefix")).label("a datum is expected behind this")
+}
+
+fn block_comment(c: &mut Cursor<'_>, from: Span) -> Result<(), Diagnostic> {
     let mut depth = 0;
     loop {
         if c.rest().starts_with("#|") {
@@ -236,7 +284,10 @@ fn block_comment(c: &mut Cursor<'_>, from: Span) -> Result<(), ReadError> {
             depth -= 1;
         }
         if c.next().is_none() {
-            return Err(error(c.to_here(from), format_args!("the comment does not end")));
+            let opener = Span { end: from.start + 2, ..from };
+            return Err(
+                error(Code::UnendedComment, opener, format_args!("the comment does not end")).help("`#|` ends with `|#`, and nests")
+            );
         }
         if depth == 0 {
             return Ok(());
@@ -244,16 +295,16 @@ fn block_comment(c: &mut Cursor<'_>, from: Span) -> Result<(), ReadError> {
     }
 }
 
-fn string(c: &mut Cursor<'_>, from: Span) -> Result<String, ReadError> {
+fn string(c: &mut Cursor<'_>, from: Span, errors: &mut Vec<Diagnostic>) -> Result<String, Diagnostic> {
     let mut text = String::new();
     c.next();
     loop {
         let escape = c.place();
         match c.next() {
-            None => return Err(error(from, format_args!("the string does not end"))),
+            None => return Err(unended(from)),
             Some('"') => return Ok(text),
             Some('\\') => match c.next() {
-                None => return Err(error(from, format_args!("the string does not end"))),
+                None => return Err(unended(from)),
                 Some('n') => text.push('\n'),
                 Some('t') => text.push('\t'),
                 Some('r') => text.push('\r'),
@@ -267,12 +318,11 @@ fn string(c: &mut Cursor<'_>, from: Span) -> Result<String, ReadError> {
                             }
                             text.push(ch);
                         }
-                        _ => {
-                            return Err(error(
-                                c.to_here(escape),
-                                format_args!("`\\u` needs a character's number in braces, as in `\\u{{e9}}`"),
-                            ));
-                        }
+                        _ => errors.push(error(
+                            Code::Escape,
+                            c.to_here(escape),
+                            format_args!("`\\u` needs a character's number in braces, as in `\\u{{e9}}`"),
+                        )),
                     }
                 }
                 Some(other) => text.push(other),
@@ -282,20 +332,27 @@ fn string(c: &mut Cursor<'_>, from: Span) -> Result<String, ReadError> {
     }
 }
 
-fn atom(text: &str, span: Span, arena: &mut Arena) -> Result<Id, ReadError> {
+fn unended(from: Span) -> Diagnostic {
+    let opener = Span { end: from.start + 1, ..from };
+    error(Code::UnendedString, opener, format_args!("the string does not end")).label("the string begins here")
+}
+
+fn atom(text: &str, span: Span, arena: &mut Arena, errors: &mut Vec<Diagnostic>) -> Id {
     let datum = match text {
         "#t" | "true" => Datum::Bool(true),
         "#f" | "false" => Datum::Bool(false),
-        "nil" => return Ok(arena.list(&[], Shape::Paren, span)),
+        "nil" => return arena.list(&[], Shape::Paren, span),
         _ if text.starts_with(':') => Datum::Keyword(arena.names.intern(&text[1..])),
         _ => match number::parse(text) {
             Some(Ok(Parsed::Int(i))) => Datum::Int(i),
             Some(Ok(Parsed::Float(f))) => Datum::Float(f),
             Some(Err(())) => {
-                return Err(error(span, format_args!("the number {text} does not fit")));
+                let wrong = error(Code::NumberSize, span, format_args!("the number {text} does not fit"));
+                errors.push(wrong.help(format_args!("integers lie between {} and {}", i64::MIN, i64::MAX)));
+                Datum::Int(0)
             }
             None => Datum::Symbol(arena.names.intern(text)),
         },
     };
-    Ok(arena.add(datum, span))
+    arena.add(datum, span)
 }

@@ -28,8 +28,10 @@ impl Compiler<'_> {
         let mut vars = Vec::new();
         let mut names = Vec::new();
         for (name, _) in pairs {
-            names.push(self.symbol_of(*name, "let")?);
-            vars.push(self.variable());
+            let (at, name, var) = (*name, self.symbol_of(*name, "let")?, self.variable());
+            self.note_local(name, Some(at), var, span);
+            names.push(name);
+            vars.push(var);
         }
         self.tasks.push(Task::Let(vars.clone(), self.scope.len(), span));
         self.tasks.push(Task::Body(body, tail, span));
@@ -77,7 +79,9 @@ impl Compiler<'_> {
                 self.tasks.push(Task::Let(vars.clone(), self.scope.len(), span));
                 self.tasks.push(Task::Body(body, tail, span));
                 for ((name, value), var) in pairs.iter().zip(&vars).rev() {
-                    let name = self.symbol_of(*name, form)?;
+                    let at = *name;
+                    let name = self.symbol_of(at, form)?;
+                    self.note_local(name, Some(at), *var, span);
                     self.tasks.push(Task::Open(name, *var));
                     self.tasks.push(Task::Expr(*value, false));
                 }
@@ -87,8 +91,10 @@ impl Compiler<'_> {
                 let scope = self.scope.len();
                 let mut vars = Vec::new();
                 for (name, _) in &pairs {
-                    let name = self.symbol_of(*name, form)?;
+                    let at = *name;
+                    let name = self.symbol_of(at, form)?;
                     let v = self.variable();
+                    self.note_local(name, Some(at), v, span);
                     self.tree.vars[v as usize].assigned = true;
                     self.scope.push(Binding { name, named: Named::Var(v) });
                     vars.push(v);
@@ -152,6 +158,9 @@ impl Compiler<'_> {
         };
         let scope = self.scope.len();
         let vars: Vec<u32> = pairs.iter().map(|_| self.variable()).collect();
+        for ((name, var), (at, _)) in names.iter().zip(&vars).zip(&pairs) {
+            self.note_local(*name, Some(*at), *var, span);
+        }
         let target = Target { id: self.fresh_target(), vars: vars.len() };
         self.tasks.push(Task::Loop(target.id, vars.clone(), scope, span));
         self.tasks.push(Task::Body(body, true, span));

@@ -77,6 +77,8 @@ impl Compiler<'_> {
             let set = self.arena.symbol("set!", span);
             body.insert(0, self.arena.list(&[set, pair[0], value], Shape::Paren, span));
         }
+        // Of a function that the program defines, others decide what it is called with.
+        let inner = name.is_none() || !self.functions.is_empty();
         let f = self.tree.funcs.len() as u32;
         let target = Target { id: self.fresh_target(), vars: names.len() };
         self.tree.funcs.push(Func {
@@ -98,6 +100,8 @@ impl Compiler<'_> {
             let v = self.tree.var(f);
             self.tree.funcs[f as usize].params.push((name, v));
             self.scope.push(Binding { name, named: Named::Var(v) });
+            let at = list.iter().copied().find(|p| inner && self.arena.as_symbol(*p) == Some(name));
+            self.note_local(name, at, v, span);
         }
         self.pending_params = self.tree.funcs[f as usize].params.clone();
         self.body(body, true, span)

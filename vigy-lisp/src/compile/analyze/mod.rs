@@ -8,8 +8,9 @@ mod scopes;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use super::ir::{Ir, Node};
+use super::ir::{Ir, Node, Nodes};
 use super::{Binding, CompileError, Compiler, Frame, Named, Result, Target, USER};
+use crate::diagnostic::Code;
 use crate::machine::Tag;
 use crate::reader::{Datum, Id, Shape, Sym};
 use crate::span::Span;
@@ -44,8 +45,38 @@ pub(super) enum Task {
     Restore(Vec<Binding>, Vec<Frame>, Vec<Target>),
 }
 
+/// The heads of forms that are no calls, whatever is rewritten into them.
+fn special(head: &str) -> Option<&'static str> {
+    const NAMES: &[&str] = &[
+        "if",
+        "begin",
+        "define",
+        "let",
+        "let*",
+        "and",
+        "or",
+        "quote",
+        "lambda",
+        "%lambda",
+        "loop",
+        "recur",
+        "set!",
+        "letrec",
+        "%try",
+        "%eval-here",
+        "unquote",
+        "unquote-splice",
+        "defmacro",
+        "defcheck",
+        "defpoint-template",
+        "require",
+        "provide",
+    ];
+    NAMES.iter().find(|name| **name == head).copied()
+}
+
 pub(super) fn bad(span: Span, form: &str, reason: &str) -> CompileError {
-    CompileError::new(Tag::BadSpecialForm, span, format_args!("`{form}`: {reason}"))
+    CompileError::new(Tag::BadSpecialForm, span, format_args!("`{form}`: {reason}")).shaped(form)
 }
 
 impl Compiler<'_> {
@@ -67,12 +98,10 @@ impl Compiler<'_> {
             Task::Expr(id, tail) => {
                 let mark = self.tasks.len();
                 if let Err(e) = self.expr(id, tail) {
-                    if !self.force {
-                        return Err(e);
-                    }
+                    self.note_lost(id);
+                    let (met, span) = self.survive(e)?;
                     self.tasks.truncate(mark);
-                    let message = self.arena.names.intern(&e.message);
-                    self.push(Ir::Raise(e.tag, message), e.span);
+                    self.push(met, span);
                 }
             }
             Task::If(span) => {
@@ -95,9 +124,9 @@ impl Compiler<'_> {
                 self.push(Ir::Define(g, value), span);
             }
             Task::Call(n, span) => {
-                let nodes = self.pop_list(n);
-                let args = self.tree.nodes(&nodes[1..]);
-                self.push(Ir::Call(nodes[0], args), span);
+                let args = self.take(n - 1);
+                let head = self.pop();
+                self.push(Ir::Call(head, args), span);
             }
             Task::Open(name, var) => self.scope.push(Binding { name, named: Named::Var(var) }),
             Task::Let(vars, scope, span) => {
@@ -138,8 +167,7 @@ impl Compiler<'_> {
                 }
             }
             Task::Recur(id, n, span) => {
-                let nodes = self.pop_list(n);
-                let nodes = self.tree.nodes(&nodes);
+                let nodes = self.take(n);
                 self.push(Ir::Recur(id, nodes), span);
             }
             Task::Body(forms, tail, span) => self.body(forms, tail, span)?,
@@ -193,13 +221,20 @@ impl Compiler<'_> {
         self.out.split_off(self.out.len() - n)
     }
 
-    fn join(&mut self, n: usize, span: Span, make: fn(super::ir::Nodes) -> Ir) {
+    /// The last `n` finished nodes, as a list of the tree.
+    fn take(&mut self, n: usize) -> Nodes {
+        let start = self.out.len() - n;
+        let nodes = self.tree.nodes(&self.out[start..]);
+        self.out.truncate(start);
+        nodes
+    }
+
+    fn join(&mut self, n: usize, span: Span, make: fn(Nodes) -> Ir) {
         match n {
             0 => self.push(Ir::Word(Value::NIL), span),
             1 => {}
             _ => {
-                let nodes = self.pop_list(n);
-                let nodes = self.tree.nodes(&nodes);
+                let nodes = self.take(n);
                 self.push(make(nodes), span);
             }
         }
@@ -267,16 +302,25 @@ impl Compiler<'_> {
         self.push_all(items, false);
     }
 
-    #[allow(clippy::too_many_lines, reason = "one arm per form")]
     fn form(&mut self, id: Id, tail: bool, span: Span) -> Result<()> {
-        let items: Vec<Id> = self.arena.items(id).to_vec();
+        // One buffer for the elements of every form.
+        let mut items = core::mem::take(&mut self.items);
+        items.clear();
+        items.extend_from_slice(self.arena.items(id));
+        let done = self.form_of(&items, tail, span);
+        self.items = items;
+        done
+    }
+
+    #[allow(clippy::too_many_lines, reason = "one arm per form")]
+    fn form_of(&mut self, items: &[Id], tail: bool, span: Span) -> Result<()> {
         let args = &items[1..];
         let Some(head) = self.arena.as_symbol(items[0]) else {
             // ((lambda (x) …) v) is a let.
             if self.arena.head(items[0]) == Some("lambda") && self.direct_lambda(items[0], args, tail, span)? {
                 return Ok(());
             }
-            self.call(&items, span);
+            self.call(items, span);
             return Ok(());
         };
         if let Some(Named::Loop(target)) = self.lookup(head) {
@@ -286,7 +330,7 @@ impl Compiler<'_> {
             };
             let name = self.arena.names.get(head).to_string();
             if !inside {
-                return Err(bad(span, &name, "a loop goes on only from tail position"));
+                return Err(bad(span, &name, "a loop goes on only from tail position").coded(Code::NotInTailPosition));
             }
             if n != args.len() {
                 return Err(CompileError::new(
@@ -299,8 +343,11 @@ impl Compiler<'_> {
             self.push_all(args, false);
             return Ok(());
         }
-        let name = self.arena.names.get(head).to_string();
-        match name.as_str() {
+        let Some(name) = special(self.arena.names.get(head)) else {
+            self.call(items, span);
+            return Ok(());
+        };
+        match name {
             "quote" => {
                 if args.len() != 1 {
                     return Err(bad(span, "quote", "one datum is expected"));
@@ -338,15 +385,15 @@ impl Compiler<'_> {
                     self.push_all(args, tail);
                 }
             }
-            "lambda" | "%lambda" => self.lambda(None, args, span, &name)?,
-            "let" | "let*" | "letrec" => self.let_form(&name, args, tail, span)?,
+            "lambda" | "%lambda" => self.lambda(None, args, span, name)?,
+            "let" | "let*" | "letrec" => self.let_form(name, args, tail, span)?,
             "loop" if !self.shadowed(head) => self.loop_form(None, args, tail, span)?,
             "recur" if !self.shadowed(head) => {
                 let Some(target) = self.targets.last().copied() else {
-                    return Err(bad(span, "recur", "there is no loop or function to go back to"));
+                    return Err(bad(span, "recur", "there is no loop or function to go back to").coded(Code::NotInTailPosition));
                 };
                 if !tail {
-                    return Err(bad(span, "recur", "it is not in tail position"));
+                    return Err(bad(span, "recur", "it is not in tail position").coded(Code::NotInTailPosition));
                 }
                 if target.vars != args.len() {
                     return Err(bad(span, "recur", &alloc::format!("{} values are expected", target.vars)));
@@ -358,10 +405,13 @@ impl Compiler<'_> {
             "define" => self.define_form(args, span)?,
             "%try" => {
                 // (%try body (error raised?) handler)
-                let names = self.arena.items(args[1]).to_vec();
+                let names = args.get(1).map_or(&[][..], |names| self.arena.items(*names)).to_vec();
+                let ([e_name, raised_name], 3) = (&names[..], args.len()) else {
+                    return Err(bad(span, "try", "a body, two names and a handler are expected"));
+                };
                 let (e, raised) = (self.variable(), self.variable());
                 let scope = self.scope.len();
-                let (e_name, raised_name) = (self.symbol_of(names[0], "try")?, self.symbol_of(names[1], "try")?);
+                let (e_name, raised_name) = (self.symbol_of(*e_name, "try")?, self.symbol_of(*raised_name, "try")?);
                 self.tasks.push(Task::Try(e, raised, scope, span));
                 self.tasks.push(Task::Body(alloc::vec![args[2]], false, span));
                 self.tasks.push(Task::Open(e_name, e));
@@ -369,6 +419,9 @@ impl Compiler<'_> {
                 self.tasks.push(Task::Expr(args[0], false));
             }
             "%eval-here" => {
+                if args.len() != 1 {
+                    return Err(bad(span, "eval", "one expression is expected"));
+                }
                 // Sees globals only.
                 let scope = core::mem::take(&mut self.scope);
                 let frames = core::mem::take(&mut self.frames);
@@ -377,12 +430,12 @@ impl Compiler<'_> {
                 self.tasks.push(Task::Expr(args[0], false));
             }
             "unquote" | "unquote-splice" => {
-                return Err(bad(span, &name, "it means something only inside a quasiquote"));
+                return Err(bad(span, name, "it means something only inside a quasiquote").coded(Code::OutsideQuasiquote));
             }
             "defmacro" | "defcheck" | "defpoint-template" | "require" | "provide" if self.namespace == USER => {
-                return Err(bad(span, &name, "it is accepted only at top level"));
+                return Err(bad(span, name, "it is accepted only at top level").coded(Code::NotAtTopLevel));
             }
-            _ => self.call(&items, span),
+            _ => self.call(items, span),
         }
         Ok(())
     }

@@ -40,6 +40,7 @@ impl Compiler<'_> {
         match self.lookup(s) {
             Some(Named::Var(v)) => {
                 self.use_var(v);
+                self.note_use(v);
                 self.push(Ir::Var(v), span);
             }
             Some(Named::Loop(_)) | None => {
@@ -146,13 +147,13 @@ impl Compiler<'_> {
             let span = self.arena.span(value);
             let mark = self.tasks.len();
             match self.lambda(Some(name), &args, span, "lambda") {
-                Err(e) if self.force => {
+                Err(e) => {
+                    let (met, span) = self.survive(e)?;
                     self.tasks.truncate(mark);
-                    let message = self.arena.names.intern(&e.message);
-                    self.push(Ir::Raise(e.tag, message), e.span);
+                    self.push(met, span);
                     return Ok(());
                 }
-                other => return other,
+                done => return done,
             }
         }
         self.tasks.push(Task::Expr(value, false));
@@ -201,7 +202,9 @@ impl Compiler<'_> {
                 if let Some(name) = name
                     && self.frames.last().is_some_and(|f| f.vars.iter().chain(&f.params).all(|(n, _)| *n != name))
                 {
-                    self.declare(name);
+                    let v = self.declare(name);
+                    let at = if self.arena.is_list(target) { self.arena.item(target, 0) } else { target };
+                    self.note_local(name, Some(at), v, span);
                 }
             }
         }

@@ -33,7 +33,7 @@ impl<'c> Emitter<'c> {
                 Some(init) => tasks.push(Task::Expr(*init, reg, reg + 1)),
                 None => tasks.push(Task::Op(abc(Op::Imm, reg, 0, 0), span)),
             }
-            // At once: the next value may use this one.
+            // At once: the next initial value may already see the variable.
             if self.tree.vars[*v as usize].in_cell() {
                 tasks.push(Task::Op(abc(Op::Cell, reg, 0, 0), span));
             }
@@ -43,7 +43,7 @@ impl<'c> Emitter<'c> {
     }
 
     /// Tasks (in order) that follow those of the binding that was just scheduled.
-    pub(super) fn insert_after_binds(&mut self, tasks: Vec<Task>) {
+    pub(super) fn insert_after_binds<const N: usize>(&mut self, tasks: [Task; N]) {
         let binds = core::mem::take(&mut self.pending);
         self.schedule(tasks);
         self.schedule(binds);
@@ -54,17 +54,15 @@ impl<'c> Emitter<'c> {
         let start = self.label();
         let vars: Vec<u32> = list.iter().map(|(v, _)| *v).collect();
         let next = self.bind(binds, top, span)?;
-        let celled: Vec<u32> = vars.iter().copied().filter(|v| self.tree.vars[*v as usize].in_cell()).collect();
-        if celled.is_empty() {
+        // Every turn starts with cells of its own; for the first one, they are there.
+        let cells: Vec<usize> =
+            vars.iter().map(|v| &self.tree.vars[*v as usize]).filter(|v| v.in_cell()).map(|v| usize::from(v.reg)).collect();
+        if cells.is_empty() {
             self.pending.push(Task::Label(start));
         } else {
-            // Every turn but the first has new cells to make.
             let body = self.label();
             self.pending.extend([Task::Jump(body), Task::Label(start)]);
-            for v in celled {
-                let reg = usize::from(self.tree.vars[v as usize].reg);
-                self.pending.push(Task::Op(abc(Op::Cell, reg, 0, 0), span));
-            }
+            self.pending.extend(cells.into_iter().map(|reg| Task::Op(abc(Op::Cell, reg, 0, 0), span)));
             self.pending.push(Task::Label(body));
         }
         self.loops.insert(id, (start, vars));

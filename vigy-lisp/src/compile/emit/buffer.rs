@@ -133,7 +133,8 @@ impl<'c> Emitter<'c> {
         reg
     }
 
-    pub(super) fn schedule(&mut self, tasks: Vec<Task>) {
+    /// Has tasks done next, in this order.
+    pub(super) fn schedule<T: IntoIterator<Item = Task, IntoIter: DoubleEndedIterator>>(&mut self, tasks: T) {
         self.tasks.extend(tasks.into_iter().rev());
     }
 }

@@ -9,6 +9,7 @@ use crate::compile::ir::{Ir, Node, Nodes};
 use crate::compile::{CompileError, Result};
 use crate::machine::Tag;
 use crate::span::Span;
+use crate::value::tag;
 
 /// From this register on, calls use registers sparingly.
 const SCARCE: usize = 100;
@@ -16,7 +17,16 @@ const SCARCE: usize = 100;
 impl<'c> Emitter<'c> {
     /// A call; its result goes to `dst`, or is what the function returns.
     pub(super) fn call(&mut self, head: Node, args: Nodes, dst: Option<usize>, top: usize, span: Span) -> Result<()> {
-        let nodes = self.tree.list(args).to_vec();
+        // One buffer for the arguments of every call.
+        let mut nodes = core::mem::take(&mut self.nodes);
+        nodes.clear();
+        nodes.extend_from_slice(self.tree.list(args));
+        let done = self.call_of(head, &nodes, dst, top, span);
+        self.nodes = nodes;
+        done
+    }
+
+    fn call_of(&mut self, head: Node, nodes: &[Node], dst: Option<usize>, top: usize, span: Span) -> Result<()> {
         let n = nodes.len();
         // A result that goes right below the free registers can be made where it goes.
         let top = match dst {
@@ -31,9 +41,9 @@ impl<'c> Emitter<'c> {
                 Meaning::Builtin(id) => {
                     if !builtins::accepts(id, n) {
                         let (min, max) = builtins::arity(id);
-                        return self.wrong_arity(builtins::name(id), min, max, &nodes, top, span);
+                        return self.wrong_arity(builtins::name(id), min, max, nodes, top, span);
                     }
-                    if !self.inline(builtins::name(id), &nodes, result, top, &mut tasks, span) {
+                    if !self.inline(builtins::name(id), nodes, result, top, &mut tasks, span) {
                         for (i, node) in nodes.iter().enumerate() {
                             tasks.push(Task::Expr(*node, top + i, top + i + 1));
                         }
@@ -49,7 +59,7 @@ impl<'c> Emitter<'c> {
                     let (min, max) = self.hosts[id as usize];
                     if n < min || max.is_some_and(|max| n > max) {
                         let name = self.constants.import_name(id);
-                        return self.wrong_arity(&name, min, max, &nodes, top, span);
+                        return self.wrong_arity(&name, min, max, nodes, top, span);
                     }
                     for (i, node) in nodes.iter().enumerate() {
                         tasks.push(Task::Expr(*node, top + i, top + i + 1));
@@ -67,10 +77,10 @@ impl<'c> Emitter<'c> {
                     if n < required || (!rest && n > required + optional) {
                         let name = func.name.map_or("lambda", |s| self.arena.names.get(s));
                         let max = (!rest).then_some(required + optional);
-                        return self.wrong_arity(name, required, max, &nodes, top, span);
+                        return self.wrong_arity(name, required, max, nodes, top, span);
                     }
                     if func.native && func.name.is_some_and(|s| self.arena.names.get(s) == "apply") {
-                        return self.apply(&nodes, dst, top, span);
+                        return self.apply(nodes, dst, top, span);
                     }
                     if func.native && n == 1 {
                         let step = match func.name.map(|s| self.arena.names.get(s)) {
@@ -117,6 +127,20 @@ impl<'c> Emitter<'c> {
                 }
                 _ => {}
             }
+        }
+        // A keyword looks itself up. When constants become many, it does so as any other function.
+        if let [map] = *nodes
+            && let Some(key) = self.constant_word(head).filter(|v| v.is(tag::KEYWORD))
+            && let Ok(key) = u8::try_from(self.constant(key, span)?)
+        {
+            let mut t = top;
+            let map = self.operand(map, &mut t, &mut tasks);
+            tasks.push(Task::Op(abc(Op::Field, result, map, usize::from(key)), span));
+            if dst.is_none() {
+                tasks.push(Task::Op(abc(Op::Return, result, 0, 0), span));
+            }
+            self.schedule(tasks);
+            return Ok(());
         }
         tasks.push(Task::Expr(head, top, top + 1));
         for (i, node) in nodes.iter().enumerate() {
@@ -192,6 +216,8 @@ impl<'c> Emitter<'c> {
             (">", [x, y]) => self.three(Op::Less, *x, *y, dst, top, tasks, span, true),
             (">=", [x, y]) => self.three(Op::AtMost, *x, *y, dst, top, tasks, span, true),
             ("=" | "==", [x, y]) => self.three(Op::Equal, *x, *y, dst, top, tasks, span, false),
+            ("get", [x, y]) => self.three(Op::Get, *x, *y, dst, top, tasks, span, false),
+            ("%push", [x, y]) => self.three(Op::Push, *x, *y, dst, top, tasks, span, false),
             ("cons", [x, y]) => self.three(Op::Cons, *x, *y, dst, top, tasks, span, false),
             ("car" | "cdr" | "not" | "null?" | "nil?", [x]) => {
                 let op = match name {

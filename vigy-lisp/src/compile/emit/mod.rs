@@ -70,6 +70,8 @@ pub(super) struct Emitter<'c> {
     rows: HashMap<u32, u32>,
     queue: Vec<u32>,
     tasks: Vec<Task>,
+    /// Arguments of the call that is being emitted.
+    nodes: Vec<Node>,
     labels: Vec<Option<usize>>,
     /// Places in the code that wait for a label: 8, 16 or 32 says how wide the offset is.
     fixups: Vec<(usize, Label, Span)>,
@@ -104,6 +106,7 @@ impl<'c> Emitter<'c> {
             rows: HashMap::default(),
             queue: Vec::new(),
             tasks: Vec::new(),
+            nodes: Vec::new(),
             labels: Vec::new(),
             fixups: Vec::new(),
             loops: HashMap::default(),
@@ -121,7 +124,6 @@ impl<'c> Emitter<'c> {
         }
         let func = &self.tree.funcs[f as usize];
         let params = (self.params.len() as u32, func.params.len() as u32);
-        let names: Vec<u32> = func.params.iter().map(|(s, _)| s.0).collect();
         let function = Function {
             entry: 0,
             end: 0,
@@ -134,9 +136,8 @@ impl<'c> Emitter<'c> {
             name: func.name.map_or(u32::MAX, |n| self.constants.name(self.arena.names.get(n))),
             params,
         };
-        for name in names {
-            let id = self.constants.name(self.arena.names.get(crate::reader::Sym(name)));
-            self.params.push(id);
+        for (name, _) in &func.params {
+            self.params.push(self.constants.name(self.arena.names.get(*name)));
         }
         let row = self.functions.len() as u32;
         self.functions.push(function);
@@ -159,29 +160,30 @@ impl<'c> Emitter<'c> {
 
     fn function(&mut self, f: u32) -> Result<()> {
         let row = self.rows[&f] as usize;
-        let func = self.tree.funcs[f as usize].clone();
+        let func = &self.tree.funcs[f as usize];
+        let (body, target, span) = (func.body, func.target, func.span);
         self.current = f;
         self.native = func.native;
         self.most = 2;
         self.labels.clear();
         let entry = self.code.len();
         if func.params.len() > 200 {
-            return Err(limit(func.span, "a function has more than 200 parameters"));
+            return Err(limit(span, "a function has more than 200 parameters"));
         }
         let vars: Vec<u32> = func.params.iter().map(|(_, v)| *v).collect();
         for (i, v) in vars.iter().enumerate() {
             self.tree.vars[*v as usize].reg = i as u8;
         }
         let start = self.label();
-        self.loops.insert(func.target, (start, vars.clone()));
-        self.tasks.push(Task::Tail(func.body, vars.len()));
-        self.cells(&vars, func.span);
+        self.loops.insert(target, (start, vars.clone()));
+        self.tasks.push(Task::Tail(body, vars.len()));
+        self.cells(&vars, span);
         self.tasks.push(Task::Label(start));
-        self.need(vars.len() + 1, func.span)?;
+        self.need(vars.len() + 1, span)?;
         while let Some(task) = self.tasks.pop() {
             self.step(task)?;
         }
-        for (at, label, span) in core::mem::take(&mut self.fixups) {
+        while let Some((at, label, span)) = self.fixups.pop() {
             self.fix(at, label, span)?;
         }
         let function = &mut self.functions[row];
@@ -271,7 +273,7 @@ impl<'c> Emitter<'c> {
             }
             Ir::If(test, yes, no) => {
                 let (else_, end) = (self.label(), self.label());
-                self.schedule(alloc::vec![
+                self.schedule([
                     Task::Branch(test, top, else_, false),
                     Task::Expr(yes, dst, top),
                     Task::Jump(end),
@@ -290,11 +292,11 @@ impl<'c> Emitter<'c> {
             }
             Ir::Let(binds, body) => {
                 let top = self.bind(binds, top, span)?;
-                self.insert_after_binds(alloc::vec![Task::Expr(body, dst, top)]);
+                self.insert_after_binds([Task::Expr(body, dst, top)]);
             }
             Ir::Loop(id, binds, body) => {
                 let top = self.open_loop(id, binds, top, span)?;
-                self.insert_after_binds(alloc::vec![Task::Expr(body, dst, top)]);
+                self.insert_after_binds([Task::Expr(body, dst, top)]);
             }
             Ir::Recur(id, args) => self.recur(id, args, top, span)?,
             Ir::Lambda(f) => self.tasks.push(Task::Closure(f, dst)),
@@ -310,12 +312,10 @@ impl<'c> Emitter<'c> {
 
     /// Nodes in order: all but the last for what they do.
     fn sequence(&mut self, nodes: Nodes, top: usize, last: impl Fn(Node) -> Task) {
-        let nodes = self.tree.list(nodes).to_vec();
-        let mut tasks: Vec<Task> = nodes.iter().map(|n| Task::Effect(*n, top)).collect();
-        if let (Some(task), Some(node)) = (tasks.last_mut(), nodes.last()) {
-            *task = last(*node);
+        if let Some((end, before)) = self.tree.list(nodes).split_last() {
+            self.tasks.push(last(*end));
+            self.tasks.extend(before.iter().rev().map(|n| Task::Effect(*n, top)));
         }
-        self.schedule(tasks);
     }
 
     /// `and` or `or`: every node but the last may settle it.
@@ -369,7 +369,7 @@ impl<'c> Emitter<'c> {
                 let op = if matches!(self.tree.get(node), Ir::Define(..)) { Op::Define } else { Op::SetGlobal };
                 match self.meanings[g as usize] {
                     Meaning::Slot(slot) => {
-                        self.schedule(alloc::vec![Task::Expr(value, top, top + 1), Task::Op(abx(op, top, slot as usize), span),]);
+                        self.schedule([Task::Expr(value, top, top + 1), Task::Op(abx(op, top, slot as usize), span)]);
                     }
                     // Defined before anything runs.
                     Meaning::Function(_) | Meaning::Constant(_) => {}
@@ -386,7 +386,7 @@ impl<'c> Emitter<'c> {
             }
             Ir::If(test, yes, no) => {
                 let (else_, end) = (self.label(), self.label());
-                self.schedule(alloc::vec![
+                self.schedule([
                     Task::Branch(test, top, else_, false),
                     Task::Effect(yes, top),
                     Task::Jump(end),
@@ -396,16 +396,15 @@ impl<'c> Emitter<'c> {
                 ]);
             }
             Ir::Seq(nodes) => {
-                let tasks = self.tree.list(nodes).iter().map(|n| Task::Effect(*n, top)).collect();
-                self.schedule(tasks);
+                self.tasks.extend(self.tree.list(nodes).iter().rev().map(|n| Task::Effect(*n, top)));
             }
             Ir::Let(binds, body) => {
                 let top = self.bind(binds, top, span)?;
-                self.insert_after_binds(alloc::vec![Task::Effect(body, top)]);
+                self.insert_after_binds([Task::Effect(body, top)]);
             }
             Ir::Loop(id, binds, body) => {
                 let top = self.open_loop(id, binds, top, span)?;
-                self.insert_after_binds(alloc::vec![Task::Effect(body, top)]);
+                self.insert_after_binds([Task::Effect(body, top)]);
             }
             Ir::Recur(id, args) => self.recur(id, args, top, span)?,
             Ir::Global(g) if !matches!(self.meanings[g as usize], Meaning::Slot(_) | Meaning::Unbound) => {}
@@ -420,12 +419,7 @@ impl<'c> Emitter<'c> {
         match self.tree.get(node) {
             Ir::If(test, yes, no) => {
                 let else_ = self.label();
-                self.schedule(alloc::vec![
-                    Task::Branch(test, top, else_, false),
-                    Task::Tail(yes, top),
-                    Task::Label(else_),
-                    Task::Tail(no, top),
-                ]);
+                self.schedule([Task::Branch(test, top, else_, false), Task::Tail(yes, top), Task::Label(else_), Task::Tail(no, top)]);
             }
             Ir::Seq(nodes) => {
                 self.sequence(nodes, top, |last| Task::Tail(last, top));
@@ -438,11 +432,11 @@ impl<'c> Emitter<'c> {
             }
             Ir::Let(binds, body) => {
                 let top = self.bind(binds, top, span)?;
-                self.insert_after_binds(alloc::vec![Task::Tail(body, top)]);
+                self.insert_after_binds([Task::Tail(body, top)]);
             }
             Ir::Loop(id, binds, body) => {
                 let top = self.open_loop(id, binds, top, span)?;
-                self.insert_after_binds(alloc::vec![Task::Tail(body, top)]);
+                self.insert_after_binds([Task::Tail(body, top)]);
             }
             Ir::Recur(id, args) => self.recur(id, args, top, span)?,
             Ir::Call(head, args) => self.call(head, args, None, top, span)?,

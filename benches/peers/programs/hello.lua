@@ -1,0 +1,4 @@
+function tick()
+  log("info", "hello from a vigy")
+  noop()
+end

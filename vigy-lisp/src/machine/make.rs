@@ -1,0 +1,58 @@
+//! Lists and maps that a host makes, part by part, without bytes in between.
+
+use super::Machine;
+use crate::equal::Work;
+use crate::heap::Exhausted;
+use crate::map::MapError;
+use crate::value::Value;
+
+/// Why a map could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyError {
+    /// The heap budget is used up.
+    Exhausted,
+    /// A key that is no data, or is nested too deeply.
+    NotAKey,
+}
+
+impl core::fmt::Display for KeyError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Exhausted => Exhausted.fmt(f),
+            Self::NotAKey => f.write_str("only data that is not nested deeply can be a key"),
+        }
+    }
+}
+
+impl core::error::Error for KeyError {}
+
+impl Machine<'_> {
+    /// The list of `items`.
+    ///
+    /// # Errors
+    /// [`Exhausted`].
+    pub fn list(&mut self, items: &[Value]) -> Result<Value, Exhausted> {
+        let buffer = self.heap.buffer(items.len())?;
+        for item in items {
+            self.heap.buffer_push(buffer, *item);
+        }
+        Ok(self.heap.buffer_seal(buffer, Value::NIL))
+    }
+
+    /// The map of `entries`, in their order; of two with one key, the later value counts.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn map(&mut self, entries: &[(Value, Value)]) -> Result<Value, KeyError> {
+        // Keys are no longer than what made them, so hashing needs no limit.
+        let mut fuel = i64::MAX;
+        let mut map = self.heap.map(entries.len()).map_err(|_| KeyError::Exhausted)?;
+        for (key, value) in entries {
+            map = self.heap.map_put(map, *key, *value, &mut fuel).map_err(|e| match e {
+                MapError::Exhausted => KeyError::Exhausted,
+                MapError::Unhashable(_) | MapError::Work(Work::TooDeep | Work::OutOfFuel) => KeyError::NotAKey,
+            })?;
+        }
+        Ok(map)
+    }
+}
