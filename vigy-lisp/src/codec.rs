@@ -122,6 +122,8 @@ impl Sink<'_> {
 
 struct Source<'b> {
     bytes: &'b [u8],
+    /// Whether texts are known to be UTF-8.
+    trusted: bool,
 }
 
 impl<'b> Source<'b> {
@@ -136,6 +138,13 @@ impl<'b> Source<'b> {
     }
 
     fn varint(&mut self) -> Result<u64, DecodeError> {
+        // Most lengths and many numbers take one byte.
+        if let Some((&byte, rest)) = self.bytes.split_first()
+            && byte < 0x80
+        {
+            self.bytes = rest;
+            return Ok(u64::from(byte));
+        }
         let mut n = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -163,6 +172,30 @@ impl<'b> Source<'b> {
         let n = self.length(1)?;
         core::str::from_utf8(self.take(n)?).map_err(|_| DecodeError::NotUtf8)
     }
+
+    /// The bytes of a text.
+    fn text_bytes(&mut self) -> Result<&'b [u8], DecodeError> {
+        if !self.trusted {
+            return self.text().map(str::as_bytes);
+        }
+        let n = self.length(1)?;
+        self.take(n)
+    }
+}
+
+/// Keywords met of late: records have the same ones again and again.
+struct Recent<'b>([(&'b [u8], Value); RECENT]);
+
+const RECENT: usize = 16;
+
+impl<'b> Recent<'b> {
+    const NONE: Self = Self([(&[], Value::NIL); RECENT]);
+
+    /// Where a keyword of that name is, if it is there.
+    fn place(&mut self, name: &[u8]) -> &mut (&'b [u8], Value) {
+        let mix = name.len() + name.first().map_or(0, |b| 5 * usize::from(*b)) + name.last().map_or(0, |b| 3 * usize::from(*b));
+        &mut self.0[mix % RECENT]
+    }
 }
 
 /// A list or map that is being made.
@@ -180,7 +213,7 @@ impl crate::Data {
     /// # Errors
     /// [`DecodeError`]: not a value, or nested too deeply.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut source = Source { bytes };
+        let mut source = Source { bytes, trusted: false };
         let data = Self::read(&mut source, 0)?;
         if source.bytes.is_empty() { Ok(data) } else { Err(DecodeError::Trailing) }
     }
@@ -290,11 +323,18 @@ impl Machine<'_> {
     /// # Errors
     /// [`DecodeError`]: not a value, nested too deeply, or the heap budget is used up.
     pub fn decode(&mut self, bytes: &[u8]) -> Result<Value, DecodeError> {
-        self.or_collect(|m| m.decode_once(bytes))
+        self.or_collect(|m| m.decode_once(bytes, false))
     }
 
-    fn decode_once(&mut self, bytes: &[u8]) -> Result<Value, DecodeError> {
-        let mut source = Source { bytes };
+    /// [`Self::decode`] of bytes whose texts are UTF-8: they were `str`s.
+    #[cfg(feature = "compiler")]
+    pub(crate) fn decode_trusted(&mut self, bytes: &[u8]) -> Result<Value, DecodeError> {
+        self.or_collect(|m| m.decode_once(bytes, true))
+    }
+
+    fn decode_once(&mut self, bytes: &[u8], trusted: bool) -> Result<Value, DecodeError> {
+        let mut source = Source { bytes, trusted };
+        let mut recent = Recent::NONE;
         let mut stack: heapless::Vec<Open, MAX_NESTING> = heapless::Vec::new();
         loop {
             let mut done = match source.byte()? {
@@ -313,9 +353,18 @@ impl Machine<'_> {
                     eight.copy_from_slice(source.take(8)?);
                     self.heap.float(f64::from_le_bytes(eight))?
                 }
-                kind::STR => self.heap.string(source.text()?)?,
+                kind::STR => self.heap.string_bytes(source.text_bytes()?)?,
                 kind::SYMBOL => self.intern(tag::SYMBOL, source.text()?)?,
-                kind::KEYWORD => self.intern(tag::KEYWORD, source.text()?)?,
+                kind::KEYWORD => {
+                    let n = source.length(1)?;
+                    let name = source.take(n)?;
+                    let place = recent.place(name);
+                    if place.0 != name || place.1.is_nil() {
+                        let text = core::str::from_utf8(name).map_err(|_| DecodeError::NotUtf8)?;
+                        *place = (name, self.intern(tag::KEYWORD, text)?);
+                    }
+                    place.1
+                }
                 kind::LIST => match source.length(1)? {
                     0 => Value::NIL,
                     left => {
@@ -344,6 +393,7 @@ impl Machine<'_> {
                 } else {
                     match open.key.take() {
                         None => open.key = Some(done),
+                        Some(key) if key.is(tag::KEYWORD) && self.heap.map_put_name(open.into, key, done) => {}
                         Some(key) => {
                             // Keys are data, so hashing them is bounded by the bytes.
                             let mut fuel = i64::MAX;

@@ -5,6 +5,7 @@
 //!
 //! The feature `compiler` (default) brings reader, compiler, owned images and owned data, and needs an allocator. Without it, this
 //! crate is the machine alone: no allocator, no text, for a firmware that is sent images.
+#![cfg_attr(feature = "compiler", doc = include_str!("embed/guide.md"))]
 #![no_std]
 #![forbid(unsafe_code)]
 

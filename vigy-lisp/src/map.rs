@@ -207,6 +207,24 @@ impl Heap<'_> {
         self.map_set(map, key, value, fuel)
     }
 
+    /// [`Self::map_put`] of a key that is equal only to itself, into a small map with room, that does not have it: as nearly all keys of
+    /// records are. False, and nothing happens, when it is not so.
+    pub(crate) fn map_put_name(&mut self, map: Value, key: Value, value: Value) -> bool {
+        let table = self.field(map, 0).index_of() as usize;
+        let (used, capacity) = (count_of(self.words[table]), size_of_header(self.words[table]));
+        let (at, hash) = (table + 1 + 3 * used, hash_key(self, key, &mut 0));
+        let (Ok(hash), true) = (hash, capacity <= SMALL && used < capacity) else {
+            return false;
+        };
+        if self.words[table + 1..at].chunks_exact(3).any(|entry| entry[1] == key.0) {
+            return false;
+        }
+        self.words[at..at + 3].copy_from_slice(&[u64::from(hash), key.0, value.0]);
+        self.words[table] = header(tag::TABLE, used + 1, capacity);
+        self.words[map.index_of() as usize] = header(tag::MAP, used + 1, 0);
+        true
+    }
+
     /// `map` without `key`; the same map when it is not there.
     pub(crate) fn map_remove(&mut self, map: Value, key: Value, fuel: &mut i64) -> Result<Value, MapError> {
         let hash = hash_key(self, key, fuel)?;

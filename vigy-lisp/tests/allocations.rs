@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use vigy_lisp::{Budget, CompileOptions, Machine, Step, compile};
+use vigy_lisp::{Budget, CompileOptions, Ctx, Host, Machine, Step, compile};
 
 thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
@@ -61,4 +61,25 @@ fn running_allocates_nothing() {
         }
     }
     assert_eq!(COUNT.with(Cell::get) - before, 0);
+}
+
+#[test]
+fn calls_of_host_functions_allocate_nothing() {
+    let mut host: Host<i64> = Host::default();
+    host.register_fn("log", |ctx: &mut Ctx<'_, i64>, level: &str, message: &str| *ctx.state += (level.len() + message.len()) as i64);
+    host.register_fn("clamp", |x: i64, low: Option<i64>, high: Option<i64>| x.clamp(low.unwrap_or(0), high.unwrap_or(10)));
+    host.register_fn("mean", |a: f64, b: f64| (a + b) / 2.0);
+    host.register_fn("name", |yes: bool| if yes { "yes" } else { "no" });
+    let source = "(define (tick n) (log \"info\" (name (= (clamp n) 10))) (mean n 2.5)) (tick 3)";
+    let mut script = host.load(source).expect("a program");
+    // The first run and the first call make room for what crosses.
+    script.run::<f64>().expect("it runs");
+    script.call::<f64>("tick", (11,)).expect("it runs");
+    let before = COUNT.with(Cell::get);
+    for _ in 0..100 {
+        script.run::<f64>().expect("it runs");
+        script.call::<f64>("tick", (11,)).expect("it runs");
+    }
+    assert_eq!(COUNT.with(Cell::get) - before, 0);
+    assert_eq!(script.state, 101 * (6 + 7));
 }

@@ -234,6 +234,7 @@ fn functions_say_what_they_are() {
     assert_eq!((about.to_string().as_str(), about.needs, about.function.doc), ("(fs/read path [limit] …)", Some("fs"), "Reads."));
     let shown = |name: &str| host.functions().find(|about| about.function.name == name).map(ToString::to_string);
     assert_eq!(shown("maybe").as_deref(), Some("(maybe arg1 [arg2])"));
+    assert_eq!(shown("page").as_deref(), Some("(page arg1 :limit … :name-space … :all …)"));
     assert_eq!(shown("none").as_deref(), Some("(none)"));
 }
 

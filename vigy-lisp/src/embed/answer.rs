@@ -92,7 +92,7 @@ impl From<DecodeError> for NoValue {
     }
 }
 
-/// A type that functions of the host may give back: see the [table](super#answers).
+/// A type that functions of the host may give back: see the [table](crate#answers).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no value of the language",
     note = "give back `Serde({Self})` for a type that serde writes; `Result<_, E>` takes any error, or a `Raise`"
@@ -120,11 +120,12 @@ impl Maker<'_, '_> {
     pub fn serde<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<Value, NoValue> {
         self.bytes.clear();
         super::ser::write(value, self.bytes)?;
-        Ok(self.machine.decode(self.bytes)?)
+        Ok(self.machine.decode_trusted(self.bytes)?)
     }
 }
 
 /// Answers the pending host call.
+#[inline]
 pub(super) fn settle(answer: Result<Value, NoValue>, machine: &mut Machine<'_>) {
     match answer {
         Ok(value) => machine.resume(value),
@@ -181,7 +182,11 @@ impl IntoValue for f64 {
 
 impl IntoValue for &str {
     fn into_value(self, to: &mut Maker<'_, '_>) -> Result<Value, NoValue> {
-        Ok(to.machine.string(self)?)
+        match to.machine.string(self) {
+            Ok(value) => Ok(value),
+            // Room is made for what is decoded, if there is any.
+            Err(Exhausted) => to.serde(self),
+        }
     }
 }
 

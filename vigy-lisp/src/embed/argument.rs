@@ -15,7 +15,7 @@ use crate::print;
 use crate::value::Value;
 use crate::view::View;
 
-/// A type that functions of the host may take: see the [table](super#arguments).
+/// A type that functions of the host may take: see the [table](crate#arguments).
 #[diagnostic::on_unimplemented(
     message = "a function of the host cannot take `{Self}`",
     note = "take `Serde<{Self}>` for a type that serde reads, `Value` or `View` for the value itself"
@@ -25,6 +25,12 @@ pub trait Argument {
     type As<'a>;
     /// How many arguments of the call it stands for.
     const TAKES: Takes = Takes::One;
+
+    /// The names that it takes as keywords.
+    #[must_use]
+    fn keywords() -> &'static [&'static str] {
+        &[]
+    }
 
     /// Takes it from the arguments that are left.
     ///
@@ -74,14 +80,15 @@ impl Mismatch {
 /// The arguments of a call that no parameter has taken yet.
 pub struct Arguments<'a> {
     machine: &'a Machine<'a>,
+    words: &'a [u64],
     taken: usize,
-    count: usize,
 }
 
 impl<'a> Arguments<'a> {
     /// All arguments of the pending call.
+    #[inline]
     pub(super) fn of(machine: &'a Machine<'_>) -> Self {
-        Self { machine, taken: 0, count: machine.arg_count() }
+        Self { machine, words: machine.args(), taken: 0 }
     }
 
     /// How many were taken.
@@ -98,16 +105,18 @@ impl<'a> Arguments<'a> {
     /// How many are left.
     #[must_use]
     pub fn left(&self) -> usize {
-        self.count - self.taken
+        self.words.len() - self.taken
     }
 
     /// The next one; nil when none is left.
     #[inline]
     #[expect(clippy::should_implement_trait, reason = "it never ends: what is not there is nil")]
     pub fn next(&mut self) -> Value {
-        let value = self.machine.arg(self.taken);
-        self.taken = self.count.min(self.taken + 1);
-        value
+        let Some(word) = self.words.get(self.taken) else {
+            return Value::NIL;
+        };
+        self.taken += 1;
+        Value(*word)
     }
 
     /// The complaint that `value` is not an `expected`.
@@ -214,7 +223,8 @@ impl<T: Argument> Argument for Option<T> {
     const TAKES: Takes = Takes::Optional;
 
     fn take<'a>(args: &mut Arguments<'a>) -> Result<Self::As<'a>, Mismatch> {
-        if args.machine.arg(args.taken).is_nil() {
+        let given = args.words.get(args.taken).is_some_and(|word| !Value(*word).is_nil());
+        if !given {
             args.next();
             return Ok(None);
         }
@@ -276,10 +286,43 @@ impl<T: DeserializeOwned> Argument for Keywords<T> {
     type As<'a> = Self;
     const TAKES: Takes = Takes::Rest;
 
+    fn keywords() -> &'static [&'static str] {
+        let mut names: &[&str] = &[];
+        // It is an error by design: a struct says what its fields are before it asks for them.
+        let _ = T::deserialize(FieldsOf(&mut names));
+        names
+    }
+
     fn take<'a>(args: &mut Arguments<'a>) -> Result<Self, Mismatch> {
-        let named = Named { machine: args.machine, from: args.taken, count: args.count, value: None };
-        args.taken = args.count;
+        let named = Named { machine: args.machine, from: args.taken, count: args.words.len(), value: None };
+        args.taken = args.words.len();
         T::deserialize(named).map(Self).map_err(|e| Mismatch { numbered: false, message: e.to_string() })
+    }
+}
+
+/// Nothing to read, but a place for the names of what was to be read.
+struct FieldsOf<'n>(&'n mut &'static [&'static str]);
+
+impl<'de> Deserializer<'de> for FieldsOf<'_> {
+    type Error = ConvertError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, ConvertError> {
+        Err(ConvertError::new("there is nothing to read"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ConvertError> {
+        *self.0 = fields;
+        self.deserialize_any(visitor)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct newtype_struct
+        seq tuple tuple_struct map enum identifier ignored_any
     }
 }
 

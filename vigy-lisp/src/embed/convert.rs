@@ -83,6 +83,10 @@ impl de::Error for ConvertError {
         Self::new(Unknown { field, expected })
     }
 
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        Self::new(Unknown { field: variant, expected })
+    }
+
     fn duplicate_field(field: &'static str) -> Self {
         Self::new(format_args!("`:{field}` is given twice"))
     }

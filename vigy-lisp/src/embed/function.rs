@@ -40,6 +40,9 @@ pub trait Function<S, M>: Send + Sync + 'static {
     /// How many arguments a call may have.
     fn arity() -> Arity;
 
+    /// The names that it takes as keywords.
+    fn keywords() -> &'static [&'static str];
+
     /// Takes its arguments and calls it. The number is how many were taken when one did not fit.
     ///
     /// # Errors
@@ -80,6 +83,11 @@ macro_rules! functions {
                 const { arity(&[$($arg::TAKES),*]) }
             }
 
+            fn keywords() -> &'static [&'static str] {
+                let all: &[&'static [&'static str]] = &[$($arg::keywords()),*];
+                all.last().copied().unwrap_or_default()
+            }
+
             #[inline]
             fn call(&self, state: &mut S, machine: &Machine<'_>) -> Result<R, (Mismatch, usize)> {
                 #[allow(clippy::too_many_arguments, reason = "as many as the function takes")]
@@ -106,6 +114,11 @@ macro_rules! functions {
 
             fn arity() -> Arity {
                 const { arity(&[$($arg::TAKES),*]) }
+            }
+
+            fn keywords() -> &'static [&'static str] {
+                let all: &[&'static [&'static str]] = &[$($arg::keywords()),*];
+                all.last().copied().unwrap_or_default()
             }
 
             #[inline]

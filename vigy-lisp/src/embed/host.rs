@@ -46,6 +46,8 @@ pub struct About {
     pub function: HostFn,
     /// Names of its parameters, as far as they were given.
     pub params: &'static [&'static str],
+    /// The names that it takes as keywords, behind the others.
+    pub keywords: &'static [&'static str],
     /// The capability that a script must be granted to use it; `None` when it is for every script.
     pub needs: Option<&'static str>,
 }
@@ -54,7 +56,7 @@ impl fmt::Display for About {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let HostFn { name, arity, .. } = self.function;
         write!(f, "({name}")?;
-        let most = arity.max.map_or(self.params.len().max(usize::from(arity.min)), usize::from);
+        let most = arity.max.map_or_else(|| self.params.len().max(usize::from(arity.min)), usize::from);
         for i in 0..most {
             let (open, close) = if i < usize::from(arity.min) { ("", "") } else { ("[", "]") };
             match self.params.get(i) {
@@ -62,7 +64,10 @@ impl fmt::Display for About {
                 None => write!(f, " {open}arg{}{close}", i + 1)?,
             }
         }
-        f.write_str(if arity.max.is_none() { " …)" } else { ")" })
+        for keyword in self.keywords {
+            write!(f, " :{keyword} …")?;
+        }
+        f.write_str(if arity.max.is_none() && self.keywords.is_empty() { " …)" } else { ")" })
     }
 }
 
@@ -136,7 +141,7 @@ impl<S: 'static, Q: 'static> Host<S, Q> {
     /// Its argument types say what a call may pass, and its result what the call gives; both are checked. A function of that name
     /// that was there before is replaced; one of the language's library is hidden.
     pub fn register_fn<M>(&mut self, name: &'static str, function: impl Function<S, M, Output: IntoValue>) -> Registered<'_> {
-        let arity = arity_of(&function);
+        let about = about(name, &function);
         let body = move |about: &About, state: &mut S, machine: &mut Machine<'_>, bytes: &mut Vec<u8>| {
             let answer = match function.call(state, machine) {
                 Ok(output) => output.into_value(&mut Maker { machine, bytes }),
@@ -145,22 +150,21 @@ impl<S: 'static, Q: 'static> Host<S, Q> {
             settle(answer, machine);
             None
         };
-        self.register(name, arity, Arc::new(body))
+        self.register(about, Arc::new(body))
     }
 
     /// Offers a function that asks: what it makes of its arguments reaches whoever runs the script, who answers in his own time.
     pub fn register_ask<M>(&mut self, name: &'static str, function: impl Function<S, M, Output = Q>) -> Registered<'_> {
-        let arity = arity_of(&function);
+        let about = about(name, &function);
         let body = move |about: &About, state: &mut S, machine: &mut Machine<'_>, _: &mut Vec<u8>| {
             let asked = function.call(state, machine);
             asked.map_err(|(mismatch, at)| settle(Err(mismatch.raise(name, about.params, at).into()), machine)).ok()
         };
-        self.register(name, arity, Arc::new(body))
+        self.register(about, Arc::new(body))
     }
 
-    fn register(&mut self, name: &'static str, arity: crate::Arity, body: Arc<Body<S, Q>>) -> Registered<'_> {
-        let about = About { function: HostFn { name, arity, writes: false, doc: "" }, params: &[], needs: None };
-        self.functions.retain(|offered| offered.about.function.name != name);
+    fn register(&mut self, about: About, body: Arc<Body<S, Q>>) -> Registered<'_> {
+        self.functions.retain(|offered| offered.about.function.name != about.function.name);
         self.functions.push(Offered { about, body });
         let last = self.functions.len() - 1;
         Registered { about: &mut self.functions[last].about }
@@ -211,6 +215,7 @@ impl<S: 'static, Q: 'static> Host<S, Q> {
     }
 }
 
-fn arity_of<S, M, F: Function<S, M>>(_: &F) -> crate::Arity {
-    F::arity()
+fn about<S, M, F: Function<S, M>>(name: &'static str, _: &F) -> About {
+    let function = HostFn { name, arity: F::arity(), writes: false, doc: "" };
+    About { function, params: &[], keywords: F::keywords(), needs: None }
 }

@@ -1,29 +1,4 @@
 //! The language inside an application: functions of typed arguments, scripts, results of the types asked for.
-//!
-//! # Arguments
-//!
-//! | a parameter | takes |
-//! |---|---|
-//! | `i8` … `u64`, `isize`, `usize` | an int that fits |
-//! | `f64` | a float or an int |
-//! | `bool` | `#t` or `#f` |
-//! | `&str`, `String` | a string, or the name of a symbol or keyword |
-//! | `Option<T>` | a `T`, nil, or nothing when it is the last |
-//! | `Vec<T>`, `BTreeMap<K, V>`, [`Serde<T>`] | whatever serde reads as one |
-//! | [`Keywords<T>`] | `:name value …`: the fields of `T` |
-//! | [`Rest<T>`] | all arguments that are left |
-//! | [`Data`](crate::Data), [`View`](crate::View), [`Value`](crate::Value) | anything: owned, looked into, as it is |
-//!
-//! # Answers
-//!
-//! | a result | is |
-//! |---|---|
-//! | `()`, `None` | nil |
-//! | `bool`, ints, `f64`, `&str`, `String` | the same in the language; an int that needs more than 64 bits is an error |
-//! | `Some(x)` | x |
-//! | `Result<T, E>` | the `T`, or an error that the program may catch: any error type, or [`Raise`] with a tag |
-//! | tuples, `Vec<T>`, `&[T]`, `BTreeMap<K, V>`, [`Serde<T>`] | whatever serde writes: maps with keyword keys, lists |
-//! | [`Data`](crate::Data), [`Value`](crate::Value) | itself |
 
 mod answer;
 mod argument;

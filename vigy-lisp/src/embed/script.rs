@@ -28,7 +28,8 @@ pub struct Script<S = (), Q = Infallible> {
     running: Running,
     /// By import.
     functions: Vec<Offered<S, Q>>,
-    stage: Stage,
+    /// Something was started and is not over.
+    under_way: bool,
     /// The top level has run: functions can be called.
     ran: bool,
     printed: String,
@@ -49,13 +50,6 @@ self_cell!(
         dependent: Machine,
     }
 );
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Idle,
-    TopLevel,
-    Call,
-}
 
 /// Why a script stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,13 +81,13 @@ impl<S, Q> Script<S, Q> {
             Machine::new(memory.image.program(), memory.words.borrow_mut(), &options.budget).expect("memory of the size asked for")
         });
         let (name, source) = (options.name.to_string(), source.to_string());
-        Self { state, name, source, running, functions, stage: Stage::Idle, ran: false, printed: String::new(), bytes: Vec::new() }
+        Self { state, name, source, running, functions, under_way: false, ran: false, printed: String::new(), bytes: Vec::new() }
     }
 
     /// Starts the top level, from the beginning: whatever ran before is forgotten.
     pub fn start(&mut self) {
         self.running.with_dependent_mut(|_, machine| machine.rewind());
-        self.begin(Stage::TopLevel);
+        self.begin();
         self.ran = false;
     }
 
@@ -115,12 +109,12 @@ impl<S, Q> Script<S, Q> {
         if !entered {
             return Err(self.no_function(name));
         }
-        self.begin(Stage::Call);
+        self.begin();
         Ok(())
     }
 
-    fn begin(&mut self, stage: Stage) {
-        self.stage = stage;
+    fn begin(&mut self) {
+        self.under_way = true;
         self.printed.clear();
     }
 
@@ -135,40 +129,45 @@ impl<S, Q> Script<S, Q> {
     /// # Errors
     /// [`ScriptError`]: the run failed, its result is not what was asked for, or nothing runs.
     pub fn step<R: DeserializeOwned>(&mut self) -> Result<Next<R, Q>, ScriptError> {
-        if self.stage == Stage::Idle {
+        if !self.under_way {
             return Err(ScriptError::NotRunning);
         }
         let Self { state, functions, printed, bytes, .. } = self;
         let stopped = self.running.with_dependent_mut(|_, machine| {
             loop {
                 match machine.run(u64::MAX) {
-                    Step::Done(value) => return Ok(Next::Done(machine.from_value(value))),
+                    Step::Done(value) => return Some(Next::Done(machine.from_value(value))),
                     Step::Call => {
                         let Offered { about, body } = &functions[machine.call().import as usize];
                         if let Some(asked) = body(about, state, machine, bytes) {
-                            return Ok(Next::Ask(asked));
+                            return Some(Next::Ask(asked));
                         }
                     }
                     Step::Output => printed.push_str(machine.output()),
                     Step::Paused => {}
-                    Step::Failed => return Err(machine.fault().cloned()),
+                    Step::Failed => return None,
                 }
             }
         });
         match stopped {
-            Ok(Next::Ask(asked)) => Ok(Next::Ask(asked)),
-            Ok(Next::Done(result)) => {
+            Some(Next::Ask(asked)) => Ok(Next::Ask(asked)),
+            Some(Next::Done(result)) => {
                 self.ran = true;
-                self.stage = Stage::Idle;
+                self.under_way = false;
                 Ok(Next::Done(result?))
             }
-            Err(fault) => {
-                self.stage = Stage::Idle;
-                // A failed run has a fault.
-                Err(fault
-                    .map_or(ScriptError::NotRunning, |fault| ScriptError::failed(fault, self.image().program(), &self.name, &self.source)))
+            None => {
+                self.under_way = false;
+                Err(self.failure())
             }
         }
+    }
+
+    #[cold]
+    fn failure(&self) -> ScriptError {
+        let fault = self.running.with_dependent(|_, machine| machine.fault().cloned());
+        // A failed run has a fault.
+        fault.map_or(ScriptError::NotRunning, |fault| ScriptError::failed(fault, self.image().program(), &self.name, &self.source))
     }
 
     /// Answers what the script asked; it goes on with the next [`Self::step`]. An `Err` becomes an error that the program may catch.

@@ -57,8 +57,13 @@ impl Writer<'_> {
             Next::Symbol => kind::SYMBOL,
             _ => kind::STR,
         };
-        self.bytes.push(kind);
-        varint(text.len() as u64, &mut |byte| self.bytes.push(byte));
+        match text.len() {
+            len @ 0..0x80 => self.bytes.extend_from_slice(&[kind, len as u8]),
+            len => {
+                self.bytes.push(kind);
+                varint(len as u64, &mut |byte| self.bytes.push(byte));
+            }
+        }
         self.bytes.extend_from_slice(text.as_bytes());
     }
 
@@ -74,8 +79,13 @@ impl Writer<'_> {
     }
 
     fn int(&mut self, i: i64) {
-        self.plain(kind::INT, &[]);
-        varint(((i << 1) ^ (i >> 63)) as u64, &mut |byte| self.bytes.push(byte));
+        match ((i << 1) ^ (i >> 63)) as u64 {
+            n @ 0..0x80 => self.plain(kind::INT, &[n as u8]),
+            n => {
+                self.plain(kind::INT, &[]);
+                varint(n, &mut |byte| self.bytes.push(byte));
+            }
+        }
     }
 
     /// A map with one entry, whose value follows.

@@ -271,6 +271,16 @@ impl<'m> Machine<'m> {
         }
     }
 
+    /// The words of the arguments of the pending host call; none when there is none.
+    #[inline]
+    #[cfg(feature = "compiler")]
+    pub(crate) fn args(&self) -> &[u64] {
+        match self.state {
+            State::Calling(call) => &self.stack[call.at..call.at + call.args],
+            _ => &[],
+        }
+    }
+
     /// Answers the pending host call with `v`; without one, nothing happens.
     #[inline]
     pub fn resume(&mut self, v: Value) {
