@@ -32,6 +32,8 @@ fn bindings_in_both_styles() {
     check("(let loop ((i 0) (acc 0)) (if (= i 10) acc (loop (+ i 1) (+ acc i))))", "45");
     check("(loop [i 0 acc ()] (if (= i 3) acc (recur (+ i 1) (cons i acc))))", "(2 1 0)");
     check("(for [x (range 5) :when (odd? x)] (* x x))", "(1 9)");
+    check("(let [c 1 d (do (set! c 2) c) f (fn [] c)] (list d (f)))", "(2 2)");
+    check("(loop [c 1 f (fn [] (set! c (+ c 1)) c) d (f)] (list c d))", "(2 2)");
     check("(let ((s 0)) (doseq [x (list 1 2 3)] (set! s (+ s x))) s)", "6");
 }
 
