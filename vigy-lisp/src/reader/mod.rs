@@ -2,6 +2,7 @@
 
 mod datum;
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -82,16 +83,16 @@ pub(crate) fn read(text: &str, arena: &mut Arena) -> Result<Vec<Id>, Vec<Diagnos
         Ok(data) if errors.is_empty() => Ok(data),
         Ok(_) => Err(errors),
         Err(last) => {
-            errors.push(last);
+            errors.push(*last);
             Err(errors)
         }
     }
 }
 
-fn read_all(text: &str, arena: &mut Arena, errors: &mut Vec<Diagnostic>) -> Result<Vec<Id>, Diagnostic> {
+fn read_all(text: &str, arena: &mut Arena, errors: &mut Vec<Diagnostic>) -> Result<Vec<Id>, Box<Diagnostic>> {
     let mut c = Cursor { text, at: 0, line: 1, column: 1 };
     if text.len() > MAX_BYTES {
-        return Err(error(Code::TextLength, c.place(), format_args!("the text is longer than {MAX_BYTES} bytes")));
+        return Err(Box::new(error(Code::TextLength, c.place(), format_args!("the text is longer than {MAX_BYTES} bytes"))));
     }
     if text.starts_with("#!") {
         while c.peek().is_some_and(|c| c != '\n') {
@@ -133,7 +134,7 @@ fn read_all(text: &str, arena: &mut Arena, errors: &mut Vec<Diagnostic>) -> Resu
                 c.next();
                 depth += 1;
                 if depth > MAX_NESTING {
-                    return Err(error(Code::Nesting, c.to_here(from), format_args!("nested deeper than {MAX_NESTING}")));
+                    return Err(Box::new(error(Code::Nesting, c.to_here(from), format_args!("nested deeper than {MAX_NESTING}"))));
                 }
                 if open.is_empty() {
                     margin = None;
@@ -200,7 +201,7 @@ fn read_all(text: &str, arena: &mut Arena, errors: &mut Vec<Diagnostic>) -> Resu
                 };
                 depth += 1;
                 if depth > MAX_NESTING {
-                    return Err(error(Code::Nesting, c.to_here(from), format_args!("nested deeper than {MAX_NESTING}")));
+                    return Err(Box::new(error(Code::Nesting, c.to_here(from), format_args!("nested deeper than {MAX_NESTING}"))));
                 }
                 open.push(Open::Prefix { name, span: c.to_here(from) });
                 continue;
@@ -240,11 +241,11 @@ fn read_all(text: &str, arena: &mut Arena, errors: &mut Vec<Diagnostic>) -> Resu
     }
     match open.pop() {
         None => Ok(done),
-        Some(Open::List { shape, span, .. }) => Err(match margin {
+        Some(Open::List { shape, span, .. }) => Err(Box::new(match margin {
             None => unclosed(shape, span),
             Some((shape, span, next)) => unclosed(shape, span).note("something new seems to begin here", Some(next)),
-        }),
-        Some(Open::Prefix { span, .. } | Open::Skip { span }) => Err(nothing_follows(span)),
+        })),
+        Some(Open::Prefix { span, .. } | Open::Skip { span }) => Err(Box::new(nothing_follows(span))),
     }
 }
 
@@ -263,7 +264,7 @@ fn nothing_follows(span: Span) -> Diagnostic {
     error(Code::Prefix, span, format_args!("nothing follows the prefix")).label("a datum is expected behind this")
 }
 
-fn block_comment(c: &mut Cursor<'_>, from: Span) -> Result<(), Diagnostic> {
+fn block_comment(c: &mut Cursor<'_>, from: Span) -> Result<(), Box<Diagnostic>> {
     let mut depth = 0;
     loop {
         if c.rest().starts_with("#|") {
@@ -275,9 +276,8 @@ fn block_comment(c: &mut Cursor<'_>, from: Span) -> Result<(), Diagnostic> {
         }
         if c.next().is_none() {
             let opener = Span { end: from.start + 2, ..from };
-            return Err(
-                error(Code::UnendedComment, opener, format_args!("the comment does not end")).help("`#|` ends with `|#`, and nests")
-            );
+            let wrong = error(Code::UnendedComment, opener, format_args!("the comment does not end"));
+            return Err(Box::new(wrong.help("`#|` ends with `|#`, and nests")));
         }
         if depth == 0 {
             return Ok(());
@@ -285,16 +285,16 @@ fn block_comment(c: &mut Cursor<'_>, from: Span) -> Result<(), Diagnostic> {
     }
 }
 
-fn string(c: &mut Cursor<'_>, from: Span, errors: &mut Vec<Diagnostic>) -> Result<String, Diagnostic> {
+fn string(c: &mut Cursor<'_>, from: Span, errors: &mut Vec<Diagnostic>) -> Result<String, Box<Diagnostic>> {
     let mut text = String::new();
     c.next();
     loop {
         let escape = c.place();
         match c.next() {
-            None => return Err(unended(from)),
+            None => return Err(Box::new(unended(from))),
             Some('"') => return Ok(text),
             Some('\\') => match c.next() {
-                None => return Err(unended(from)),
+                None => return Err(Box::new(unended(from))),
                 Some('n') => text.push('\n'),
                 Some('t') => text.push('\t'),
                 Some('r') => text.push('\r'),
