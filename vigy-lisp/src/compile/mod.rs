@@ -85,11 +85,14 @@ pub fn compile(source: &str, options: &CompileOptions<'_>) -> Result<Image> {
 /// What is to be said of a program before it runs.
 #[derive(Clone, Debug, Default)]
 pub struct Checked {
-    /// Errors, or else warnings, in the order of the text; at most [`MAX_DIAGNOSTICS`](crate::MAX_DIAGNOSTICS) of each.
+    /// Errors, or else warnings, in the order of the text: at most [`MAX_DIAGNOSTICS`](crate::MAX_DIAGNOSTICS).
     pub diagnostics: Vec<Diagnostic>,
     /// The functions of the host that the program may call, and where it names each first; nothing when there are errors.
     pub calls: Vec<(String, Option<Span>)>,
 }
+
+/// Functions of the host, and where a program names each first; no place for one that only a module names.
+type Calls = Vec<(String, Option<Span>)>;
 
 /// Finds everything that is wrong with a program, and what is hardly meant: [`compile`] without the image.
 #[must_use]
@@ -105,7 +108,7 @@ pub fn check(source: &str, options: &CompileOptions<'_>) -> Checked {
 struct Made {
     image: Image,
     forms: Vec<Id>,
-    calls: Vec<(String, Option<Span>)>,
+    calls: Calls,
 }
 
 /// Globals that need a place in memory, and what they are before the program defines them.
@@ -490,7 +493,7 @@ impl<'o> Compiler<'o> {
     }
 
     /// Makes the image, and says what it calls of the host.
-    fn link(&mut self) -> Result<(Image, Vec<(String, Option<Span>)>)> {
+    fn link(&mut self) -> Result<(Image, Calls)> {
         let mut hosts = Vec::new();
         let (meanings, mut slots) = self.resolve(&mut hosts)?;
         if let Some(wrong) = CompileError::all(core::mem::take(&mut self.notes.found)) {
