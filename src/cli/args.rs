@@ -41,6 +41,7 @@ Examples:
   vigy up programs/pvc-autoresizer/computeunit.yaml --once
   vigy repl                                     try the language
   vigy doc map                                  what a name means
+  vigy check hello.tlisp                        find what is wrong with it before it runs
   vigy list
   vigy inspect hello                            by name, id, or unambiguous prefix
   vigy tail                                     follow what the daemon does
@@ -56,6 +57,17 @@ pub(crate) enum Command {
     /// Make a wasm module of a program: it imports nothing, and says which operations it may ask
     #[command(after_help = "Example:\n  vigy build programs/hello-vigy/main.tlisp -o hello.wasm")]
     Build(Build),
+    /// Find what is wrong with programs before they run: unknown names, wrong arities, what is never used, what was not granted
+    #[command(after_help = "Examples:\n  vigy check *.tlisp\n  vigy check mirror.tlisp --allow fs:/srv:r --deny-warnings\n  \
+        vigy check computeunit.yaml --json\n\nExit codes: 0 nothing is wrong, 1 errors, 2 a file cannot be read")]
+    Check(Check),
+    /// Tell what the code of an error or a warning means, with examples; without a code, list all
+    #[command(after_help = "Examples:\n  vigy explain E0012\n  vigy explain")]
+    Explain {
+        /// As it stands in the message: E0012
+        #[arg(value_name = "CODE", value_parser = NonEmptyStringValueParser::new())]
+        code: Option<String>,
+    },
     /// Register the program of a ComputeUnit, and run it by its trigger, in the foreground
     #[command(after_help = "Examples:\n  vigy up computeunit.yaml\n  vigy up computeunit.yaml --once --engine wasmi\n  \
         vigy up computeunit.yaml --once --answers recorded.jsonl --json")]
@@ -251,6 +263,19 @@ impl Evaluation {
         let Self { fuel, heap_bytes, depth, stack_bytes, output_bytes } = *self;
         Budget { fuel, heap_bytes, depth, stack_words: stack_bytes / 8, output_bytes }
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Programs; or ComputeUnits (.yaml, .yml), whose programs are checked against their capabilities
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// What the programs may ask, as fs:PATH:r; repeatable. Without any, grants are not looked at
+    #[arg(long, visible_alias = "grant", value_name = "CAPABILITY", value_parser = capability)]
+    pub(crate) allow: Vec<String>,
+    /// Fail on warnings, too
+    #[arg(long)]
+    pub(crate) deny_warnings: bool,
 }
 
 #[derive(Debug, Args)]

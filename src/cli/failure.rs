@@ -1,13 +1,13 @@
 //! How a command ends when it does not do what was asked.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anstyle::{AnsiColor, Style};
 use vigy::service::{Error, ErrorKind};
 use vigy::{NoWasm3, OpenError};
 
-use super::print::clean;
+use super::print::{self, clean};
 
 /// Exit codes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,11 +60,17 @@ impl Failure {
         if json {
             return writeln!(out, "{}", serde_json::to_string(&self.error)?);
         }
-        let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
-        // The detail begins with the place and the error itself.
-        let text = self.error.detail.as_deref().unwrap_or(&self.error.error);
-        write!(out, "{red}error:{red:#} ")?;
-        text.trim_end().lines().try_for_each(|line| writeln!(out, "{}", clean(line)))
+        // The detail says all of it, and that it is an error.
+        match &self.error.detail {
+            Some(text) => text.trim_end().lines().try_for_each(|line| writeln!(out, "{}", clean(line))),
+            None => print::error(out, self),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.error.error)
     }
 }
 

@@ -2,10 +2,12 @@
 
 mod args;
 mod build;
+mod check;
 mod commands;
 mod connect;
 mod doc;
 mod eval;
+mod explain;
 mod failure;
 mod print;
 mod repl;
@@ -50,6 +52,8 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failure> {
             clap_complete::generate(shell, &mut Arguments::command(), "vigy", out);
             Ok(Exit::Done)
         }
+        Command::Check(check) => check::check(&check, json, out),
+        Command::Explain { code } => explain::explain(code.as_deref(), json, out),
         Command::Build(build) => build::build(&build, json, out),
         Command::Doc { name } => doc::doc(name.as_deref(), json, out),
         Command::Eval(eval) => eval::eval(&eval, json, out),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use vigy::api::{self, Event, Inspection, ReconcileAction, Vigy, VigyRun};
 use vigy_core::record::Place;
-use vigy_lisp::Span;
+use vigy_lisp::{Code, Diagnostic, Severity, Span};
 
 const DIM: Style = Style::new().dimmed();
 const BOLD: Style = Style::new().bold();
@@ -142,11 +142,60 @@ pub(crate) fn run(out: &mut impl Write, run: &VigyRun) -> io::Result<()> {
     }
 }
 
-/// The line of the program where a run failed, with a caret.
-pub(crate) fn place(out: &mut impl Write, program: &str, run: &VigyRun) -> io::Result<()> {
-    let Some(Place { line, column }) = run.place else { return Ok(()) };
-    let excerpt = Span { line, column, ..Span::default() }.excerpt(program).to_string();
-    excerpt.lines().try_for_each(|line| writeln!(out, "           {}", clean(line)))
+/// The line of the program where a run failed, with a mark under the place, and where to read on.
+pub(crate) fn place(out: &mut impl Write, file: &str, program: &str, run: &VigyRun) -> io::Result<()> {
+    let (Some(Place { line, column }), Some(error)) = (run.place, &run.error) else { return Ok(()) };
+    let code = Code::of_tag(error.split(':').next().unwrap_or_default());
+    let span = Span { line, column, ..Span::default() };
+    let help = format!("`vigy explain {code}` tells more");
+    let diagnostic = Diagnostic::new(code, Some(span), error).help(help);
+    // The error itself has its own line already.
+    let shown = diagnostic.render(file, program).coloured(true).to_string();
+    shown.lines().skip(1).try_for_each(|line| writeln!(out, "           {line}"))
+}
+
+/// Something that went wrong, on as many lines as it has.
+pub(crate) fn error(out: &mut impl Write, error: &impl ToString) -> io::Result<()> {
+    let red = RED.bold();
+    write!(out, "{red}error:{red:#} ")?;
+    error.to_string().trim_end().lines().try_for_each(|line| writeln!(out, "{}", clean(line)))
+}
+
+/// What came of a check.
+pub(crate) fn checked(out: &mut impl Write, files: usize, unreadable: usize, errors: usize, warnings: usize) -> io::Result<()> {
+    let counted = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let style = match (errors + unreadable, warnings) {
+        (0, 0) => GREEN,
+        (0, _) => YELLOW,
+        _ => RED,
+    };
+    let (errors, warnings) = (counted(errors, "error"), counted(warnings, "warning"));
+    write!(out, "{} checked: {style}{errors}, {warnings}{style:#}", counted(files, "file"))?;
+    if unreadable > 0 { writeln!(out, "; {} not readable", counted(unreadable, "file")) } else { writeln!(out) }
+}
+
+/// A code with its title.
+pub(crate) fn code(out: &mut impl Write, code: Code) -> io::Result<()> {
+    let style = if code.severity() == Severity::Error { RED } else { YELLOW };
+    writeln!(out, "{style}{code}{style:#}  {}", code.title())
+}
+
+/// An explanation: its text, and its examples behind a bar.
+pub(crate) fn explanation(out: &mut impl Write, text: &str) -> io::Result<()> {
+    let mut example = None;
+    for line in text.lines() {
+        match (line.strip_prefix("```"), example) {
+            (Some(""), _) => example = None,
+            (Some(kind), _) => {
+                let (style, said) = if kind == "right" { (GREEN, "right") } else { (RED, "wrong") };
+                writeln!(out, "{style}{said}{style:#}")?;
+                example = Some(style);
+            }
+            (None, Some(style)) => writeln!(out, "  {style}|{style:#} {line}")?,
+            (None, None) => writeln!(out, "{line}")?,
+        }
+    }
+    Ok(())
 }
 
 fn write_line(out: &mut impl Write, write: &api::Write) -> io::Result<()> {

@@ -20,6 +20,7 @@ pub(crate) async fn run(run: Run, json: bool, out: &mut impl Write) -> Result<Ex
     let most = if run.once { Some(1) } else { run.ticks };
     let declaration = run.program.declaration()?;
     let program = declaration.program.clone();
+    let file = declaration.file.clone().unwrap_or_else(|| declaration.name.clone());
     let evaluators = run.engine.evaluators()?;
     let builder = RuntimeHandle::builder().effects(Arc::new(Platform::default())).evaluators(evaluators);
     let runtime = builder.scheduling(false).in_memory().await?;
@@ -38,7 +39,7 @@ pub(crate) async fn run(run: Run, json: bool, out: &mut impl Write) -> Result<Ex
                 writeln!(out, "{}", serde_json::to_string(&run)?)?;
             } else {
                 print::run(out, &run)?;
-                print::place(out, &program, &run)?;
+                print::place(out, &file, &program, &run)?;
             }
             out.flush()?;
             if run.result == "failed" {

@@ -90,11 +90,12 @@ async fn keep(
     out: &mut impl Write,
 ) -> Result<Exit, Failure> {
     let program = declaration.program.clone();
+    let file = declaration.file.clone().unwrap_or_else(|| declaration.name.clone());
     let (vigy, change) = service.register(declaration).await?;
     if !json {
         print::change(out, change.name(), &vigy)?;
     }
-    let Some(schedule) = schedule else { return tick(service, &vigy.id, &program, json, out).await };
+    let Some(schedule) = schedule else { return tick(service, &vigy.id, (&file, &program), json, out).await };
     loop {
         let Some(due) = schedule.after(now()) else {
             return Err(Failure::new(Exit::Failed, format_args!("the schedule {schedule} has no time left")));
@@ -106,17 +107,17 @@ async fn keep(
         while let left @ 1.. = due.since(now()) {
             tokio::time::sleep(Duration::from_millis(left).min(NAP)).await;
         }
-        tick(service, &vigy.id, &program, json, out).await?;
+        tick(service, &vigy.id, (&file, &program), json, out).await?;
     }
 }
 
-async fn tick(service: &dyn Service, id: &str, program: &str, json: bool, out: &mut impl Write) -> Result<Exit, Failure> {
+async fn tick(service: &dyn Service, id: &str, (file, program): (&str, &str), json: bool, out: &mut impl Write) -> Result<Exit, Failure> {
     let run = service.tick(id).await?;
     if json {
         writeln!(out, "{}", serde_json::to_string(&run)?)?;
     } else {
         print::run(out, &run)?;
-        print::place(out, program, &run)?;
+        print::place(out, file, program, &run)?;
     }
     out.flush()?;
     Ok(if run.result == "failed" { Exit::Failed } else { Exit::Done })

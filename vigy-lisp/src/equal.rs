@@ -187,6 +187,8 @@ fn mix(h: u32, word: u64) -> u32 {
 
 fn hash_leaf(heap: &Heap<'_>, v: Value) -> Option<u32> {
     Some(match v.tag() {
+        // A name made at run time may move: it hashes by its text.
+        tag::SYMBOL | tag::KEYWORD if !v.frozen() => mix(u32::from(v.tag()), heap.field(v, 0).0),
         0 | 2 | tag::CONST | tag::SYMBOL | tag::KEYWORD => mix(7, v.0),
         tag::INT | tag::FLOAT => mix(u32::from(v.tag()), heap.field(v, 0).0),
         tag::STRING => hash_bytes(heap.bytes(v)),

@@ -292,7 +292,7 @@ impl<'i> Program<'i> {
     /// Words of memory that a [`crate::Machine`] needs to run this program within `budget`.
     #[must_use]
     pub fn words_needed(&self, budget: &Budget) -> usize {
-        self.globals.len() + budget.stack_words as usize + WINDOW + Heap::smallest() + budget.heap_bytes as usize / 8
+        self.globals.len() + budget.stack_words as usize + WINDOW + Heap::words_for(budget.heap_bytes)
     }
 
     /// The name of the program: BLAKE3 of its code and data, as the compiler stored it in the image. The same on every host.

@@ -17,6 +17,7 @@ mod builtins;
 mod case;
 mod code;
 mod codec;
+mod collect;
 #[cfg(feature = "compiler")]
 mod compile;
 #[cfg(feature = "compiler")]
@@ -48,11 +49,11 @@ pub use budget::Budget;
 pub use builtins::Builtins;
 pub use codec::{DecodeError, EncodeError, MAX_NESTING};
 #[cfg(feature = "compiler")]
-pub use compile::{Checked, CompileError, CompileOptions, ErrorKind, Loader, check, compile};
+pub use compile::{Checked, CompileError, CompileLimits, CompileOptions, ErrorKind, Loader, check, compile};
 #[cfg(feature = "compiler")]
 pub use data::Data;
 #[cfg(feature = "compiler")]
-pub use diagnostic::{Code, Diagnostic, MAX_DIAGNOSTICS, Note, Rendered, Severity};
+pub use diagnostic::{Call, Code, Diagnostic, MAX_DIAGNOSTICS, Note, Rendered, Severity};
 #[cfg(feature = "compiler")]
 pub use embed::{
     About, Argument, Arguments, CallArgs, ConvertError, Ctx, Function, Host, IntoValue, Keywords, LoadOptions, Maker, Mismatch, Next,

@@ -122,40 +122,18 @@ impl Heap<'_> {
         v.is(tag::BUFFER) && self.word(v.index_of()) as u8 == tag::BUFFER
     }
 
-    /// Seals a buffer that a program holds: what it holds stays an object, even when the list is empty.
-    pub(crate) fn buffer_close(&mut self, buffer: Value) -> Value {
-        let at = buffer.index_of() as usize;
-        let head = self.words[at];
-        if count_of(head) > 0 {
-            return self.buffer_seal(buffer, Value::NIL);
-        }
-        let (spare, end) = (size_of_header(head), at + 2 + size_of_header(head));
-        self.words[at] = header(tag::BUFFER, 0, 0);
-        if end == self.top {
-            self.note_peak();
-            self.top = end - spare;
-        } else if spare > 0 {
-            self.words[end - spare] = header(tag::FREE, 0, spare);
-        }
-        Value::NIL
-    }
-
-    /// The list of what was pushed. Words that were not needed are given back when they are the last, else they lie free.
+    /// The list of what was pushed. Words that were not needed are given back when they are the last, else by the next collection.
     pub(crate) fn buffer_seal(&mut self, buffer: Value, tail: Value) -> Value {
         let at = buffer.index_of() as usize;
         let head = self.words[at];
         let (n, capacity) = (count_of(head), size_of_header(head));
-        let spare = if n == 0 { capacity + 2 } else { capacity - n };
-        let end = at + 2 + capacity;
-        if spare > 0 {
-            if end == self.top {
-                self.note_peak();
-                self.top = end - spare;
-            } else {
-                self.words[end - spare] = header(tag::FREE, 0, spare);
-            }
+        if at + 2 + capacity == self.top {
+            self.note_peak();
+            self.top = at + 2 + n;
         }
         if n == 0 {
+            // A register may still name the buffer: it stays an object.
+            self.words[at] = header(tag::BUFFER, 0, 0);
             return tail;
         }
         self.words[at] = header(tag::LIST, n, n + self.length(tail));

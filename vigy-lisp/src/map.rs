@@ -30,7 +30,8 @@ impl From<Work> for MapError {
     }
 }
 
-const fn table_words(capacity: usize) -> usize {
+/// Words of a table: three per entry, and an index of two halves per entry when it is not small.
+pub(crate) const fn table_words(capacity: usize) -> usize {
     1 + 3 * capacity + if capacity > SMALL { capacity } else { 0 }
 }
 

@@ -18,6 +18,7 @@ fn definitions_and_calls() {
 fn conditions() {
     check("(cond ((= 1 2) :a) (else :b))", ":b");
     check("(cond (= 1 2) :a :else :b)", ":b");
+    check("(cond #f :a (= 1 1) :b)", ":b");
     check("(when (and 1 2) :yes)", ":yes");
     check("(or #f nil 3)", "3");
 }

@@ -118,6 +118,16 @@ pub fn compile(source: &str, operations: &[HostFn]) -> Result<vigy_lisp::Image, 
     vigy_lisp::compile(source, &vigy_lisp::CompileOptions { hosts: &hosts, ..Default::default() })
 }
 
+/// Finds what is wrong with a program that may use the verbs, and the given operations of its host. What it calls of the host are operations alone.
+#[cfg(feature = "compiler")]
+#[must_use]
+pub fn check(source: &str, operations: &[HostFn]) -> vigy_lisp::Checked {
+    let hosts = [&VERB_FUNCTIONS[..], operations];
+    let mut checked = vigy_lisp::check(source, &vigy_lisp::CompileOptions { hosts: &hosts, ..Default::default() });
+    checked.calls.retain(|(name, _)| verb(name).is_none());
+    checked
+}
+
 fn budget(limits: &Limits) -> Budget {
     Budget {
         fuel: limits.fuel,

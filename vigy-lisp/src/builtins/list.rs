@@ -316,7 +316,7 @@ pub(super) fn push(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 }
 pub(super) fn seal(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let buffer = m.at(at);
-    Ok(if m.heap.is_open_buffer(buffer) { m.heap.buffer_close(buffer) } else { Value::NIL })
+    Ok(if m.heap.is_open_buffer(buffer) { m.heap.buffer_seal(buffer, Value::NIL) } else { Value::NIL })
 }
 
 /// `(seq x)`: lists and maps as lists, strings as lists of one-character strings, nil when empty.

@@ -13,9 +13,6 @@ use crate::machine::Tag;
 use crate::reader::{Datum, Id, Shape};
 use crate::span::Span;
 
-/// Rewrites of one form in a row.
-const MAX_REWRITES: usize = 2_000;
-
 /// Whether a form with this head is rewritten whatever the program defines.
 fn is_core(head: &str) -> bool {
     matches!(
@@ -34,7 +31,9 @@ impl<'o> Compiler<'o> {
 
     /// Rewrites `id` until its head is neither a macro nor a form that is rewritten.
     pub(super) fn expand(&mut self, mut id: Id) -> Result<Id> {
-        for _ in 0..MAX_REWRITES {
+        let limit = self.options.limits.rewrites;
+        for _ in 0..limit {
+            self.check_parts(self.arena.span(id))?;
             match self.expand_once(id)? {
                 Some(next) => id = next,
                 None => return Ok(id),
@@ -43,7 +42,7 @@ impl<'o> Compiler<'o> {
         Err(CompileError::new(
             Tag::MacroExpansionLimit,
             self.arena.span(id),
-            format_args!("the form was rewritten {MAX_REWRITES} times and is still not done"),
+            format_args!("the form was rewritten {limit} times and is still not done"),
         ))
     }
 
@@ -230,10 +229,11 @@ impl<'o> Compiler<'o> {
             match next {
                 Work::Visit(mut id) => {
                     let mut steps = 0;
+                    self.check_parts(self.arena.span(id))?;
                     while let Some(made) = self.expand_shown(id)? {
                         id = made;
                         steps += 1;
-                        if steps > MAX_REWRITES {
+                        if steps > self.options.limits.rewrites {
                             let span = self.arena.span(id);
                             return Err(CompileError::new(Tag::MacroExpansionLimit, span, format_args!("rewritten too often")));
                         }
@@ -262,20 +262,16 @@ impl<'o> Compiler<'o> {
         }
         // Flat when something in the position of a test is not a list.
         let flat = args.len() > 1 && args.iter().step_by(2).any(|t| !self.arena.is_list(*t));
-        let (test, body, rest) = if flat {
-            if args.len() < 2 {
-                return Err(bad(span, "cond", "a test without a result"));
-            }
-            (args[0], alloc::vec![args[1]], &args[2..])
-        } else {
-            let clause = self.arena.items(args[0]).to_vec();
-            if clause.is_empty() {
-                return Err(bad(self.arena.span(args[0]), "cond", "a clause is a list of a test and results"));
-            }
-            (clause[0], clause[1..].to_vec(), &args[1..])
-        };
+        if flat {
+            return Ok(self.flat_cond(args, span));
+        }
+        let clause = self.arena.items(args[0]).to_vec();
+        if clause.is_empty() {
+            return Err(bad(self.arena.span(args[0]), "cond", "a clause is a list of a test and results"));
+        }
+        let (test, body, rest) = (clause[0], clause[1..].to_vec(), &args[1..]);
         let is_else = self.arena.is_symbol(test, "else");
-        if let (true, Some(next)) = (is_else || matches!(self.arena.get(test), Datum::Keyword(_) | Datum::Bool(true)), rest.first()) {
+        if let (true, Some(next)) = (self.always(test), rest.first()) {
             self.warn_unreachable(*next, "cond");
         }
         let mut m = self.make(span);
@@ -287,6 +283,28 @@ impl<'o> Compiler<'o> {
         items.extend_from_slice(rest);
         let rest = if rest.is_empty() { m.nil() } else { m.list(&items) };
         Ok(m.form("if", &[test, body, rest]))
+    }
+
+    /// `(cond test result …)`; a test without a result is left to be no clause.
+    fn flat_cond(&mut self, args: &[Id], span: Span) -> Id {
+        let pairs = args.chunks_exact(2);
+        let mut form = match pairs.remainder() {
+            [odd] => self.make(span).form("cond", &[*odd]),
+            _ => self.make(span).nil(),
+        };
+        for (i, pair) in pairs.enumerate().rev() {
+            let next = args.get(2 * i + 2).copied();
+            if let (true, Some(next)) = (self.always(pair[0]), next) {
+                self.warn_unreachable(next, "cond");
+            }
+            form = if self.arena.is_symbol(pair[0], "else") { pair[1] } else { self.make(span).form("if", &[pair[0], pair[1], form]) };
+        }
+        form
+    }
+
+    /// Whether a test is one that applies whatever is the case.
+    fn always(&self, test: Id) -> bool {
+        self.arena.is_symbol(test, "else") || matches!(self.arena.get(test), Datum::Keyword(_) | Datum::Bool(true))
     }
 
     fn try_form(&mut self, args: &[Id], span: Span) -> Result<Id> {

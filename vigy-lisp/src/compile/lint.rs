@@ -212,11 +212,22 @@ impl Compiler<'_> {
                 unknown.push((global.namespace, global.name, global.first));
             }
         }
+        // What another lisp calls otherwise binds names that are therefore unknown, too.
+        let foreign: Vec<Span> = unknown.iter().filter(|u| shapes::elsewhere(self.arena.names.get(u.1)).is_some()).map(|u| u.2).collect();
+        let forms: Vec<Span> = foreign.iter().filter_map(|head| self.form_of(*head)).collect();
+        let inside = |span: Span| forms.iter().any(|form| form.start + 1 < span.start && span.end <= form.end);
+        unknown.retain(|u| foreign.contains(&u.2) || !inside(u.2));
         for (namespace, name, span) in unknown {
             let e = self.unknown(namespace, name, span);
             self.find(e)?;
         }
         Ok(())
+    }
+
+    /// The place of the form whose head is at `head`.
+    fn form_of(&self, head: Span) -> Option<Span> {
+        let form = (0..self.notes.text).map(Id).find(|id| self.arena.items(*id).first().is_some_and(|h| self.arena.span(*h) == head))?;
+        Some(self.arena.span(form))
     }
 
     fn find(&mut self, e: CompileError) -> Result<()> {
@@ -245,12 +256,14 @@ impl Compiler<'_> {
         candidates.extend(self.notes.locals.iter().filter(inside).map(|local| self.arena.names.get(local.name)));
         let own = self.defined.iter().chain(self.macros.keys()).filter(|(n, _)| *n == namespace);
         candidates.extend(own.map(|(_, s)| self.arena.names.get(*s)));
-        let hosts = self.options.hosts.iter().flat_map(|t| t.iter()).map(|h| h.name);
-        for name in hosts.chain(builtins::names().filter(|n| !n.starts_with('%'))).chain(prelude::names()).chain(shapes::names()) {
+        let hosts = || self.options.hosts.iter().flat_map(|t| t.iter()).map(|h| h.name);
+        let hosted = |name: &str| hosts().any(|host| host == name);
+        for name in hosts().chain(builtins::names().filter(|n| !n.starts_with('%'))).chain(prelude::names()).chain(shapes::names()) {
             candidates.push(name);
         }
-        let near = nearest(text, candidates.into_iter());
-        let near = near.or_else(|| shapes::elsewhere(text));
+        // Perhaps only the front of a name of the host is missing: `list` of `disk/list`.
+        let whole = candidates.iter().copied().find(|c| c.strip_suffix(text).is_some_and(|front| front.ends_with(['/', '-']) && hosted(c)));
+        let near = shapes::elsewhere(text).or(whole).or_else(|| nearest(text, candidates.into_iter()));
         self.in_module(namespace, e.with(|d| d.meant(near)))
     }
 
@@ -282,7 +295,8 @@ impl Compiler<'_> {
                 (_, Some(f)) => {
                     let f = &self.tree.funcs[f as usize];
                     let max = (!f.rest).then_some(f.required + f.optional);
-                    let place = (!f.native).then_some(f.span);
+                    // Only where it begins.
+                    let place = (!f.native).then_some(Span { end: f.span.start + 1, ..f.span });
                     (f.required, max, Some(self.signature(name, f)), place)
                 }
                 (Meaning::Builtin(id), _) => {
@@ -304,7 +318,7 @@ impl Compiler<'_> {
             let span = self.tree.span(node);
             let e = CompileError::new(Tag::ArityMismatch, span, format_args!("`{name}` expected {wants}, got {n}"));
             let e = e.with(|d| match (shape, place) {
-                (Some(shape), Some(place)) => d.note(format_args!("it is `{shape}`, from here"), Some(place)),
+                (Some(shape), Some(place)) => d.note(format_args!("it is `{shape}`"), Some(place)),
                 (Some(shape), None) => d.help(format_args!("it is `{shape}`")),
                 _ => d,
             });

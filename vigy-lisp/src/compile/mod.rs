@@ -12,6 +12,7 @@ mod error;
 mod expand;
 mod forms;
 mod ir;
+mod limits;
 mod lint;
 mod macros;
 mod make;
@@ -29,6 +30,7 @@ use alloc::vec::Vec;
 pub(crate) use error::nearest;
 pub use error::{CompileError, ErrorKind};
 pub(crate) use forms::FORMS;
+pub use limits::CompileLimits;
 pub use modules::Loader;
 pub(crate) use prelude::{library, names as library_names};
 
@@ -61,6 +63,8 @@ pub struct CompileOptions<'a> {
     pub exports: bool,
     /// Turns every mistake but one of reading into code that raises it when it is reached.
     pub force: bool,
+    /// What compiling may use.
+    pub limits: CompileLimits,
 }
 
 impl core::fmt::Debug for CompileOptions<'_> {
@@ -181,8 +185,10 @@ struct Compiler<'o> {
     /// Code of macros may not change globals.
     sealed: bool,
     building_macro: bool,
-    macro_depth: usize,
-    expansions: usize,
+    macro_depth: u32,
+    expansions: u32,
+    /// Fuel that macros took.
+    macro_fuel: u64,
     macro_memory: Vec<u64>,
     gensyms: u64,
     prelude_known: HashMap<Sym, Option<Meaning>>,
@@ -237,6 +243,7 @@ impl<'o> Compiler<'o> {
             building_macro: false,
             macro_depth: 0,
             expansions: 0,
+            macro_fuel: 0,
             macro_memory: Vec::new(),
             gensyms: 0,
             prelude_known: HashMap::default(),
@@ -271,7 +278,8 @@ impl<'o> Compiler<'o> {
     }
 
     fn read(&mut self, source: &str) -> Result<Vec<Id>> {
-        reader::read(source, &mut self.arena).map_err(CompileError::of_reading)
+        let limits = &self.options.limits;
+        reader::read(source, limits.text_bytes, limits.nesting, &mut self.arena).map_err(CompileError::of_reading)
     }
 
     fn fresh_target(&mut self) -> u32 {

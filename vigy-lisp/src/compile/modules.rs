@@ -79,7 +79,7 @@ impl Compiler<'_> {
                 }
                 ("refer", Some(value)) if self.arena.is_list(value) => {
                     for name in self.arena.items(value).to_vec() {
-                        refer.push(self.symbol_of(name, "require")?);
+                        refer.push((self.symbol_of(name, "require")?, self.arena.span(name)));
                     }
                 }
                 (other, _) => {
@@ -96,7 +96,7 @@ impl Compiler<'_> {
             let long = self.arena.names.intern(&long);
             self.import(namespace, *name, long, form)?;
         }
-        for name in refer {
+        for (name, span) in refer {
             if !provided.contains(&name) {
                 let text = self.arena.names.get(name).to_string();
                 let known = self.global_index.get(&(namespace, name)).is_some_and(|g| self.globals[*g as usize].defs > 0);
@@ -140,10 +140,9 @@ impl Compiler<'_> {
         if self.modules.open.iter().any(|(p, _)| p == path) {
             return Err(CompileError::new(Tag::CircularRequire, span, format_args!("module \"{path}\" requires itself")));
         }
-        /// Modules that require modules that require modules …
-        const MAX_DEPTH: usize = 16;
-        if self.modules.open.len() >= MAX_DEPTH {
-            return Err(CompileError::new(Tag::ModuleDenied, span, format_args!("modules require each other more than {MAX_DEPTH} deep")));
+        let limit = self.options.limits.module_depth;
+        if self.modules.open.len() >= limit as usize {
+            return Err(CompileError::new(Tag::ModuleDenied, span, format_args!("modules require each other more than {limit} deep")));
         }
         let Some(loader) = self.options.loader else {
             return Err(CompileError::new(Tag::ModuleNotFound, span, format_args!("module \"{path}\": there is no loader")));

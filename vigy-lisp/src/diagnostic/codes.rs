@@ -148,6 +148,7 @@ impl Code {
     #[must_use]
     pub fn of_tag(tag: &str) -> Self {
         match Tag::from_text(tag) {
+            _ if tag == "deadlock" => Self::FiberFailed,
             Some(Tag::UnboundSymbol) => Self::UnknownName,
             Some(Tag::ArityMismatch) => Self::WrongArity,
             Some(Tag::TypeMismatch) => Self::WrongType,
@@ -168,7 +169,6 @@ impl Code {
             Some(Tag::ModuleNotFound) => Self::ModuleNotFound,
             Some(Tag::CircularRequire) => Self::CircularRequire,
             Some(Tag::ModuleDenied) => Self::ModuleDepth,
-            None if tag == "deadlock" => Self::FiberFailed,
             _ => Self::Tagged,
         }
     }

@@ -67,6 +67,20 @@ pub struct Diagnostic {
     /// What else helps to understand it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<Note>,
+    /// The calls that were not over, innermost first, when a run failed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<Call>,
+}
+
+/// A call that was not over when a run failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Call {
+    /// The name of the function, when it has one.
+    pub function: Option<String>,
+    /// Whether it is no function, but the program itself.
+    pub program: bool,
+    /// How far it was.
+    pub span: Span,
 }
 
 /// Something beside a diagnostic that helps to understand it.
@@ -98,6 +112,7 @@ impl Diagnostic {
             help: None,
             suggestion: None,
             notes: Vec::new(),
+            calls: Vec::new(),
         }
     }
 
@@ -176,17 +191,11 @@ impl Fault {
             FaultKind::Raised { .. } if code == Code::Thrown => Diagnostic::new(code, self.span, &self.message),
             kind => Diagnostic::new(code, self.span, format_args!("{}: {}", kind.name(), self.message)),
         };
-        for (i, frame) in self.chain.iter().enumerate() {
-            let name = program.function_name(frame.function);
-            let name = if frame.function == 0 { "the program" } else { name.unwrap_or("a function without a name") };
-            match (i, frame.function) {
-                (0, 0) if self.chain.len() == 1 => {}
-                (0, 0) => d = d.note(format_args!("in {name}"), Some(frame.span)),
-                (0, _) => d = d.note(format_args!("in `{name}`"), Some(frame.span)),
-                (_, 0) => d = d.note(format_args!("called from {name}"), Some(frame.span)),
-                (_, _) => d = d.note(format_args!("called from `{name}`"), Some(frame.span)),
-            }
-        }
+        d.calls.extend(self.chain.iter().map(|frame| Call {
+            function: program.function_name(frame.function).map(String::from),
+            program: frame.function == 0,
+            span: frame.span,
+        }));
         d
     }
 }

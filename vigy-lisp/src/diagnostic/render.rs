@@ -75,13 +75,33 @@ impl fmt::Display for Rendered<'_> {
                 self.place(f, span, width, CYAN, "")?;
             }
         }
-        Ok(())
+        self.calls(f)
     }
 }
 
 impl Rendered<'_> {
     fn paint(&self, f: &mut fmt::Formatter<'_>, style: &str, text: fmt::Arguments<'_>) -> fmt::Result {
         if self.coloured { write!(f, "{style}{text}{PLAIN}") } else { f.write_fmt(text) }
+    }
+
+    /// Who called whom. A program that calls nothing has nothing to tell.
+    fn calls(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let calls = &self.diagnostic.calls;
+        if let [only] = &calls[..]
+            && only.program
+        {
+            return Ok(());
+        }
+        for (i, call) in calls.iter().enumerate() {
+            f.write_str(if i == 0 { "\n  in " } else { "\n  called from " })?;
+            match &call.function {
+                _ if call.program => f.write_str("the program")?,
+                Some(name) => self.paint(f, BOLD, format_args!("{}", Clean(name)))?,
+                None => f.write_str("a function without a name")?,
+            }
+            write!(f, ", {}:{}", Clean(self.name), call.span)?;
+        }
+        f.write_str(if calls.len() == crate::machine::CHAIN { "\n  called from …" } else { "" })
     }
 
     /// The text that a place lies in, when it is at hand.

@@ -1,6 +1,6 @@
 //! The loop over instructions.
 
-use super::frames::{Called, return_word};
+use super::frames::{Called, place, place_word};
 use super::{HostCall, Machine, Message, State, Step, Stop, Tag};
 use crate::builtins;
 use crate::code::{a, b, bx, byte, c, sabc, sbx};
@@ -54,6 +54,7 @@ impl Machine<'_> {
                     Ok(()) => {
                         pc = self.pc;
                         base = self.base;
+                        fuel = self.fuel;
                         regs = window(self.stack, base);
                         continue;
                     }
@@ -73,12 +74,20 @@ impl Machine<'_> {
                 fuel -= 1;
             };
         }
+        // Takes over what a method used up, unless it will be run again: then it is charged then.
+        macro_rules! settle {
+            ($result:expr) => {
+                if !matches!($result, Err(Stop::OutOfHeap)) {
+                    fuel = self.fuel;
+                }
+            };
+        }
         // Runs a method of the machine that may fail, with registers and fuel handed over and taken back.
         macro_rules! with_machine {
             ($call:expr) => {{
                 leave!(pc);
                 let result = $call;
-                fuel = self.fuel;
+                settle!(result);
                 match result {
                     Ok(v) => {
                         regs = window(self.stack, base);
@@ -133,12 +142,12 @@ impl Machine<'_> {
                     self.stack[base - 2] = Value::make(tag::FUNCTION, f, 0).0;
                 } else {
                     let next = base + at + 2;
-                    if self.depth >= self.budget.depth || next + WINDOW > self.stack.len() {
+                    if self.depth >= self.budget.depth || (next + WINDOW > self.written && !self.write_stack(next + WINDOW)) {
                         stop!(self.too_deep());
                     }
                     self.depth += 1;
                     self.stack[next - 2] = Value::make(tag::FUNCTION, f, 0).0;
-                    self.stack[next - 1] = return_word(pc + 2, at + 2);
+                    self.stack[next - 1] = place_word(pc + 2, at + 2);
                     base = next;
                 }
                 pc = p.functions[f as usize * crate::image::FUNCTION_U32S] as usize;
@@ -160,7 +169,7 @@ impl Machine<'_> {
                     } else {
                         self.depth += 1;
                         base = at + 2;
-                        self.stack[base - 1] = return_word(pc + 1, $at + 2);
+                        self.stack[base - 1] = place_word(pc + 1, $at + 2);
                     }
                     pc = entry;
                     regs = window(self.stack, base);
@@ -168,7 +177,7 @@ impl Machine<'_> {
                 }
                 leave!(pc);
                 let called = self.call_value(at, $n, $tail, base, pc + 1);
-                fuel = self.fuel;
+                settle!(called);
                 match called {
                     Ok(Called::Entered) => {
                         pc = self.pc;
@@ -477,7 +486,7 @@ impl Machine<'_> {
                         Ok(n) => n,
                         Err(stop) => stop!(stop),
                     };
-                    fuel -= n as i64 / 8;
+                    fuel -= self.spread.1;
                     call_value!(self.stack[at], a(word), n, word as u8 == byte::TailApply);
                 }
                 byte::Builtin => {
@@ -485,7 +494,7 @@ impl Machine<'_> {
                     let run = self.builtins.code[code[pc + 1] as usize];
                     leave!(pc);
                     let result = run(self, base + a(word), b(word));
-                    fuel = self.fuel;
+                    settle!(result);
                     match result {
                         Ok(v) => {
                             regs = window(self.stack, base);
@@ -517,20 +526,22 @@ impl Machine<'_> {
                     }
                     self.stack[base - 2] = v;
                     self.depth -= 1;
-                    pc = (back >> 32) as usize;
-                    base -= (back & 0xffff_ffff) as usize;
+                    let (after, distance) = place(back);
+                    pc = after;
+                    base -= distance;
                     regs = window(self.stack, base);
                 }
                 byte::Try => {
-                    // Two words: the handler outside this one and the depth, then where to go and the frame.
-                    regs[a(word)] = (self.handler as u64) << 32 | u64::from(self.depth);
+                    // Two words: how far below the handler outside this one lies, then where to go and how far below the frame lies.
+                    let handler = base + a(word);
+                    regs[a(word)] = place_word(0, handler - self.handler);
                     let to = pc.wrapping_add_signed(code[pc + 1] as i32 as isize);
-                    regs[a(word) + 1] = (to as u64) << 32 | base as u64;
-                    self.handler = base + a(word);
+                    regs[a(word) + 1] = place_word(to, a(word));
+                    self.handler = handler;
                     pc += 2;
                 }
                 byte::EndTry => {
-                    self.handler = (regs[a(word)] >> 32) as usize;
+                    self.handler = base + a(word) - place(regs[a(word)]).1;
                     pc += 1;
                 }
                 byte::Raise => {

@@ -40,6 +40,7 @@ tags! {
     CircularRequire "circular-require",
     ModuleDenied "module-denied",
     NotData "not-data",
+    Deadlock "deadlock",
 }
 
 impl Tag {
@@ -180,6 +181,8 @@ pub(crate) enum Stop {
     OutOfOutput,
     /// What no compiled program does.
     Damaged,
+    /// The fiber waits; another goes on.
+    Parked,
     /// Text for the host to print; the instruction is done and its result is nil.
     Output(Value),
 }

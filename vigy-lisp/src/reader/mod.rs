@@ -15,11 +15,6 @@ pub use token::{Token, TokenKind, is_unfinished, tokens};
 use crate::number::{self, Parsed};
 use crate::span::Span;
 
-/// Delimiters within each other that the reader accepts.
-pub(crate) const MAX_NESTING: usize = 1_000;
-/// Bytes of a text: offsets are 32 bits, lines and columns are counted within them.
-const MAX_BYTES: usize = 64 << 20;
-
 /// Where the reader is.
 struct Cursor<'s> {
     text: &'s str,
@@ -90,10 +85,10 @@ fn is_delimiter(c: char) -> bool {
     matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | '\'' | '`' | ',' | '"' | ';') || c.is_whitespace()
 }
 
-/// All data of `text`, in order; or everything that is wrong with it. What is wrong only with itself does not keep the rest from being read.
-pub(crate) fn read(text: &str, arena: &mut Arena) -> Result<Vec<Id>, Vec<Diagnostic>> {
+/// All data of `text`, in order, when it is not longer than `max_bytes` and not nested deeper than `max_nesting`; or everything that is wrong with it. What is wrong only with itself does not keep the rest from being read.
+pub(crate) fn read(text: &str, max_bytes: u32, max_nesting: u32, arena: &mut Arena) -> Result<Vec<Id>, Vec<Diagnostic>> {
     let mut errors = Vec::new();
-    match read_all(text, arena, &mut errors) {
+    match read_all(text, (max_bytes, max_nesting), arena, &mut errors) {
         Ok(data) if errors.is_empty() => Ok(data),
         Ok(_) => Err(errors),
         Err(last) => {
@@ -103,10 +98,15 @@ pub(crate) fn read(text: &str, arena: &mut Arena) -> Result<Vec<Id>, Vec<Diagnos
     }
 }
 
-fn read_all(text: &str, arena: &mut Arena, errors: &mut Vec<Diagnostic>) -> Result<Vec<Id>, Diagnostic> {
+fn read_all(
+    text: &str,
+    (max_bytes, max_nesting): (u32, u32),
+    arena: &mut Arena,
+    errors: &mut Vec<Diagnostic>,
+) -> Result<Vec<Id>, Diagnostic> {
     let mut c = Cursor { text, at: 0, line: 1, column: 1 };
-    if text.len() > MAX_BYTES {
-        return Err(error(Code::TextLength, c.place(), format_args!("the text is longer than {MAX_BYTES} bytes")));
+    if text.len() > max_bytes as usize {
+        return Err(error(Code::TextLength, c.place(), format_args!("the text is longer than {max_bytes} bytes")));
     }
     if text.starts_with("#!") {
         c.skip(|c| c != '\n');
@@ -114,7 +114,7 @@ fn read_all(text: &str, arena: &mut Arena, errors: &mut Vec<Diagnostic>) -> Resu
     arena.expect(text.len() / 4);
     let mut open: Vec<Open> = Vec::new();
     let mut done: Vec<Id> = Vec::new();
-    let mut depth = 0;
+    let mut depth = 0u32;
     // Where a list opens at the left margin within another one: there somebody began something new. And the list that was open then.
     let mut margin: Option<(Shape, Span, Span)> = None;
     while let Some(next) = c.peek() {
@@ -144,8 +144,8 @@ fn read_all(text: &str, arena: &mut Arena, errors: &mut Vec<Diagnostic>) -> Resu
             '(' | '[' | '{' => {
                 c.next();
                 depth += 1;
-                if depth > MAX_NESTING {
-                    return Err(error(Code::Nesting, c.to_here(from), format_args!("nested deeper than {MAX_NESTING}")));
+                if depth > max_nesting {
+                    return Err(error(Code::Nesting, c.to_here(from), format_args!("nested deeper than {max_nesting}")));
                 }
                 if open.is_empty() {
                     margin = None;
@@ -164,7 +164,7 @@ fn read_all(text: &str, arena: &mut Arena, errors: &mut Vec<Diagnostic>) -> Resu
                 c.next();
                 while let Some(Open::Prefix { span, .. } | Open::Skip { span }) = open.last() {
                     errors.push(nothing_follows(*span));
-                    depth -= usize::from(matches!(open.pop(), Some(Open::Prefix { .. })));
+                    depth -= u32::from(matches!(open.pop(), Some(Open::Prefix { .. })));
                 }
                 let Some(Open::List { shape, span, first }) = open.pop() else {
                     errors.push(error(Code::Unopened, c.to_here(from), format_args!("unmatched `{next}`")).label("this closes nothing"));
@@ -211,8 +211,8 @@ fn read_all(text: &str, arena: &mut Arena, errors: &mut Vec<Diagnostic>) -> Resu
                     _ => "unquote",
                 };
                 depth += 1;
-                if depth > MAX_NESTING {
-                    return Err(error(Code::Nesting, c.to_here(from), format_args!("nested deeper than {MAX_NESTING}")));
+                if depth > max_nesting {
+                    return Err(error(Code::Nesting, c.to_here(from), format_args!("nested deeper than {max_nesting}")));
                 }
                 open.push(Open::Prefix { name, span: c.to_here(from) });
                 continue;

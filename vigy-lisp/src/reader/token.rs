@@ -201,7 +201,7 @@ mod tests {
         let text = "(define (f [a b] & c) `(,a ,@b #t nil -1 .5 :k \"x\")) {:a [1, 2, 'q]} #| no |# 日本";
         let mut arena = crate::reader::Arena::default();
         let mut atoms: Vec<String> = Vec::new();
-        let mut work = crate::reader::read(text, &mut arena).expect("it reads");
+        let mut work = crate::reader::read(text, 1 << 20, 100, &mut arena).expect("it reads");
         while let Some(id) = work.pop() {
             let span = arena.span(id);
             match arena.get(id) {

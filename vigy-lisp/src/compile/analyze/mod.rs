@@ -98,6 +98,7 @@ impl Compiler<'_> {
             Task::Expr(id, tail) => {
                 let mark = self.tasks.len();
                 if let Err(e) = self.expr(id, tail) {
+                    self.note_lost(id);
                     let (met, span) = self.survive(e)?;
                     self.tasks.truncate(mark);
                     self.push(met, span);
