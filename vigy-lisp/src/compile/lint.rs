@@ -221,7 +221,7 @@ impl Compiler<'_> {
         }
         // What another lisp calls otherwise binds names that are therefore unknown, too.
         let foreign: Vec<Span> = unknown.iter().filter(|u| shapes::elsewhere(self.arena.names.get(u.1)).is_some()).map(|u| u.2).collect();
-        let forms: Vec<Span> = foreign.iter().filter_map(|head| self.written_with(*head)).collect();
+        let forms: Vec<Span> = foreign.iter().filter_map(|head| self.form_at(*head)).collect();
         let inside = |span: Span| forms.iter().any(|form| form.start + 1 < span.start && span.end <= form.end);
         unknown.retain(|u| foreign.contains(&u.2) || !inside(u.2));
         for (namespace, name, span) in unknown {
@@ -232,7 +232,7 @@ impl Compiler<'_> {
     }
 
     /// The place of the form whose head is at `head`.
-    fn written_with(&self, head: Span) -> Option<Span> {
+    fn form_at(&self, head: Span) -> Option<Span> {
         let form = (0..self.notes.text).map(Id).find(|id| self.arena.items(*id).first().is_some_and(|h| self.arena.span(*h) == head))?;
         Some(self.arena.span(form))
     }
