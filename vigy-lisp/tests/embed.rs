@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use vigy_lisp::{Ctx, Data, Host, Keywords, LoadOptions, Next, Raise, Rest, Script, ScriptError, Serde, Value, View};
+use vigy_lisp::{Ctx, Data, Host, Keywords, LoadOptions, Loader, Next, Raise, Rest, Script, ScriptError, Serde, Value, View};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -146,6 +146,40 @@ fn a_script_is_called_by_name_after_its_top_level_ran() {
     assert_eq!(script.call::<i64>("never-used", ()).expect("a call"), 1);
     script.run::<()>().expect("it runs again");
     assert_eq!(script.call::<String>("f", (1, "z")).expect("a call"), "z1", "from the beginning");
+}
+
+#[test]
+fn variables_can_be_looked_at() {
+    let source =
+        "(define size 3) (define names '(\"a\" \"b\")) (define total 0) (define (add x) (set! total (+ total x))) (define later car)";
+    let mut script = ran(source);
+    script.call::<()>("add", (5,)).expect("it runs");
+    script.call::<()>("add", (2,)).expect("it runs");
+    assert_eq!(script.get::<i64>("total").expect("an int"), 7);
+    assert_eq!(script.get::<u8>("size").expect("an int"), 3);
+    assert_eq!(script.get::<Vec<String>>("names").expect("a list"), ["a", "b"]);
+    let message = |error: ScriptError| error.to_string();
+    assert_eq!(script.get::<i64>("totl").map_err(message), Err("the script defines no `totl`".to_string()));
+    assert_eq!(script.get::<bool>("size").map_err(message), Err("expected a boolean, got 3".to_string()));
+    assert_eq!(script.get::<Data>("later").map_err(message), Err("a native-fn is not data".to_string()));
+}
+
+#[test]
+fn a_script_is_called_by_its_own_names_whatever_its_modules_and_the_host_call_theirs() {
+    struct Modules;
+    impl Loader for Modules {
+        fn load(&self, _: &str) -> Option<String> {
+            Some("(define count 7) (define (next) (set! count (+ count 1)) count) (define (int x) :module) (provide next)".into())
+        }
+    }
+    let source =
+        "(require \"m\" :as m) (define count 100) (define (int x) :own) (define (both) (set! count (+ count 1)) (list (m/next) count))";
+    let options = LoadOptions { loader: Some(&Modules), ..LoadOptions::default() };
+    let mut script = host().load_with(source, &options, ()).expect("a program");
+    script.run::<()>().expect("it runs");
+    assert_eq!(script.call::<(i64, i64)>("both", ()).expect("it runs"), (8, 101));
+    assert_eq!(script.get::<i64>("count").expect("an int"), 101);
+    assert_eq!(script.call::<String>("int", (1,)).expect("it runs"), "own");
 }
 
 /// A script of `source` whose top level has run.

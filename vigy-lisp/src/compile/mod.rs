@@ -467,10 +467,9 @@ impl<'o> Compiler<'o> {
                         Ir::Lambda(f) if self.tree.funcs[f as usize].captures.is_empty() => {
                             meanings[g as usize] = Meaning::Function(f);
                         }
-                        Ir::Word(_) | Ir::Datum(_) if !self.options.exports => {
+                        Ir::Word(_) | Ir::Datum(_) => {
                             meanings[g as usize] = Meaning::Constant(value);
                         }
-                        Ir::Word(_) | Ir::Datum(_) => {}
                         _ => return,
                     }
                 }
@@ -501,7 +500,7 @@ impl<'o> Compiler<'o> {
         }
         if self.options.exports {
             let own = self.globals.iter().zip(&meanings).enumerate().filter(|(_, (global, _))| global.namespace == USER);
-            let fixed = own.filter(|(_, (_, meaning))| matches!(meaning, Meaning::Function(_)));
+            let fixed = own.filter(|(_, (_, meaning))| matches!(meaning, Meaning::Function(_) | Meaning::Constant(_)));
             slots.extend(fixed.map(|(g, (_, meaning))| (g as u32, Some(*meaning))));
         }
         let calls = self.globals.iter().zip(&meanings).filter_map(|(global, meaning)| match meaning {
@@ -526,6 +525,11 @@ impl<'o> Compiler<'o> {
                 Some(Meaning::Builtin(id)) => Value::make(tag::BUILTIN, *id, 0).0,
                 Some(Meaning::Host(id)) => Value::make(tag::HOST, *id, 0).0,
                 Some(Meaning::Function(f)) => Value::make(tag::FUNCTION, e.row(*f), 0).0,
+                Some(Meaning::Constant(node)) => match e.tree.get(*node) {
+                    Ir::Word(v) => v.0,
+                    Ir::Datum(id) => e.constants.datum(e.arena, id).0,
+                    _ => Value::UNBOUND.0,
+                },
                 _ => Value::UNBOUND.0,
             });
         }
