@@ -151,7 +151,7 @@ fn every_limit_of_the_compiler_is_an_error_that_says_it() {
     limited(|l| l.macro_uses = 2, twice, "macro `twice`: more than 2 uses of macros in one program");
     limited(|l| l.macro_depth = 2, nested, "macros use macros that use macros, more than 2 deep");
     limited(|l| l.macro_fuel = 900, long, "the macros of the program took more than 900 steps");
-    limited(|l| l.macro_heap_bytes = 8, twice, "the limit is 8 bytes");
+    limited(|l| l.macro_heap_bytes = 2_000, "(defmacro big () (string-repeat \"x\" 10000)) (big)", "the limit is 2000 bytes");
     limited(|l| l.module_depth = 3, "(require \"x\")", "modules require each other more than 3 deep");
 }
 
