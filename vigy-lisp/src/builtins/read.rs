@@ -250,7 +250,7 @@ pub(super) fn read_string(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let v = super::string::text(m, at)?;
     let sp = at + 1;
     if read(m, v, sp, false)? == sp {
-        return Err(fail(m, 0, "there is nothing to read"));
+        return Err(m.error(Tag::NativeFn, format_args!("`read-string`: there is nothing to read")));
     }
     Ok(m.at(sp))
 }

@@ -87,7 +87,7 @@ impl<'o> Compiler<'o> {
         Ok(Some(match name.as_str() {
             "cond" => self.cond(&args, span)?,
             "when" | "unless" => {
-                if args.len() < 2 {
+                if args.is_empty() {
                     return Err(bad(span, &name, "a test and a body are expected"));
                 }
                 let mut m = self.make(span);
@@ -125,7 +125,7 @@ impl<'o> Compiler<'o> {
                 let binds = m.list(&binds);
                 let mut items = alloc::vec![binds];
                 items.extend_from_slice(&args[1..]);
-                m.form("let*", &items)
+                m.form("%let*", &items)
             }
             "try" => self.try_form(&args, span)?,
             "delay" => {

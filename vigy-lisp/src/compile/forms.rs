@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 
 use super::analyze::bad;
 use super::make::Make;
-use super::{Compiler, Result};
+use super::{CompileError, Compiler, Result};
+use crate::machine::Tag;
 use crate::reader::{Datum, Id, Shape};
 use crate::span::Span;
 
@@ -17,6 +18,9 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
         "do" => m.form("begin", args),
         "fn" => {
             // (fn name? [params] body…)
+            if n == 0 {
+                return Err(macro_arity(&m, name, "parameters and a body are expected"));
+            }
             let skip = usize::from(args.first().is_some_and(|a| m.c.arena.as_symbol(*a).is_some()));
             m.form("lambda", &args[skip..])
         }
@@ -54,10 +58,6 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
             let pairs = m.c.binding_or_pair(args, name, span)?;
             let (pattern, list) = pairs[0];
             let mut body = args[1..].to_vec();
-            if body.is_empty() {
-                let nil = m.nil();
-                body.push(nil);
-            }
             if pairs.len() > 1 {
                 let mut rest: Vec<Id> = Vec::new();
                 for (p, v) in &pairs[1..] {
@@ -74,7 +74,7 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
         "for" => comprehension(&mut m, args)?,
         "while" => {
             if n == 0 {
-                return Err(bad(span, name, "a test is expected"));
+                return Err(macro_arity(&m, name, "a test is expected"));
             }
             let again = m.form("recur", &[]);
             let mut body = args[1..].to_vec();
@@ -90,7 +90,7 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
         "comment" => m.nil(),
         "assert" => {
             if n != 2 {
-                return Err(bad(span, name, "a test and a message are expected"));
+                return Err(macro_arity(&m, name, "a test and a message are expected"));
             }
             let not = m.form("not", &[args[0]]);
             let nil = m.nil();
@@ -100,7 +100,7 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
         }
         "lazy-cons" => {
             if n != 2 {
-                return Err(bad(span, name, "a head and a tail are expected"));
+                return Err(macro_arity(&m, name, "a head and a tail are expected"));
             }
             let tail = m.form("delay", &[args[1]]);
             m.form("list", &[args[0], tail])
@@ -123,7 +123,7 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
         }
         "defflow" => {
             if n == 0 {
-                return Err(bad(span, name, "a name is expected"));
+                return Err(macro_arity(&m, name, "a name is expected"));
             }
             let flow = m.form("pipe", &args[1..]);
             m.form("define", &[args[0], flow])
@@ -132,10 +132,15 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
         "defn-typed" => typed(&mut m, args)?,
         "defsm" | "defactor" | "defstrategy" | "defvisitor" => {
             if n == 0 {
-                return Err(bad(span, name, "a name is expected"));
+                return Err(macro_arity(&m, name, "a name is expected"));
             }
-            let maker = alloc::format!("make-{}", &name[3..]);
-            let made = m.form(&maker, &args[1..]);
+            let maker = alloc::format!("%make-{}", &name[3..]);
+            let made = if name == "defsm" {
+                let spec = m.form("%sm-spec", &args[1..]);
+                m.form(&maker, &[spec])
+            } else {
+                m.form(&maker, &args[1..])
+            };
             m.form("define", &[args[0], made])
         }
         "defcommand" | "defquery" => {
@@ -150,8 +155,12 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
     }))
 }
 
-fn macro_arity(m: &Make<'_, '_>, name: &str, reason: &str) -> super::CompileError {
-    super::CompileError::new(crate::machine::Tag::NativeFn, m.span, format_args!("macro `{name}`: {reason}"))
+pub(super) fn macro_arity(m: &Make<'_, '_>, name: &str, reason: &str) -> CompileError {
+    CompileError::new(Tag::NativeFn, m.span, format_args!("macro `{name}`: {reason}"))
+}
+
+fn mismatch(m: &Make<'_, '_>, part: Id, form: &str, reason: &str) -> CompileError {
+    CompileError::new(Tag::TypeMismatch, m.c.arena.span(part), format_args!("`{form}`: {reason}"))
 }
 
 fn thread(m: &mut Make<'_, '_>, args: &[Id], last: bool) -> Result<Id> {
@@ -261,14 +270,14 @@ fn comprehension(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
 
 fn case(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
     let Some(key) = args.first() else {
-        return Err(bad(m.span, "case", "a key is expected"));
+        return Err(macro_arity(m, "case", "a key is expected"));
     };
     let value = m.fresh();
     let mut form = m.nil();
     for clause in args[1..].iter().rev() {
         let items = m.c.arena.items(*clause).to_vec();
         let Some(data) = items.first().copied() else {
-            return Err(bad(m.c.arena.span(*clause), "case", "a clause is a datum and a body"));
+            return Err(mismatch(m, *clause, "case", "a clause is a datum and a body"));
         };
         let body = if items.len() == 1 { m.nil() } else { m.body(&items[1..]) };
         if m.c.arena.is_symbol(data, "else") {
@@ -292,10 +301,10 @@ fn case(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
 /// `(define-record name (field…))`
 fn record(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
     let [name, fields] = args[..] else {
-        return Err(bad(m.span, "define-record", "a name and fields are expected"));
+        return Err(macro_arity(m, "define-record", "a name and fields are expected"));
     };
     let Some(text) = m.c.arena.symbol_text(name).map(ToString::to_string) else {
-        return Err(bad(m.span, "define-record", "a name is expected"));
+        return Err(mismatch(m, name, "define-record", "a name is expected"));
     };
     let fields = m.c.arena.items(fields).to_vec();
     let mut forms = Vec::new();
@@ -339,11 +348,7 @@ fn record(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
 /// `(defn-typed name ((arg type)…) -> type body…)`
 fn typed(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
     let refuse = |m: &Make<'_, '_>| {
-        super::CompileError::new(
-            crate::machine::Tag::User,
-            m.span,
-            format_args!("defn-typed: a name, typed parameters, `->`, a type and a body are expected"),
-        )
+        CompileError::new(Tag::User, m.span, format_args!("defn-typed: a name, typed parameters, `->`, a type and a body are expected"))
     };
     if args.len() < 5 || !m.c.arena.is_symbol(args[2], "->") {
         return Err(refuse(m));
@@ -352,7 +357,7 @@ fn typed(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
     let mut body = Vec::new();
     for param in m.c.arena.items(args[1]).to_vec() {
         let [name, kind] = m.c.arena.items(param) else {
-            return Err(refuse(m));
+            return Err(mismatch(m, param, "defn-typed", "a parameter is a name and a type"));
         };
         let (name, kind) = (*name, *kind);
         params.push(name);
@@ -375,7 +380,11 @@ impl Compiler<'_> {
             // (name value), or ((name value))
             return match items[..] {
                 [name, value] if self.arena.as_symbol(name).is_some() || self.arena.is_bracket(name) => Ok(alloc::vec![(name, value)]),
-                [] => Err(bad(span, form, "a binding is expected")),
+                [] if !self.arena.is_list(bindings) => {
+                    let span = self.arena.span(bindings);
+                    Err(CompileError::new(Tag::TypeMismatch, span, format_args!("`{form}`: a binding is a name and a value")))
+                }
+                [] | [_] => Err(CompileError::new(Tag::NativeFn, span, format_args!("macro `{form}`: a name and a value are expected"))),
                 _ => self.binding_pairs(bindings, form),
             };
         }

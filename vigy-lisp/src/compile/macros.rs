@@ -134,7 +134,7 @@ impl Compiler<'_> {
     }
 
     /// Names that occur in a datum.
-    fn names_in(&self, id: Id, into: &mut BTreeSet<Sym>) {
+    pub(super) fn names_in(&self, id: Id, into: &mut BTreeSet<Sym>) {
         let mut work = alloc::vec![id];
         while let Some(id) = work.pop() {
             match self.arena.get(id) {

@@ -339,7 +339,7 @@ impl Compiler<'_> {
                 }
             }
             "lambda" | "%lambda" => self.lambda(None, args, span, &name)?,
-            "let" | "let*" | "letrec" => self.let_form(&name, args, tail, span)?,
+            "let" | "let*" | "%let*" | "letrec" => self.let_form(&name, args, tail, span)?,
             "loop" if !self.shadowed(head) => self.loop_form(None, args, tail, span)?,
             "recur" if !self.shadowed(head) => {
                 let Some(target) = self.targets.last().copied() else {
@@ -379,7 +379,10 @@ impl Compiler<'_> {
             "unquote" | "unquote-splice" => {
                 return Err(bad(span, &name, "it means something only inside a quasiquote"));
             }
-            "defmacro" | "defcheck" | "defpoint-template" | "require" | "provide" if self.namespace == USER => {
+            "defmacro" | "defcheck" | "defpoint-template" if self.namespace == USER => {
+                return Err(CompileError::new(Tag::UnboundSymbol, span, format_args!("`{name}`: it is accepted only at top level")));
+            }
+            "require" | "provide" if self.namespace == USER => {
                 return Err(bad(span, &name, "it is accepted only at top level"));
             }
             _ => self.call(&items, span),

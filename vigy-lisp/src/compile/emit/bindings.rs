@@ -33,11 +33,9 @@ impl<'c> Emitter<'c> {
                 Some(init) => tasks.push(Task::Expr(*init, reg, reg + 1)),
                 None => tasks.push(Task::Op(abc(Op::Imm, reg, 0, 0), span)),
             }
-        }
-        for (v, _) in &list {
-            let var = &self.tree.vars[*v as usize];
-            if var.in_cell() {
-                tasks.push(Task::Op(abc(Op::Cell, usize::from(var.reg), 0, 0), span));
+            // At once: the next initial value may capture it.
+            if self.tree.vars[*v as usize].in_cell() {
+                tasks.push(Task::Op(abc(Op::Cell, reg, 0, 0), span));
             }
         }
         self.pending = tasks;
@@ -56,9 +54,12 @@ impl<'c> Emitter<'c> {
         let start = self.label();
         let vars: Vec<u32> = list.iter().map(|(v, _)| *v).collect();
         let next = self.bind(binds, top, span)?;
-        let at = self.pending.iter().position(|t| matches!(t, Task::Op(w, _) if Op::decode(*w) == Some(Op::Cell)));
-        let at = at.unwrap_or(self.pending.len());
-        self.pending.insert(at, Task::Label(start));
+        // Each turn starts with plain values, and has cells of its own.
+        let is_cell = |t: &Task| matches!(t, Task::Op(w, _) if Op::decode(*w) == Some(Op::Cell));
+        let (cells, mut tasks): (Vec<_>, Vec<_>) = core::mem::take(&mut self.pending).into_iter().partition(is_cell);
+        tasks.push(Task::Label(start));
+        tasks.extend(cells);
+        self.pending = tasks;
         self.loops.insert(id, (start, vars));
         Ok(next)
     }
