@@ -197,7 +197,16 @@ impl<'o> Compiler<'o> {
         if let Some(made) = self.expand_macro(head, id)? {
             return Ok(Some(made));
         }
-        if self.shadowed(head) { Ok(None) } else { self.rewrite(id) }
+        if self.shadowed(head) {
+            return Ok(None);
+        }
+        let name = self.arena.head(id).unwrap_or_default().to_string();
+        let args = self.args(id);
+        let span = self.arena.span(id);
+        match super::forms::shown(self, &name, &args, span) {
+            Some(made) => Ok(Some(made)),
+            None => self.rewrite(id),
+        }
     }
 
     /// Everything that `expand_shown` does, at every depth.

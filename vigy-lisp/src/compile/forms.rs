@@ -134,9 +134,9 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
             if n == 0 {
                 return Err(macro_arity(&m, name, "a name is expected"));
             }
-            let maker = alloc::format!("%make-{}", &name[3..]);
+            let maker = alloc::format!("make-{}", &name[3..]);
             let made = if name == "defsm" {
-                let spec = m.form("%sm-spec", &args[1..]);
+                let spec = m.form("sm-spec", &args[1..]);
                 m.form(&maker, &[spec])
             } else {
                 m.form(&maker, &args[1..])
@@ -153,6 +153,36 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
         }
         _ => return Ok(None),
     }))
+}
+
+/// One step of a form of the library as people would write it, where the compiler takes another way to the same meaning.
+pub(super) fn shown(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span) -> Option<Id> {
+    let mut m = c.make(span);
+    Some(match (name, args) {
+        ("->" | "->>", [value, step, rest @ ..]) => {
+            let once = m.form(&alloc::format!("{name}1"), &[*value, *step]);
+            let mut items = alloc::vec![once];
+            items.extend_from_slice(rest);
+            m.form(name, &items)
+        }
+        ("->1" | "->>1", [_, step]) if !m.c.arena.is_list(*step) || !m.c.arena.items(*step).is_empty() => {
+            thread(&mut m, args, name == "->>1").ok()?
+        }
+        ("when-let" | "unless-let", [binding, body @ ..]) => {
+            let [name_id, value] = m.c.arena.items(*binding).to_vec()[..] else { return None };
+            m.c.arena.as_symbol(name_id)?;
+            let (body, nil) = (m.form("begin", body), m.nil());
+            let test = if name == "when-let" { m.form("if", &[name_id, body, nil]) } else { m.form("if", &[name_id, nil, body]) };
+            m.let_one(name_id, value, &[test])
+        }
+        ("dotimes", [binding, body @ ..]) => {
+            let [i, count] = m.c.arena.items(*binding).to_vec()[..] else { return None };
+            let (lambda, range) = (m.lambda(&[i], body), m.form("range", &[count]));
+            m.form("for-each", &[lambda, range])
+        }
+        ("doseq", [binding, ..]) if !m.c.arena.is_bracket(*binding) => m.form("dolist", args),
+        _ => return None,
+    })
 }
 
 pub(super) fn macro_arity(m: &Make<'_, '_>, name: &str, reason: &str) -> CompileError {

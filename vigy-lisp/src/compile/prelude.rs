@@ -13,6 +13,8 @@ const SOURCES: &[&str] = &[
     include_str!("../prelude/maps.tlisp"),
     include_str!("../prelude/patterns.tlisp"),
     include_str!("../prelude/quantity.tlisp"),
+    include_str!("../prelude/yaml.tlisp"),
+    include_str!("../prelude/toml.tlisp"),
     DECLARATIONS,
 ];
 
