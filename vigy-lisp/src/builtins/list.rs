@@ -356,6 +356,11 @@ fn find(m: &mut Machine<'_>, at: usize) -> Result<Option<usize>, Stop> {
     Ok(None)
 }
 
+/// `(%bracket? xs)`: whether a list of data was written in brackets.
+pub(super) fn is_bracket(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    Ok(Value::bool(m.heap.shape(m.at(at)) == 1))
+}
+
 /// `(%shape xs n)`: what a template wrote in brackets or braces keeps that mark.
 pub(super) fn shape(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let (v, n) = (m.at(at), m.at(at + 1));

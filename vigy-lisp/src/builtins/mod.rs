@@ -316,6 +316,7 @@ const ROWS: &[Row] = &[
     row("path-dirname", 1, 1, encode::path_dirname),
     row("path-extension", 1, 1, encode::path_extension),
     row("slugify", 2, 2, encode::slugify),
+    row("%bracket?", 1, 1, list::is_bracket),
 ];
 
 /// The names and arities of all builtins.

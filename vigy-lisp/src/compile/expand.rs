@@ -159,13 +159,7 @@ impl<'o> Compiler<'o> {
                 };
                 match form {
                     Some(form) => self.make(span).form("%eval-here", &[form]),
-                    None => {
-                        return Err(CompileError::new(
-                            Tag::NotImplemented,
-                            span,
-                            format_args!("`eval` of what is not a quoted form needs the compiler at run time"),
-                        ));
-                    }
+                    None => self.at_run_time("%eval/form", args[0], span),
                 }
             }
             _ => {
@@ -174,13 +168,10 @@ impl<'o> Compiler<'o> {
                 }
                 let form = match self.quoted(args[0]) {
                     Some(form) => form,
-                    None if !self.arena.is_list(args[0]) => return Ok(Some(args[0])),
+                    None if !self.arena.is_list(args[0]) && self.arena.as_symbol(args[0]).is_none() => return Ok(Some(args[0])),
                     None => {
-                        return Err(CompileError::new(
-                            Tag::NotImplemented,
-                            span,
-                            format_args!("`{name}` of what is not a quoted form needs the compiler at run time"),
-                        ));
+                        let function = if name == "macroexpand" { "%eval/expand" } else { "%eval/expand-1" };
+                        return Ok(Some(self.at_run_time(function, args[0], span)));
                     }
                 };
                 let made = if name == "macroexpand-1" { self.expand_shown(form)?.unwrap_or(form) } else { self.expand_fully(form)? };

@@ -143,6 +143,12 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
             };
             m.form("define", &[args[0], made])
         }
+        // The arguments of the run: the host's, where it offers them.
+        "parse-args" if n == 1 => {
+            let offered = m.c.options.hosts.iter().flat_map(|t| t.iter()).any(|h| h.name == "current-args");
+            let given = if offered { m.form("current-args", &[]) } else { m.nil() };
+            m.form("%parse-args", &[given, args[0]])
+        }
         "defcommand" | "defquery" => {
             if n < 4 {
                 return Err(bad(span, name, "a bus, a name, parameters and a body are expected"));

@@ -136,6 +136,12 @@ impl Compiler<'_> {
         true
     }
 
+    /// Name, parameters and body of every macro of a namespace.
+    pub(super) fn macro_bodies(&self, namespace: u16) -> Vec<(alloc::string::String, Id, Vec<Id>)> {
+        let own = self.macros.iter().filter(|((n, _), _)| *n == namespace);
+        own.map(|((_, name), m)| (self.arena.names.get(*name).to_string(), m.params, m.body.clone())).collect()
+    }
+
     /// Names that occur in a datum.
     pub(super) fn names_in(&self, id: Id, into: &mut BTreeSet<Sym>) {
         let mut work = alloc::vec![id];

@@ -9,6 +9,7 @@ mod constants;
 mod destructure;
 mod emit;
 mod error;
+mod evaluate;
 mod expand;
 mod forms;
 mod ir;
@@ -20,7 +21,7 @@ mod prelude;
 mod quasiquote;
 mod table;
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
@@ -128,6 +129,8 @@ struct Compiler<'o> {
     main: Vec<Node>,
     namespace: u16,
     modules: modules::Modules,
+    /// Namespaces that evaluate forms at run time.
+    evaluates: BTreeSet<u16>,
     // Analysis.
     tasks: Vec<analyze::Task>,
     out: Vec<Node>,
@@ -181,6 +184,7 @@ impl<'o> Compiler<'o> {
             main: Vec::new(),
             namespace: USER,
             modules: modules::Modules::default(),
+            evaluates: BTreeSet::new(),
             tasks: Vec::new(),
             out: Vec::new(),
             scope: Vec::new(),
@@ -413,6 +417,7 @@ impl<'o> Compiler<'o> {
 
     /// Makes the image.
     fn link(&mut self) -> Result<Image> {
+        self.define_environments()?;
         let mut hosts = Vec::new();
         let (meanings, slots) = self.resolve(&mut hosts)?;
         let body = {

@@ -15,6 +15,8 @@ const SOURCES: &[&str] = &[
     include_str!("../prelude/quantity.tlisp"),
     include_str!("../prelude/yaml.tlisp"),
     include_str!("../prelude/toml.tlisp"),
+    include_str!("../prelude/eval.tlisp"),
+    include_str!("../prelude/script.tlisp"),
     DECLARATIONS,
 ];
 
@@ -30,6 +32,11 @@ fn macros() -> impl Iterator<Item = &'static str> {
 fn name_of(definition: &'static str) -> &'static str {
     let start = definition.trim_start_matches('(');
     start.split([' ', ')', '\n']).next().unwrap_or_default()
+}
+
+/// Names of the prelude's functions.
+pub(super) fn functions() -> impl Iterator<Item = &'static str> {
+    definitions().map(name_of)
 }
 
 /// Names of the prelude.

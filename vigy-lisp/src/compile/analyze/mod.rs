@@ -368,6 +368,12 @@ impl Compiler<'_> {
                 self.tasks.push(Task::Open(raised_name, raised));
                 self.tasks.push(Task::Expr(args[0], false));
             }
+            "%define-global" => {
+                let name = self.symbol_of(args[0], "define")?;
+                let g = self.global_to_define(name, span);
+                self.tasks.push(Task::Define(g, span));
+                self.tasks.push(Task::Expr(args[1], false));
+            }
             "%eval-here" => {
                 // Sees globals only.
                 let scope = core::mem::take(&mut self.scope);
