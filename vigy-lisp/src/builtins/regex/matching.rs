@@ -2,20 +2,8 @@
 
 use crate::value::Value;
 
+use super::char_at;
 use super::{Gave, Inst, Program, SIZE, SLOTS, Slots, UNSET};
-
-pub(super) fn char_at(bytes: &[u8], i: usize) -> Option<(char, usize)> {
-    let first = *bytes.get(i)?;
-    if first < 0x80 {
-        return Some((first as char, 1));
-    }
-    let piece = &bytes[i..bytes.len().min(i + 4)];
-    let valid = match core::str::from_utf8(piece) {
-        Ok(s) => s,
-        Err(e) => core::str::from_utf8(&piece[..e.valid_up_to()]).ok()?,
-    };
-    valid.chars().next().map(|c| (c, c.len_utf8()))
-}
 
 fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'

@@ -7,10 +7,11 @@ mod matching;
 mod parse;
 
 use super::Answer;
+use super::string::char_at;
 use crate::heap::{Heap, Writer};
 use crate::machine::{Machine, Stop, Tag};
 use crate::value::{Value, tag};
-use matching::{char_at, match_at};
+use matching::match_at;
 use parse::compile;
 
 /// Instructions of one pattern.

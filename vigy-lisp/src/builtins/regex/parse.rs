@@ -1,7 +1,6 @@
 //! Pattern → instructions.
 
-use super::matching::char_at;
-use super::{GROUPS, Inst, NESTING, Program, SIZE, SLOTS};
+use super::{GROUPS, Inst, NESTING, Program, SIZE, SLOTS, char_at};
 
 /// Turns a pattern into instructions. `None` anywhere means that it is malformed or too large.
 struct Compiler<'p> {
