@@ -4,32 +4,50 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use super::analyze::bad;
 use super::ir::Node;
 use super::make::Make;
 use super::{Compiler, Result, prelude};
 use crate::builtins;
-use crate::reader::{Id, Shape, Sym};
+use crate::reader::{Datum, Id, Shape, Sym};
 use crate::span::Span;
 
 /// The global that holds the environment. No text can spell it.
 const GLOBALS: &str = " globals";
+/// The same with nothing but the library in it.
+const SANDBOX: &str = " sandbox";
 
 impl Compiler<'_> {
     /// `(%function form globals)`: what evaluates or expands the value of `form` at run time.
     pub(super) fn at_run_time(&mut self, function: &str, form: Id, span: Span) -> Id {
-        self.evaluates.insert(self.namespace);
+        self.evaluates.insert((self.namespace, false));
         let mut m = self.make(span);
         let globals = m.sym(GLOBALS);
         m.form(function, &[form, globals])
+    }
+
+    /// `(eval-sexp form :bindings map)`
+    pub(super) fn sandboxed(&mut self, args: &[Id], span: Span) -> Result<Id> {
+        let is_bindings = |c: &Self, id: Id| matches!(c.arena.get(id), Datum::Keyword(k) if c.arena.names.get(k) == "bindings");
+        let (form, bindings) = match args {
+            [form] => (*form, None),
+            [form, key, bindings] if is_bindings(self, *key) => (*form, Some(*bindings)),
+            _ => return Err(bad(span, "eval-sexp", "a form, and perhaps `:bindings` and a map, are expected")),
+        };
+        self.evaluates.insert((self.namespace, true));
+        let mut m = self.make(span);
+        let bindings = bindings.unwrap_or_else(|| m.nil());
+        let globals = m.sym(SANDBOX);
+        Ok(m.form("%eval/sandboxed", &[form, bindings, globals]))
     }
 
     /// Puts the environments of the namespaces that evaluate in front of everything else.
     pub(super) fn define_environments(&mut self) -> Result<()> {
         let home = self.namespace;
         let mut nodes = Vec::new();
-        for namespace in core::mem::take(&mut self.evaluates) {
+        for (namespace, sandbox) in core::mem::take(&mut self.evaluates) {
             self.namespace = namespace;
-            nodes.push(self.environment()?);
+            nodes.push(self.environment(sandbox)?);
         }
         self.namespace = home;
         self.main.splice(0..0, nodes);
@@ -37,13 +55,15 @@ impl Compiler<'_> {
     }
 
     /// `(define GLOBALS (%eval/globals own library macros))`
-    fn environment(&mut self) -> Result<Node> {
-        let macros = self.macro_functions();
-        let own = self.own_globals();
-        let library = self.library_values();
+    fn environment(&mut self, sandbox: bool) -> Result<Node> {
+        let macros = if sandbox { Vec::new() } else { self.macro_bodies(self.namespace) };
+        let macros = self.macro_functions(macros);
+        let own = if sandbox { Vec::new() } else { self.own_names() };
+        let own = self.own_globals(own);
+        let library = self.library_values(!sandbox);
         let mut m = self.make(Span::default());
         let made = m.form("%eval/globals", &[own, library, macros]);
-        let name = m.sym(GLOBALS);
+        let name = m.sym(if sandbox { SANDBOX } else { GLOBALS });
         let define = m.form("define", &[name, made]);
         let optional = core::mem::replace(&mut self.optional_params, true);
         let node = self.analyze(define);
@@ -51,8 +71,8 @@ impl Compiler<'_> {
         node
     }
 
-    /// `(lambda (ask name value) …)`: asks of the program's own variables.
-    fn own_globals(&mut self) -> Id {
+    /// The program's own variables.
+    fn own_names(&self) -> Vec<(String, u32)> {
         let namespace = self.namespace;
         let mut own: Vec<(String, u32)> = Vec::new();
         for g in 0..self.globals.len() {
@@ -64,6 +84,11 @@ impl Compiler<'_> {
                 own.push((text, g as u32));
             }
         }
+        own
+    }
+
+    /// `(lambda (ask name value) …)`: asks of the program's own variables.
+    fn own_globals(&mut self, own: Vec<(String, u32)>) -> Id {
         let (ask, name, value) = {
             let mut m = self.make(Span::default());
             (m.fresh(), m.fresh(), m.fresh())
@@ -89,13 +114,13 @@ impl Compiler<'_> {
     }
 
     /// `(lambda (name) …)`: the functions of the library and of the host, nil for other names.
-    fn library_values(&mut self) -> Id {
+    fn library_values(&mut self, hosts: bool) -> Id {
         let mut m = self.make(Span::default());
         let mark = m.fresh();
         let mark = m.c.arena.as_symbol(mark).map_or(0, |s| s.0);
         let mut leaves = Vec::new();
         // Those of the host only when the program names them: to name one is to need what it is granted by.
-        for host in m.c.options.hosts.iter().flat_map(|t| t.iter()) {
+        for host in m.c.options.hosts.iter().flat_map(|t| t.iter()).filter(|_| hosts) {
             if m.c.arena.names.intern(host.name).0 < mark && !leaves.iter().any(|(n, _)| n == host.name) {
                 leaves.push((host.name.to_string(), m.sym(host.name)));
             }
@@ -112,8 +137,7 @@ impl Compiler<'_> {
     }
 
     /// `(lambda (name) …)`: the program's macros as functions from forms to forms, nil for other names.
-    fn macro_functions(&mut self) -> Id {
-        let all: Vec<(String, Id, Vec<Id>)> = self.macro_bodies(self.namespace);
+    fn macro_functions(&mut self, all: Vec<(String, Id, Vec<Id>)>) -> Id {
         let mut m = self.make(Span::default());
         let mut leaves = Vec::new();
         for (name, params, body) in all {

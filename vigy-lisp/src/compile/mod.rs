@@ -129,8 +129,8 @@ struct Compiler<'o> {
     main: Vec<Node>,
     namespace: u16,
     modules: modules::Modules,
-    /// Namespaces that evaluate forms at run time.
-    evaluates: BTreeSet<u16>,
+    /// Namespaces that evaluate forms at run time, and whether in a sandbox.
+    evaluates: BTreeSet<(u16, bool)>,
     // Analysis.
     tasks: Vec<analyze::Task>,
     out: Vec<Node>,
