@@ -10,7 +10,7 @@ use vigy_lisp::reference::{CHAPTERS, entries};
 use vigy_lisp::{Budget, CompileOptions, Loader, Machine, Step, Style, compile};
 
 /// Programs of the project's own copy that agree. Raised as the language grows, never lowered.
-const FLOOR: usize = 1_043;
+const FLOOR: usize = 1_051;
 
 struct Modules(BTreeMap<String, String>);
 

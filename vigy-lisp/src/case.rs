@@ -24,6 +24,12 @@ fn other(runs: &[Run], c: char) -> Option<char> {
     if inside { char::from_u32(c.wrapping_add_signed(run.delta)) } else { None }
 }
 
+/// Whether the letter has another case.
+pub(crate) fn is_cased(c: char) -> bool {
+    let several = || SEVERAL.binary_search_by_key(&u32::from(c), |row| u32::from(row[0])).is_ok();
+    c.is_ascii_alphabetic() || other(&UPPER, c).is_some() || other(&LOWER, c).is_some() || several()
+}
+
 /// Hands the upper case of `c` to `put`, letter by letter.
 pub(crate) fn upper(c: char, put: &mut dyn FnMut(char)) {
     if c.is_ascii() {

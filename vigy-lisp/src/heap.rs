@@ -461,6 +461,12 @@ impl Writer<'_, '_> {
         self.full
     }
 
+    /// Whether what was written so far is UTF-8; of what did not fit, sealing tells.
+    pub(crate) fn is_text(&self) -> bool {
+        let all: &[u8] = bytemuck::cast_slice(&self.heap.words[self.at as usize + 1..]);
+        self.full || core::str::from_utf8(&all[..self.len]).is_ok()
+    }
+
     pub(crate) fn seal(self) -> Result<Value, Exhausted> {
         if self.full {
             return Err(Exhausted);

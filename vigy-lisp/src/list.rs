@@ -63,7 +63,6 @@ impl Heap<'_> {
     }
 
     /// The shape a list is marked with; 0 for what is not marked.
-    #[cfg(feature = "compiler")]
     pub(crate) fn shape(&self, v: Value) -> u64 {
         if v.is(tag::LIST) && v.offset() == 0 { self.word(v.index_of()) >> crate::heap::SHAPE_SHIFT & 3 } else { 0 }
     }

@@ -215,7 +215,8 @@ fn write_leaf(program: &Program<'_>, v: Value, style: Style, out: &mut dyn Sink)
         tag::STRING => write_text(out, v, style == Style::Readable),
         tag::CLOSURE | tag::FUNCTION => {
             let f = program.function(out.heap().function_of(v));
-            if f.native {
+            // A function that the library itself made is as nameless as the program's own.
+            if f.native && f.name != u32::MAX {
                 out.write_str("#<native ")?;
                 out.write_str(name(&program.names, f.name))?;
             } else {

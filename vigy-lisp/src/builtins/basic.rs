@@ -119,6 +119,12 @@ fn plist(m: &mut Machine<'_>, at: usize) -> Answer {
     if v.is_list() { Ok(v) } else { Err(m.mismatch("list", v)) }
 }
 
+/// The data of an error: keys and values in turn.
+fn data(m: &mut Machine<'_>, at: usize) -> Answer {
+    let v = plist(m, at)?;
+    if m.heap.length(v).is_multiple_of(2) { Ok(v) } else { Err(m.error(Tag::NativeFn, format_args!("a key without a value"))) }
+}
+
 /// `(error tag message)`, `(error tag message plist)`: an error value; nothing is raised.
 pub(super) fn error(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let v = m.at(at);
@@ -127,14 +133,14 @@ pub(super) fn error(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     }
     let kind = m.intern_value(tag::KEYWORD, v)?;
     let message = super::string::text(m, at + 1)?;
-    let data = if n == 3 { plist(m, at + 2)? } else { Value::NIL };
+    let data = if n == 3 { data(m, at + 2)? } else { Value::NIL };
     Ok(m.heap.error(kind, message, data)?)
 }
 
 /// `(ex-info message)`, `(ex-info message plist)`
 pub(super) fn ex_info(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let message = super::string::text(m, at)?;
-    let data = if n == 2 { plist(m, at + 1)? } else { Value::NIL };
+    let data = if n == 2 { data(m, at + 1)? } else { Value::NIL };
     let kind = m.intern(tag::KEYWORD, "ex-info")?;
     Ok(m.heap.error(kind, message, data)?)
 }

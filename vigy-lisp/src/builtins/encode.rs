@@ -13,40 +13,25 @@ fn text(m: &mut Machine<'_>, at: usize, name: &str) -> Result<Value, Stop> {
     if v.is(tag::STRING) { Ok(v) } else { Err(fail(m, name, "a string is expected")) }
 }
 
-/// Makes a string of what `step` pushes, which must be UTF-8.
-fn decoded(m: &mut Machine<'_>, name: &str, len: usize, mut decode: impl FnMut(&Machine<'_>, &mut dyn FnMut(u8)) -> Option<()>) -> Answer {
-    // Twice: to count and check, then to write. Nothing is made when the text is malformed.
-    let mut count = 0;
-    if decode(m, &mut |_| count += 1).is_none() {
-        return Err(fail(m, name, "the text is malformed"));
-    }
-    m.charge(len / 8)?;
-    let at = m.heap.string_space(count)?;
-    let mut to = 0;
-    let mut chunk = heapless::Vec::<u8, 64>::new();
-    let mut skip = 0;
-    // The bytes are made again for each stretch that fits into the buffer: reading and writing share one heap.
-    while to < count {
-        chunk.clear();
-        let mut seen = 0;
-        decode(m, &mut |b| {
-            if seen >= skip {
-                // What does not fit comes with the next stretch.
-                let _ = chunk.push(b);
+/// Makes a string of the bytes that `step` makes of the text, stretch by stretch: it says how many it took, and what they mean.
+fn decoded(m: &mut Machine<'_>, v: Value, len: usize, name: &str, step: impl Fn(&[u8]) -> Option<(usize, [u8; 3], usize)>) -> Answer {
+    m.charge(len / 4)?;
+    let mut w = m.heap.writer()?;
+    let mut at = 0;
+    let mut well = true;
+    while well && at < len {
+        match step(&w.heap().bytes(v)[at..len]) {
+            Some((took, bytes, n)) => {
+                w.push_bytes(&bytes[..n]);
+                at += took;
             }
-            seen += 1;
-        });
-        m.heap.string_bytes_mut(at, count)[to..to + chunk.len()].copy_from_slice(&chunk);
-        to += chunk.len();
-        skip = to;
-        m.charge(len / 64)?;
+            None => well = false,
+        }
     }
-    if core::str::from_utf8(m.heap.string_bytes_mut(at, count)).is_err() {
-        m.heap.string_bytes_mut(at, count).fill(b'?');
-        m.heap.string_seal(at, count);
-        return Err(fail(m, name, "the bytes are no text"));
+    if well && w.is_text() {
+        return Ok(w.seal()?);
     }
-    Ok(m.heap.string_seal(at, count))
+    Err(fail(m, name, if well { "the bytes are no text" } else { "the text is malformed" }))
 }
 
 const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -78,26 +63,25 @@ fn encode64(m: &mut Machine<'_>, at: usize, name: &str, alphabet: &[u8; 64], pad
 
 fn decode64(m: &mut Machine<'_>, at: usize, name: &str, alphabet: &'static [u8; 64], pad: bool) -> Answer {
     let v = text(m, at, name)?;
-    let len = m.heap.bytes(v).len();
-    decoded(m, name, len, move |m, put| {
-        let bytes = m.heap.bytes(v);
-        let data = bytes.iter().rposition(|b| *b != b'=').map_or(0, |i| i + 1);
-        let padding = bytes.len() - data;
-        if padding > 2 || data % 4 == 1 || (pad && bytes.len() % 4 != 0) {
-            return None;
+    let bytes = m.heap.bytes(v);
+    let mut len = bytes.len();
+    if pad {
+        len = bytes.iter().rposition(|b| *b != b'=').map_or(0, |i| i + 1);
+        if !bytes.len().is_multiple_of(4) || bytes.len() - len > 2 {
+            return Err(fail(m, name, "the text is malformed"));
         }
+    }
+    decoded(m, v, len, name, |bytes| {
+        let n = bytes.len().min(4);
         let mut group = 0u32;
-        let mut bits = 0;
-        for byte in &bytes[..data] {
-            let digit = alphabet.iter().position(|a| a == byte)? as u32;
-            group = group << 6 | digit;
-            bits += 6;
-            if bits >= 8 {
-                bits -= 8;
-                put((group >> bits) as u8);
-            }
+        for byte in &bytes[..n] {
+            group = group << 6 | alphabet.iter().position(|a| a == byte)? as u32;
         }
-        (group & ((1 << bits) - 1) == 0).then_some(())
+        // Of a short group, the bits that belong to no byte are zero.
+        let bits = 6 * n as u32;
+        let whole = group << (24 - bits);
+        let [_, made @ ..] = whole.to_be_bytes();
+        (n > 1 && group & ((1 << (bits % 8)) - 1) == 0).then_some((n, made, n * 6 / 8))
     })
 }
 
@@ -134,15 +118,9 @@ fn digit(b: u8) -> Option<u8> {
 pub(super) fn hex_decode(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let v = text(m, at, "hex-decode")?;
     let len = m.heap.bytes(v).len();
-    decoded(m, "hex-decode", len, move |m, put| {
-        let bytes = m.heap.bytes(v);
-        if !bytes.len().is_multiple_of(2) {
-            return None;
-        }
-        for pair in bytes.chunks_exact(2) {
-            put(digit(pair[0])? << 4 | digit(pair[1])?);
-        }
-        Some(())
+    decoded(m, v, len, "hex-decode", |bytes| {
+        let byte = digit(bytes[0])? << 4 | digit(*bytes.get(1)?)?;
+        Some((2, [byte, 0, 0], 1))
     })
 }
 
@@ -165,23 +143,9 @@ pub(super) fn url_encode(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 pub(super) fn url_decode(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let v = text(m, at, "url-decode")?;
     let len = m.heap.bytes(v).len();
-    decoded(m, "url-decode", len, move |m, put| {
-        let bytes = m.heap.bytes(v);
-        let mut i = 0;
-        while i < bytes.len() {
-            let code = (bytes[i] == b'%').then(|| Some(digit(*bytes.get(i + 1)?)? << 4 | digit(*bytes.get(i + 2)?)?)).flatten();
-            match code {
-                Some(b) => {
-                    put(b);
-                    i += 3;
-                }
-                None => {
-                    put(bytes[i]);
-                    i += 1;
-                }
-            }
-        }
-        Some(())
+    decoded(m, v, len, "url-decode", |bytes| match bytes {
+        [b'%', rest @ ..] => Some((3, [digit(*rest.first()?)? << 4 | digit(*rest.get(1)?)?, 0, 0], 1)),
+        _ => Some((1, [bytes[0], 0, 0], 1)),
     })
 }
 
@@ -334,10 +298,10 @@ fn sha2(len: usize, wide: bool, byte: impl Fn(usize) -> u8) -> [u64; 8] {
 
 fn hash(m: &mut Machine<'_>, at: usize, name: &str, wide: bool) -> Answer {
     let v = text(m, at, name)?;
-    let bytes = m.heap.bytes(v);
-    let len = bytes.len();
-    let h = sha2(len, wide, |i| bytes[i]);
+    let len = m.heap.bytes(v).len();
     m.charge(len)?;
+    let bytes = m.heap.bytes(v);
+    let h = sha2(len, wide, |i| bytes[i]);
     super::string::build(m, |w| {
         use core::fmt::Write;
         for word in h {
@@ -352,6 +316,85 @@ pub(super) fn sha256(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 }
 pub(super) fn sha512(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     hash(m, at, "sha512", true)
+}
+
+/// `(hmac-sha256 key message)`
+pub(super) fn hmac_sha256(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    const BLOCK: usize = 64;
+    let key = text(m, at, "hmac-sha256")?;
+    let message = text(m, at + 1, "hmac-sha256")?;
+    m.charge(m.heap.bytes(key).len() + m.heap.bytes(message).len() + 4 * BLOCK)?;
+    let (key, message) = (m.heap.bytes(key), m.heap.bytes(message));
+    let len = message.len();
+    let mut padded = [0u8; BLOCK];
+    if key.len() > BLOCK {
+        padded[..32].copy_from_slice(&sha256_bytes(key.len(), |i| key[i]));
+    } else {
+        padded[..key.len()].copy_from_slice(key);
+    }
+    let inner = sha256_bytes(BLOCK + len, |i| if i < BLOCK { padded[i] ^ 0x36 } else { message[i - BLOCK] });
+    let outer = sha256_bytes(BLOCK + 32, |i| if i < BLOCK { padded[i] ^ 0x5c } else { inner[i - BLOCK] });
+    hex(m, &outer)
+}
+
+fn sha256_bytes(len: usize, byte: impl Fn(usize) -> u8) -> [u8; 32] {
+    let mut out = [0; 32];
+    for (four, word) in out.chunks_exact_mut(4).zip(sha2(len, false, byte)) {
+        four.copy_from_slice(&(word as u32).to_be_bytes());
+    }
+    out
+}
+
+fn hex(m: &mut Machine<'_>, bytes: &[u8]) -> Answer {
+    super::string::build(m, |w| {
+        for b in bytes {
+            w.push_bytes(&[HEX[usize::from(b >> 4)], HEX[usize::from(b & 15)]]);
+        }
+    })
+}
+
+/// `(sha1 text)`: for what still asks for it; it protects nothing any more.
+pub(super) fn sha1(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let v = text(m, at, "sha1")?;
+    let len = m.heap.bytes(v).len();
+    m.charge(len)?;
+    let bytes = m.heap.bytes(v);
+    let mut h: [u32; 5] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
+    let blocks = (len + 8) / 64 + 1;
+    for block in 0..blocks {
+        let mut w = [0u32; 80];
+        for (i, word) in w.iter_mut().take(16).enumerate() {
+            let at = block * 64 + i * 4;
+            *word = u32::from_be_bytes([0, 1, 2, 3].map(|k| match at + k {
+                i if i < len => bytes[i],
+                i if i == len => 0x80,
+                i if i >= blocks * 64 - 8 => (len as u64 * 8).to_be_bytes()[i - (blocks * 64 - 8)],
+                _ => 0,
+            }));
+        }
+        for i in 16..80 {
+            w[i] = (w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16]).rotate_left(1);
+        }
+        let [mut a, mut b, mut c, mut d, mut e] = h;
+        for (i, word) in w.iter().enumerate() {
+            let (f, k) = match i / 20 {
+                0 => (b & c | !b & d, 0x5a82_7999),
+                1 => (b ^ c ^ d, 0x6ed9_eba1),
+                2 => (b & c | b & d | c & d, 0x8f1b_bcdc),
+                _ => (b ^ c ^ d, 0xca62_c1d6u32),
+            };
+            let next = a.rotate_left(5).wrapping_add(f).wrapping_add(e).wrapping_add(k).wrapping_add(*word);
+            (e, d, c, b, a) = (d, c, b.rotate_left(30), a, next);
+        }
+        for (sum, word) in h.iter_mut().zip([a, b, c, d, e]) {
+            *sum = sum.wrapping_add(word);
+        }
+    }
+    let mut out = [0; 20];
+    for (four, word) in out.chunks_exact_mut(4).zip(h) {
+        four.copy_from_slice(&word.to_be_bytes());
+    }
+    hex(m, &out)
 }
 
 // Paths are text; nothing here looks at a file system.
@@ -369,23 +412,28 @@ pub(super) fn path_join(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let mut w = heap.writer()?;
     let mut slash = true;
     for v in args.iter().map(|v| Value(*v)) {
-        let Some(last) = w.heap().bytes(v).last().copied() else {
-            continue;
-        };
         if !slash {
             w.push_bytes(b"/");
         }
         w.push_text(v);
-        slash = last == b'/';
+        // What is empty adds a slash at most.
+        slash = w.heap().bytes(v).last().is_none_or(|last| *last == b'/');
     }
     Ok(w.seal()?)
 }
 
-/// Start and end of the last part of a path, trailing slashes aside.
+/// Start and end of the last part of a path; slashes behind it do not count, nor do parts that are a dot. `..` names nothing.
 fn base(path: &[u8]) -> (usize, usize) {
-    let end = path.iter().rposition(|b| *b != b'/').map_or(0, |i| i + 1);
-    let start = path[..end].iter().rposition(|b| *b == b'/').map_or(0, |i| i + 1);
-    (start, end)
+    let mut end = path.len();
+    loop {
+        end = path[..end].iter().rposition(|b| *b != b'/').map_or(0, |i| i + 1);
+        let start = path[..end].iter().rposition(|b| *b == b'/').map_or(0, |i| i + 1);
+        match &path[start..end] {
+            b"." => end = start,
+            b".." => return (start, start),
+            _ => return (start, end),
+        }
+    }
 }
 
 pub(super) fn path_basename(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
@@ -410,20 +458,37 @@ pub(super) fn path_extension(m: &mut Machine<'_>, at: usize, _: usize) -> Answer
     super::string::part(m, v, from, end)
 }
 
-/// `(slugify name kind)`: both in lower case, joined; everything but letters and digits becomes one underscore.
+/// `(slugify name kind)`: a DNS name as part of a name: its dots become underscores, one for several of them in a row; a wildcard and the
+/// root are spelt out; the kind follows in lower case.
 pub(super) fn slugify(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let a = text(m, at, "slugify")?;
     let b = text(m, at + 1, "slugify")?;
     super::string::build(m, |w| {
-        for (v, first) in [(a, true), (b, false)] {
-            if !first {
-                w.push_bytes(b"_");
+        let mut from = 0;
+        match w.heap().bytes(a) {
+            b"" | b"@" => {
+                w.push_bytes(b"root");
+                from = usize::MAX;
             }
-            for i in 0..w.heap().bytes(v).len() {
-                let b = w.heap().bytes(v)[i];
-                let c = if b.is_ascii_alphanumeric() { b.to_ascii_lowercase() } else { b'_' };
-                w.push_bytes(&[c]);
+            [b'*', rest @ ..] if rest.is_empty() || rest.starts_with(b".") => {
+                w.push_bytes(b"wildcard");
+                from = 1;
             }
+            _ => {}
+        }
+        let mut before = 0;
+        while let Some(byte) = w.heap().bytes(a).get(from).copied() {
+            from += 1;
+            let byte = if byte == b'.' { b'_' } else { byte };
+            if byte != b'_' || before != b'_' {
+                w.push_bytes(&[byte]);
+            }
+            before = byte;
+        }
+        w.push_bytes(b"_");
+        for i in 0..w.heap().bytes(b).len() {
+            let byte = w.heap().bytes(b)[i].to_ascii_lowercase();
+            w.push_bytes(&[byte]);
         }
     })
 }

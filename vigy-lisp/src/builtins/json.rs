@@ -107,6 +107,9 @@ impl Parser {
             && !digits.ends_with('.');
         if fits && plain {
             if digits.bytes().all(|b| b.is_ascii_digit()) {
+                if text == "-0" {
+                    return Ok(m.heap.float(-0.0)?);
+                }
                 if let Ok(i) = text.parse::<i64>() {
                     return Ok(m.heap.int(i)?);
                 }
@@ -150,10 +153,11 @@ impl Parser {
             let key = if self.maps { m.intern_value(tag::KEYWORD, key)? } else { key };
             map = super::map::put(m, map, key, value)?;
         }
-        if self.maps {
+        // As an association list, an object without entries would be nil, and be written as null.
+        let n = m.heap.map_count(map);
+        if self.maps || n == 0 {
             return Ok(map);
         }
-        let n = m.heap.map_count(map);
         let buffer = m.heap.buffer(n)?;
         for i in 0..n {
             let (k, v) = m.heap.map_entry(map, i);
@@ -164,7 +168,7 @@ impl Parser {
     }
 
     fn parse(&mut self, m: &mut Machine<'_>, sp: usize) -> Answer {
-        m.charge(m.heap.bytes(self.v).len() / 16)?;
+        m.charge(m.heap.bytes(self.v).len() / 4)?;
         let mut open: heapless::Vec<Open, DEPTH> = heapless::Vec::new();
         let mut top = sp;
         // Whether an element may be missing here, as right behind an opening delimiter.
@@ -301,6 +305,8 @@ fn push_string(w: &mut Writer<'_, '_>, v: Value) {
             b'\n' => w.push_bytes(b"\\n"),
             b'\r' => w.push_bytes(b"\\r"),
             b'\t' => w.push_bytes(b"\\t"),
+            8 => w.push_bytes(b"\\b"),
+            12 => w.push_bytes(b"\\f"),
             0..0x20 => {
                 // A writer that is full says so when it is sealed.
                 let _ = write!(w, "\\u{byte:04x}");

@@ -102,9 +102,9 @@ pub(super) fn count(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 }
 
 /// `(empty? x)`: whether it is nil or a map without entries. A string is not empty, whatever its length.
+/// `(empty? xs)`: asks about lists. A map and a string are never empty lists: their `count` is 0.
 pub(super) fn is_empty(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let v = m.at(at);
-    Ok(Value::bool(v.is_nil() || (v.is(tag::MAP) && m.heap.map_count(v) == 0)))
+    Ok(Value::bool(m.at(at).is_nil()))
 }
 
 pub(super) fn not_empty(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
@@ -354,6 +354,11 @@ fn find(m: &mut Machine<'_>, at: usize) -> Result<Option<usize>, Stop> {
         i += 1;
     }
     Ok(None)
+}
+
+/// `(%bracket? xs)`: whether a list of data was written in brackets.
+pub(super) fn is_bracket(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    Ok(Value::bool(m.heap.shape(m.at(at)) == 1))
 }
 
 /// `(%shape xs n)`: what a template wrote in brackets or braces keeps that mark.

@@ -316,6 +316,9 @@ const ROWS: &[Row] = &[
     row("path-dirname", 1, 1, encode::path_dirname),
     row("path-extension", 1, 1, encode::path_extension),
     row("slugify", 2, 2, encode::slugify),
+    row("%bracket?", 1, 1, list::is_bracket),
+    row("sha1", 1, 1, encode::sha1),
+    row("hmac-sha256", 2, 2, encode::hmac_sha256),
 ];
 
 /// The names and arities of all builtins.

@@ -304,16 +304,17 @@ pub(super) fn lcm(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
 }
 
 fn chain(m: &mut Machine<'_>, at: usize, n: usize, f: fn(Ordering) -> bool) -> Answer {
-    let mut all = true;
-    for i in 0..n {
-        let v = m.at(at + i);
+    let first = m.at(at);
+    num(m, first)?;
+    for i in 1..n {
+        let (before, v) = (m.at(at + i - 1), m.at(at + i));
         num(m, v)?;
-        if i > 0 {
-            let before = m.at(at + i - 1);
-            all &= compare_numbers(&m.heap, before, v).is_some_and(f);
+        // What lies behind the first pair that is out of order does not matter.
+        if !compare_numbers(&m.heap, before, v).is_some_and(f) {
+            return Ok(Value::FALSE);
         }
     }
-    Ok(Value::bool(all))
+    Ok(Value::TRUE)
 }
 pub(super) fn less(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     chain(m, at, n, Ordering::is_lt)
@@ -336,8 +337,6 @@ pub(super) fn compare(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
         compare_numbers(&m.heap, x, y).unwrap_or(Ordering::Equal)
     } else if x.tag() == y.tag() && matches!(x.tag(), tag::STRING | tag::SYMBOL | tag::KEYWORD) {
         m.heap.bytes(x).cmp(m.heap.bytes(y))
-    } else if x.is_nil() && y.is_nil() {
-        Ordering::Equal
     } else {
         let (a, b) = (crate::print::type_name(x), crate::print::type_name(y));
         return Err(m.complain(Tag::TypeMismatch, format_args!("expected two numbers, strings, symbols or keywords, got {a} and {b}")));

@@ -1,6 +1,7 @@
 //! `read-string` and `read-all`: text as data, at run time and without an allocator.
 
 use super::Answer;
+use super::string::char_at;
 use crate::machine::{Machine, Stop, Tag};
 use crate::value::{Value, tag};
 
@@ -19,16 +20,6 @@ fn fail(m: &mut Machine<'_>, at: usize, what: &str) -> Stop {
     m.error(Tag::Reader, format_args!("reader: {what} at byte {at}"))
 }
 
-/// The character at byte `i`, and its width.
-fn char_at(bytes: &[u8], i: usize) -> Option<char> {
-    let end = bytes.len().min(i + 4);
-    let piece = bytes.get(i..end)?;
-    match core::str::from_utf8(piece) {
-        Ok(s) => s.chars().next(),
-        Err(e) => core::str::from_utf8(&piece[..e.valid_up_to()]).ok()?.chars().next(),
-    }
-}
-
 fn ends_atom(c: char) -> bool {
     c.is_whitespace() || matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | '\'' | '`' | ',' | '"' | ';')
 }
@@ -40,7 +31,7 @@ fn read(m: &mut Machine<'_>, v: Value, sp: usize, all: bool) -> Result<usize, St
     let mut open: heapless::Vec<Open, DEPTH> = heapless::Vec::new();
     let mut top = sp;
     let mut i = 0;
-    while let Some(c) = char_at(m.heap.bytes(v), i) {
+    while let Some((c, _)) = char_at(m.heap.bytes(v), i) {
         let start = i;
         i += c.len_utf8();
         let peek = m.heap.bytes(v).get(i).copied();
@@ -109,7 +100,7 @@ fn read(m: &mut Machine<'_>, v: Value, sp: usize, all: bool) -> Result<usize, St
                     Open::List { close, .. } => Some(*close != b')'),
                     _ => None,
                 });
-                let blank = char_at(m.heap.bytes(v), i).is_none_or(char::is_whitespace);
+                let blank = char_at(m.heap.bytes(v), i).is_none_or(|(c, _)| c.is_whitespace());
                 if c == ',' && inside == Some(true) && blank {
                     continue;
                 }
@@ -131,8 +122,8 @@ fn read(m: &mut Machine<'_>, v: Value, sp: usize, all: bool) -> Result<usize, St
                 value
             }
             _ => {
-                while char_at(m.heap.bytes(v), i).is_some_and(|c| !ends_atom(c)) {
-                    i += char_at(m.heap.bytes(v), i).map_or(1, char::len_utf8);
+                while char_at(m.heap.bytes(v), i).is_some_and(|(c, _)| !ends_atom(c)) {
+                    i += char_at(m.heap.bytes(v), i).map_or(1, |(_, width)| width);
                 }
                 atom(m, v, start, i)?
             }
@@ -177,7 +168,7 @@ fn string(m: &mut Machine<'_>, v: Value, from: usize, start: usize) -> Result<(V
             match byte {
                 b'"' => break,
                 b'\\' => {
-                    let Some(c) = char_at(w.heap().bytes(v), i) else {
+                    let Some((c, _)) = char_at(w.heap().bytes(v), i) else {
                         bad = Some("a string without an end");
                         return;
                     };
@@ -250,7 +241,7 @@ pub(super) fn read_string(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let v = super::string::text(m, at)?;
     let sp = at + 1;
     if read(m, v, sp, false)? == sp {
-        return Err(fail(m, 0, "there is nothing to read"));
+        return Err(m.error(Tag::NativeFn, format_args!("`read-string`: there is nothing to read")));
     }
     Ok(m.at(sp))
 }

@@ -1,30 +1,19 @@
 //! Parts of strings: found, replaced, split off.
 
 use super::Answer;
-use super::string::{build, chars_of, part, push_part, script_text};
+use super::string::{build, char_at, chars_of, part, push_part, script_text};
 use crate::machine::{Machine, Stop};
 use crate::value::Value;
 
+/// Where `needle` is in `hay` at or behind `from`, in time linear in both.
 pub(super) fn find(hay: &[u8], needle: &[u8], from: usize) -> Option<usize> {
-    if needle.is_empty() {
-        return Some(from);
-    }
-    let first = needle[0];
-    let mut at = from;
-    while let Some(next) = hay.get(at..)?.iter().position(|b| *b == first) {
-        at += next;
-        if hay[at..].starts_with(needle) {
-            return Some(at);
-        }
-        at += 1;
-    }
-    None
+    memchr::memmem::find(hay.get(from..)?, needle).map(|at| from + at)
 }
 
 fn two(m: &mut Machine<'_>, at: usize, name: &str) -> Result<(Value, Value), Stop> {
     let a = script_text(m, at, name)?;
     let b = script_text(m, at + 1, name)?;
-    m.charge(m.heap.bytes(a).len() / 16)?;
+    m.charge((m.heap.bytes(a).len() + m.heap.bytes(b).len()) / 8)?;
     Ok((a, b))
 }
 
@@ -48,7 +37,7 @@ pub(super) fn index(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let (a, b) = two(m, at, "string-index")?;
     Ok(match find(m.heap.bytes(a), m.heap.bytes(b), 0) {
         Some(byte) if m.heap.is_ascii(a) => Value::index(byte),
-        Some(byte) => Value::index(m.heap.text(a)[..byte].chars().count()),
+        Some(byte) => Value::index(m.heap.bytes(a)[..byte].iter().filter(|b| *b & 0xc0 != 0x80).count()),
         None => Value::NIL,
     })
 }
@@ -68,7 +57,7 @@ pub(super) fn replace(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
             w.push_text(to);
             at = next + step;
             if step == 0 {
-                let width = w.heap().text(s)[at..].chars().next().map_or(1, char::len_utf8);
+                let width = char_at(w.heap().bytes(s), at).map_or(1, |(_, width)| width);
                 push_part(w, s, at, (at + width).min(len));
                 at += width;
             }

@@ -33,13 +33,33 @@ fn script_int(m: &mut Machine<'_>, at: usize, name: &str) -> Result<i64, Stop> {
     })
 }
 
+/// The character at byte `i`, and its width.
+pub(super) fn char_at(bytes: &[u8], i: usize) -> Option<(char, usize)> {
+    let first = *bytes.get(i)?;
+    if first < 0x80 {
+        return Some((first as char, 1));
+    }
+    let piece = &bytes[i..bytes.len().min(i + 4)];
+    let valid = match core::str::from_utf8(piece) {
+        Ok(s) => s,
+        Err(e) => core::str::from_utf8(&piece[..e.valid_up_to()]).ok()?,
+    };
+    valid.chars().next().map(|c| (c, c.len_utf8()))
+}
+
+/// The character that ends before byte `end`, and its width.
+fn char_before(bytes: &[u8], end: usize) -> Option<(char, usize)> {
+    let start = (0..end).rev().find(|i| bytes[*i] & 0xc0 != 0x80)?;
+    char_at(bytes, start)
+}
+
 /// Makes a string by writing it behind everything else on the heap. The writer can read the heap while it writes.
 pub(super) fn build(m: &mut Machine<'_>, write: impl FnOnce(&mut Writer<'_, '_>)) -> Answer {
     let mut writer = m.heap.writer()?;
     write(&mut writer);
     let v = writer.seal()?;
     let len = m.heap.bytes(v).len();
-    m.charge(len / 64)?;
+    m.charge(len / 16)?;
     Ok(v)
 }
 
@@ -186,12 +206,17 @@ pub(super) fn part(m: &mut Machine<'_>, v: Value, from: usize, to: usize) -> Ans
 }
 
 /// The byte at which character `i` starts; the end for the number of characters.
-fn byte_of(m: &Machine<'_>, v: Value, i: usize) -> Option<usize> {
+fn byte_of(m: &mut Machine<'_>, v: Value, i: i64) -> Result<Option<usize>, Stop> {
+    let len = m.heap.bytes(v).len();
+    let Some(i) = usize::try_from(i).ok().filter(|i| *i <= len) else {
+        return Ok(None);
+    };
     if m.heap.is_ascii(v) {
-        return (i <= m.heap.bytes(v).len()).then_some(i);
+        return Ok(Some(i));
     }
-    let text = m.heap.text(v);
-    text.char_indices().map(|(at, _)| at).chain([text.len()]).nth(i)
+    m.charge(len / 16)?;
+    let starts = m.heap.bytes(v).iter().enumerate().filter(|(_, b)| **b & 0xc0 != 0x80).map(|(at, _)| at);
+    Ok(starts.chain([len]).nth(i))
 }
 
 /// `(subs s from)`, `(subs s from to)`
@@ -199,11 +224,11 @@ pub(super) fn subs(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let v = text(m, at)?;
     let from = m.at(at + 1);
     let from = super::number::int(m, from)?;
-    let start = usize::try_from(from).ok().and_then(|i| byte_of(m, v, i));
+    let start = byte_of(m, v, from)?;
     let end = if n == 3 {
         let to = m.at(at + 2);
         let to = super::number::int(m, to)?;
-        usize::try_from(to).ok().and_then(|i| byte_of(m, v, i))
+        byte_of(m, v, to)?
     } else {
         Some(m.heap.bytes(v).len())
     };
@@ -217,9 +242,9 @@ pub(super) fn string_ref(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let v = text(m, at)?;
     let i = m.at(at + 1);
     let i = super::number::int(m, i)?;
-    let bounds = usize::try_from(i).ok().and_then(|i| Some((byte_of(m, v, i)?, byte_of(m, v, i + 1)?)));
-    match bounds {
-        Some((from, to)) => part(m, v, from, to),
+    let from = byte_of(m, v, i)?;
+    match from.and_then(|from| Some((from, char_at(m.heap.bytes(v), from)?.1))) {
+        Some((from, width)) => part(m, v, from, from + width),
         None => Err(m.error(Tag::OutOfRange, format_args!("`string-ref`: outside the string"))),
     }
 }
@@ -236,12 +261,14 @@ pub(super) fn push_part(w: &mut Writer<'_, '_>, v: Value, from: usize, to: usize
 }
 
 pub(super) fn chars_of(m: &mut Machine<'_>, s: Value, tail: Value) -> Answer {
-    let count = m.heap.text(s).chars().count();
+    let len = m.heap.bytes(s).len();
+    m.charge(len / 16)?;
+    let count = m.heap.bytes(s).iter().filter(|b| *b & 0xc0 != 0x80).count();
     m.charge(count)?;
     let buffer = m.heap.buffer(count)?;
     let mut at = 0;
     for _ in 0..count {
-        let width = m.heap.text(s)[at..].chars().next().map_or(1, char::len_utf8);
+        let width = char_at(m.heap.bytes(s), at).map_or(1, |(_, width)| width);
         let item = part(m, s, at, at + width)?;
         m.heap.buffer_push(buffer, item);
         at += width;
@@ -303,6 +330,7 @@ pub(super) fn join(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 /// `(string-format "{} of {}" a b)`
 pub(super) fn format(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let pattern = script_text(m, at, "string-format")?;
+    m.charge(m.heap.bytes(pattern).len() / 8)?;
     let holes = m.heap.text(pattern).matches("{}").count();
     if holes > n - 1 {
         return Err(m.error(Tag::NativeFn, format_args!("`string-format`: {holes} placeholders, {} arguments", n - 1)));
@@ -322,31 +350,43 @@ pub(super) fn format(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     Ok(w.seal()?)
 }
 
-/// Applies `f` to every character, in order.
-fn mapped(m: &mut Machine<'_>, at: usize, name: &str, f: fn(char, &mut dyn FnMut(char))) -> Answer {
+/// Applies `f` to every character, in order. It also sees the text and where the character starts.
+fn mapped(m: &mut Machine<'_>, at: usize, name: &str, f: fn(char, &[u8], usize, &mut heapless::Vec<char, 3>)) -> Answer {
     let s = script_text(m, at, name)?;
     let len = m.heap.bytes(s).len();
+    m.charge(len / 8)?;
     build(m, |w| {
-        let mut at = 0;
-        while at < len {
-            let c = w.heap().text(s)[at..].chars().next().unwrap_or('\0');
-            f(c, &mut |c| {
+        let (mut at, mut made) = (0, heapless::Vec::new());
+        while let Some((c, width)) = char_at(w.heap().bytes(s), at) {
+            made.clear();
+            f(c, w.heap().bytes(s), at, &mut made);
+            for c in &made {
                 w.push_bytes(c.encode_utf8(&mut [0; 4]).as_bytes());
-            });
-            at += c.len_utf8();
+            }
+            at += width;
         }
     })
 }
 
 pub(super) fn upper(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    mapped(m, at, "string-uppercase", case::upper)
+    // No character has more than three in the other case, so all that is made fits.
+    mapped(m, at, "string-uppercase", |c, _, _, made| case::upper(c, &mut |c| made.extend([c])))
 }
 pub(super) fn lower(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    mapped(m, at, "string-lowercase", case::lower)
+    mapped(m, at, "string-lowercase", |c, text, at, made| {
+        // A sigma at the end of a word looks otherwise.
+        let cased = |next: Option<(char, usize)>| next.is_some_and(|(c, _)| case::is_cased(c));
+        if c == 'Σ' && cased(char_before(text, at)) && !cased(char_at(text, at + c.len_utf8())) {
+            made.extend(['ς']);
+        } else {
+            case::lower(c, &mut |c| made.extend([c]));
+        }
+    })
 }
 
 pub(super) fn trim(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let s = script_text(m, at, "string-trim")?;
+    m.charge(m.heap.bytes(s).len() / 16)?;
     let text = m.heap.text(s);
     let from = text.len() - text.trim_start().len();
     let to = from + text.trim().len();
@@ -369,12 +409,12 @@ pub(super) fn repeat(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 pub(super) fn reverse(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let s = script_text(m, at, "string-reverse")?;
     let len = m.heap.bytes(s).len();
+    m.charge(len / 8)?;
     build(m, |w| {
         let mut end = len;
-        while end > 0 {
-            let c = w.heap().text(s)[..end].chars().next_back().unwrap_or('\0');
+        while let Some((c, width)) = char_before(w.heap().bytes(s), end) {
             w.push_bytes(c.encode_utf8(&mut [0; 4]).as_bytes());
-            end -= c.len_utf8();
+            end -= width;
         }
     })
 }

@@ -141,6 +141,7 @@ pub(super) fn cast(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
         if let Some(f) = float {
             match name {
                 "float" | "f64" => return Ok(m.heap.float(f)?),
+                "f32" if f.is_finite() && !(f as f32).is_finite() => return Err(refuse(m, Tag::OutOfRange, spec, v)),
                 "f32" => return Ok(m.heap.float(f64::from(f as f32))?),
                 _ => {}
             }

@@ -8,7 +8,6 @@ use alloc::vec::Vec;
 use super::analyze::bad;
 use super::make::Make;
 use super::{CompileError, Compiler, Result};
-use crate::diagnostic::Code;
 use crate::machine::Tag;
 use crate::reader::{Datum, Id, Shape};
 use crate::span::Span;
@@ -102,7 +101,7 @@ impl<'o> Compiler<'o> {
         Ok(Some(match name.as_str() {
             "cond" => self.cond(&args, span)?,
             "when" | "unless" => {
-                if args.len() < 2 {
+                if args.is_empty() {
                     return Err(bad(span, &name, "a test and a body are expected"));
                 }
                 let mut m = self.make(span);
@@ -140,7 +139,7 @@ impl<'o> Compiler<'o> {
                 let binds = m.list(&binds);
                 let mut items = alloc::vec![binds];
                 items.extend_from_slice(&args[1..]);
-                m.form("let*", &items)
+                m.form("%let*", &items)
             }
             "try" => self.try_form(&args, span)?,
             "delay" => {
@@ -174,14 +173,7 @@ impl<'o> Compiler<'o> {
                 };
                 match form {
                     Some(form) => self.make(span).form("%eval-here", &[form]),
-                    None => {
-                        return Err(CompileError::new(
-                            Tag::NotImplemented,
-                            span,
-                            format_args!("`eval` of what is not a quoted form needs the compiler at run time"),
-                        )
-                        .coded(Code::NeedsCompiler));
-                    }
+                    None => self.at_run_time("%eval/form", args[0], span),
                 }
             }
             _ => {
@@ -190,14 +182,10 @@ impl<'o> Compiler<'o> {
                 }
                 let form = match self.quoted(args[0]) {
                     Some(form) => form,
-                    None if !self.arena.is_list(args[0]) => return Ok(Some(args[0])),
+                    None if !self.arena.is_list(args[0]) && self.arena.as_symbol(args[0]).is_none() => return Ok(Some(args[0])),
                     None => {
-                        return Err(CompileError::new(
-                            Tag::NotImplemented,
-                            span,
-                            format_args!("`{name}` of what is not a quoted form needs the compiler at run time"),
-                        )
-                        .coded(Code::NeedsCompiler));
+                        let function = if name == "macroexpand" { "%eval/expand" } else { "%eval/expand-1" };
+                        return Ok(Some(self.at_run_time(function, args[0], span)));
                     }
                 };
                 let made = if name == "macroexpand-1" { self.expand_shown(form)?.unwrap_or(form) } else { self.expand_fully(form)? };
@@ -214,7 +202,16 @@ impl<'o> Compiler<'o> {
         if let Some(made) = self.expand_macro(head, id)? {
             return Ok(Some(made));
         }
-        if self.shadowed(head) { Ok(None) } else { self.rewrite(id) }
+        if self.shadowed(head) {
+            return Ok(None);
+        }
+        let name = self.arena.head(id).unwrap_or_default().to_string();
+        let args = self.args(id);
+        let span = self.arena.span(id);
+        match super::forms::shown(self, &name, &args, span) {
+            Some(made) => Ok(Some(made)),
+            None => self.rewrite(id),
+        }
     }
 
     /// Everything that `expand_shown` does, at every depth.

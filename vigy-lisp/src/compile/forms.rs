@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 
 use super::analyze::bad;
 use super::make::Make;
-use super::{Compiler, Result};
+use super::{CompileError, Compiler, Result};
+use crate::diagnostic::Code;
+use crate::machine::Tag;
 use crate::reader::{Datum, Id, Shape};
 use crate::span::Span;
 
@@ -27,6 +29,9 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
         "do" => m.form("begin", args),
         "fn" => {
             // (fn name? [params] body…)
+            if n == 0 {
+                return Err(macro_arity(&m, name, "parameters and a body are expected"));
+            }
             match args.first().filter(|a| m.c.arena.as_symbol(**a).is_some()) {
                 None => m.form("lambda", args),
                 // Its name is known in its body.
@@ -78,10 +83,6 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
             let pairs = m.c.binding_or_pair(args, name, span)?;
             let (pattern, list) = pairs[0];
             let mut body = args[1..].to_vec();
-            if body.is_empty() {
-                let nil = m.nil();
-                body.push(nil);
-            }
             if pairs.len() > 1 {
                 let mut rest: Vec<Id> = Vec::new();
                 for (p, v) in &pairs[1..] {
@@ -108,7 +109,7 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
         "for" => comprehension(&mut m, args)?,
         "while" => {
             if n == 0 {
-                return Err(bad(span, name, "a test is expected"));
+                return Err(macro_arity(&m, name, "a test is expected"));
             }
             let again = m.form("recur", &[]);
             let mut body = args[1..].to_vec();
@@ -134,7 +135,7 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
         }
         "assert" => {
             if n != 2 {
-                return Err(bad(span, name, "a test and a message are expected"));
+                return Err(macro_arity(&m, name, "a test and a message are expected"));
             }
             let not = m.form("not", &[args[0]]);
             let nil = m.nil();
@@ -144,7 +145,7 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
         }
         "lazy-cons" => {
             if n != 2 {
-                return Err(bad(span, name, "a head and a tail are expected"));
+                return Err(macro_arity(&m, name, "a head and a tail are expected"));
             }
             let tail = m.form("delay", &[args[1]]);
             m.form("list", &[args[0], tail])
@@ -167,7 +168,7 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
         }
         "defflow" => {
             if n == 0 {
-                return Err(bad(span, name, "a name is expected"));
+                return Err(macro_arity(&m, name, "a name is expected"));
             }
             let flow = m.form("pipe", &args[1..]);
             m.form("define", &[args[0], flow])
@@ -176,12 +177,24 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
         "defn-typed" => typed(&mut m, args)?,
         "defsm" | "defactor" | "defstrategy" | "defvisitor" => {
             if n == 0 {
-                return Err(bad(span, name, "a name is expected"));
+                return Err(macro_arity(&m, name, "a name is expected"));
             }
             let maker = alloc::format!("make-{}", &name[3..]);
-            let made = m.form(&maker, &args[1..]);
+            let made = if name == "defsm" {
+                let spec = m.form("sm-spec", &args[1..]);
+                m.form(&maker, &[spec])
+            } else {
+                m.form(&maker, &args[1..])
+            };
             m.form("define", &[args[0], made])
         }
+        // The arguments of the run: the host's, where it offers them.
+        "parse-args" if n == 1 => {
+            let offered = m.c.options.hosts.iter().flat_map(|t| t.iter()).any(|h| h.name == "current-args");
+            let given = if offered { m.form("current-args", &[]) } else { m.nil() };
+            m.form("%parse-args", &[given, args[0]])
+        }
+        "eval-sexp" => return m.c.sandboxed(args, span).map(Some),
         "defcommand" | "defquery" => {
             if n < 4 {
                 return Err(bad(span, name, "a bus, a name, parameters and a body are expected"));
@@ -194,9 +207,43 @@ pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span)
     }))
 }
 
-fn macro_arity(m: &Make<'_, '_>, name: &str, reason: &str) -> super::CompileError {
-    let e = super::CompileError::new(crate::machine::Tag::NativeFn, m.span, format_args!("macro `{name}`: {reason}"));
-    e.coded(crate::diagnostic::Code::MacroArguments).shaped(name)
+/// One step of a form of the library as people would write it, where the compiler takes another way to the same meaning.
+pub(super) fn shown(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span) -> Option<Id> {
+    let mut m = c.make(span);
+    Some(match (name, args) {
+        ("->" | "->>", [value, step, rest @ ..]) => {
+            let once = m.form(&alloc::format!("{name}1"), &[*value, *step]);
+            let mut items = alloc::vec![once];
+            items.extend_from_slice(rest);
+            m.form(name, &items)
+        }
+        ("->1" | "->>1", [_, step]) if !m.c.arena.is_list(*step) || !m.c.arena.items(*step).is_empty() => {
+            thread(&mut m, args, name == "->>1").ok()?
+        }
+        ("when-let" | "unless-let", [binding, body @ ..]) => {
+            let [name_id, value] = m.c.arena.items(*binding).to_vec()[..] else { return None };
+            m.c.arena.as_symbol(name_id)?;
+            let (body, nil) = (m.form("begin", body), m.nil());
+            let test = if name == "when-let" { m.form("if", &[name_id, body, nil]) } else { m.form("if", &[name_id, nil, body]) };
+            m.let_one(name_id, value, &[test])
+        }
+        ("dotimes", [binding, body @ ..]) => {
+            let [i, count] = m.c.arena.items(*binding).to_vec()[..] else { return None };
+            let (lambda, range) = (m.lambda(&[i], body), m.form("range", &[count]));
+            m.form("for-each", &[lambda, range])
+        }
+        ("doseq", [binding, ..]) if !m.c.arena.is_bracket(*binding) => m.form("dolist", args),
+        _ => return None,
+    })
+}
+
+pub(super) fn macro_arity(m: &Make<'_, '_>, name: &str, reason: &str) -> CompileError {
+    let e = CompileError::new(Tag::NativeFn, m.span, format_args!("macro `{name}`: {reason}"));
+    e.coded(Code::MacroArguments).shaped(name)
+}
+
+fn mismatch(m: &Make<'_, '_>, part: Id, form: &str, reason: &str) -> CompileError {
+    CompileError::new(Tag::TypeMismatch, m.c.arena.span(part), format_args!("`{form}`: {reason}")).coded(Code::MalformedForm).shaped(form)
 }
 
 fn thread(m: &mut Make<'_, '_>, args: &[Id], last: bool) -> Result<Id> {
@@ -306,14 +353,14 @@ fn comprehension(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
 
 fn case(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
     let Some(key) = args.first() else {
-        return Err(bad(m.span, "case", "a key is expected"));
+        return Err(macro_arity(m, "case", "a key is expected"));
     };
     let value = m.fresh();
     let mut form = m.nil();
     for (i, clause) in args.iter().enumerate().skip(1).rev() {
         let items = m.c.arena.items(*clause).to_vec();
         let Some(data) = items.first().copied() else {
-            return Err(bad(m.c.arena.span(*clause), "case", "a clause is a datum and a body"));
+            return Err(mismatch(m, *clause, "case", "a clause is a datum and a body"));
         };
         let body = if items.len() == 1 { m.nil() } else { m.body(&items[1..]) };
         if m.c.arena.is_symbol(data, "else") {
@@ -338,10 +385,10 @@ fn case(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
 /// `(define-record name (field…))`
 fn record(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
     let [name, fields] = args[..] else {
-        return Err(bad(m.span, "define-record", "a name and fields are expected"));
+        return Err(macro_arity(m, "define-record", "a name and fields are expected"));
     };
     let Some(text) = m.c.arena.symbol_text(name).map(ToString::to_string) else {
-        return Err(bad(m.span, "define-record", "a name is expected"));
+        return Err(mismatch(m, name, "define-record", "a name is expected"));
     };
     let fields = m.c.arena.items(fields).to_vec();
     let mut forms = Vec::new();
@@ -385,13 +432,9 @@ fn record(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
 /// `(defn-typed name ((arg type)…) -> type body…)`
 fn typed(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
     let refuse = |m: &Make<'_, '_>| {
-        super::CompileError::new(
-            crate::machine::Tag::User,
-            m.span,
-            format_args!("defn-typed: a name, typed parameters, `->`, a type and a body are expected"),
-        )
-        .coded(crate::diagnostic::Code::MalformedForm)
-        .shaped("defn-typed")
+        CompileError::new(Tag::User, m.span, format_args!("defn-typed: a name, typed parameters, `->`, a type and a body are expected"))
+            .coded(Code::MalformedForm)
+            .shaped("defn-typed")
     };
     if args.len() < 5 || !m.c.arena.is_symbol(args[2], "->") {
         return Err(refuse(m));
@@ -400,7 +443,7 @@ fn typed(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
     let mut body = Vec::new();
     for param in m.c.arena.items(args[1]).to_vec() {
         let [name, kind] = m.c.arena.items(param) else {
-            return Err(refuse(m));
+            return Err(mismatch(m, param, "defn-typed", "a parameter is a name and a type"));
         };
         let (name, kind) = (*name, *kind);
         params.push(name);
@@ -423,7 +466,11 @@ impl Compiler<'_> {
             // (name value), or ((name value))
             return match items[..] {
                 [name, value] if self.arena.as_symbol(name).is_some() || self.arena.is_bracket(name) => Ok(alloc::vec![(name, value)]),
-                [] => Err(bad(span, form, "a binding is expected")),
+                [] if !self.arena.is_list(bindings) => {
+                    let span = self.arena.span(bindings);
+                    Err(CompileError::new(Tag::TypeMismatch, span, format_args!("`{form}`: a binding is a name and a value")))
+                }
+                [] | [_] => Err(CompileError::new(Tag::NativeFn, span, format_args!("macro `{form}`: a name and a value are expected"))),
                 _ => self.binding_pairs(bindings, form),
             };
         }

@@ -1,6 +1,6 @@
 //! The program's own macros: functions from data to data, run by a machine while compiling.
 //!
-//! A macro's code sees the definitions in front of it. Forms that pass through a macro unchanged keep their places and their
+//! A macro's code sees the definitions in front of where it is used. Forms that pass through a macro unchanged keep their places and their
 //! delimiters.
 
 use alloc::collections::BTreeSet;
@@ -35,11 +35,12 @@ const HOSTS: &[&[HostFn]] = &[&[HostFn {
 pub(super) struct Macro {
     params: Id,
     body: Vec<Id>,
-    /// How many definitions stood in front of it.
-    sees: usize,
     required: usize,
     most: Option<usize>,
     image: Option<Image>,
+    /// How many definitions stood in front of the use that it was compiled for, and the names that matter to it.
+    seen: usize,
+    uses: BTreeSet<Sym>,
 }
 
 fn malformed(span: Span, reason: &str) -> CompileError {
@@ -72,6 +73,7 @@ impl Compiler<'_> {
                     rest = true;
                     break;
                 }
+                None if !self.arena.is_list(*param) => return Err(malformed(span, "a parameter is a name")),
                 _ => match &mut optional {
                     Some(n) => *n += 1,
                     None => required += 1,
@@ -79,7 +81,7 @@ impl Compiler<'_> {
             }
         }
         let most = (!rest).then_some(required + optional.unwrap_or(0));
-        let made = Macro { params: items[2], body: items[3..].to_vec(), sees: self.definitions.len(), required, most, image: None };
+        let made = Macro { params: items[2], body: items[3..].to_vec(), required, most, image: None, seen: 0, uses: BTreeSet::new() };
         self.macros.insert((self.namespace, name), made);
         Ok(())
     }
@@ -109,7 +111,8 @@ impl Compiler<'_> {
                 format_args!("macro `{name}`: more than {limit} uses of macros in one program"),
             ));
         }
-        if m.image.is_none() {
+        let fresh = self.definitions.get(m.seen..).is_some_and(|new| !new.iter().any(|(name, _)| m.uses.contains(name)));
+        if m.image.is_none() || !fresh {
             let image = self.compile_macro(key, span)?;
             self.charge_macros(WORD_FUEL * image.program().words().len() as u64, span)?;
             if let Some(m) = self.macros.get_mut(&key) {
@@ -132,13 +135,19 @@ impl Compiler<'_> {
         let Some(m) = self.macros.get(&from) else {
             return false;
         };
-        let copy = Macro { body: m.body.clone(), image: None, ..*m };
+        let copy = Macro { body: m.body.clone(), image: None, uses: BTreeSet::new(), ..*m };
         self.macros.insert(to, copy);
         true
     }
 
+    /// Name, parameters and body of every macro of a namespace.
+    pub(super) fn macro_bodies(&self, namespace: u16) -> Vec<(alloc::string::String, Id, Vec<Id>)> {
+        let own = self.macros.iter().filter(|((n, _), _)| *n == namespace);
+        own.map(|((_, name), m)| (self.arena.names.get(*name).to_string(), m.params, m.body.clone())).collect()
+    }
+
     /// Names that occur in a datum.
-    fn names_in(&self, id: Id, into: &mut BTreeSet<Sym>) {
+    pub(super) fn names_in(&self, id: Id, into: &mut BTreeSet<Sym>) {
         let mut work = alloc::vec![id];
         while let Some(id) = work.pop() {
             match self.arena.get(id) {
@@ -164,16 +173,25 @@ impl Compiler<'_> {
         let Some(m) = self.macros.get(&key) else {
             return Err(malformed(span, "it is gone"));
         };
-        let (params, body, sees) = (m.params, m.body.clone(), m.sees);
+        let (params, body) = (m.params, m.body.clone());
         let mut names = BTreeSet::new();
         for form in &body {
             self.names_in(*form, &mut names);
         }
         self.names_in(params, &mut names);
-        // Reached definitions, again and again until no new one is reached.
-        let mut reached = alloc::vec![false; sees];
+        // Reached definitions and macros, again and again until no new one is reached.
+        let mut reached = alloc::vec![false; self.definitions.len()];
+        let mut scanned = BTreeSet::new();
         loop {
             let mut changed = false;
+            let used: Vec<Sym> = names.iter().copied().filter(|n| !scanned.contains(n)).collect();
+            for name in used {
+                scanned.insert(name);
+                for form in self.macros.get(&(key.0, name)).map(|m| m.body.clone()).unwrap_or_default() {
+                    changed = true;
+                    self.names_in(form, &mut names);
+                }
+            }
             for (reached, (name, form)) in reached.iter_mut().zip(self.definitions.clone()) {
                 if !*reached && names.contains(&name) {
                     *reached = true;
@@ -186,6 +204,10 @@ impl Compiler<'_> {
             }
         }
         let mut forms: Vec<Id> = self.definitions.iter().zip(&reached).filter(|(_, r)| **r).map(|((_, form), _)| *form).collect();
+        let seen = self.definitions.len();
+        if let Some(m) = self.macros.get_mut(&key) {
+            (m.seen, m.uses) = (seen, names);
+        }
         let mut make = self.make(span);
         let mut lambda = alloc::vec![params];
         lambda.extend(body);

@@ -9,6 +9,7 @@ mod constants;
 mod destructure;
 mod emit;
 mod error;
+mod evaluate;
 mod expand;
 mod forms;
 mod ir;
@@ -23,7 +24,7 @@ mod quasiquote;
 mod shapes;
 pub(crate) mod table;
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -171,6 +172,8 @@ struct Compiler<'o> {
     main: Vec<Node>,
     namespace: u16,
     modules: modules::Modules,
+    /// Namespaces that evaluate forms at run time, and whether in a sandbox.
+    evaluates: BTreeSet<(u16, bool)>,
     // Analysis.
     tasks: Vec<analyze::Task>,
     out: Vec<Node>,
@@ -231,6 +234,7 @@ impl<'o> Compiler<'o> {
             main: Vec::new(),
             namespace: USER,
             modules: modules::Modules::default(),
+            evaluates: BTreeSet::new(),
             tasks: Vec::new(),
             out: Vec::new(),
             items: Vec::new(),
@@ -493,6 +497,7 @@ impl<'o> Compiler<'o> {
 
     /// Makes the image, and says what it calls of the host.
     fn link(&mut self) -> Result<(Image, Calls)> {
+        self.define_environments()?;
         let mut hosts = Vec::new();
         let (meanings, mut slots) = self.resolve(&mut hosts)?;
         if let Some(wrong) = CompileError::all(core::mem::take(&mut self.notes.found)) {

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::Result;
 use super::analyze::bad;
+use super::forms::macro_arity;
 use super::make::Make;
 use crate::reader::{Datum, Id, Sym};
 
@@ -36,7 +37,7 @@ impl Clause {
 
 pub(super) fn rewrite(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
     let Some(value) = args.first() else {
-        return Err(bad(m.span, "match", "a value is expected"));
+        return Err(macro_arity(m, "match", "a value is expected"));
     };
     let whole = m.fresh();
     let mut form = m.nil();
@@ -45,7 +46,10 @@ pub(super) fn rewrite(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
         let Some(pattern) = items.first().copied() else {
             return Err(bad(m.c.arena.span(*clause), "match", "a clause is a pattern and a body"));
         };
-        let body = if items.len() == 1 { m.nil() } else { m.body(&items[1..]) };
+        if items.len() == 1 {
+            return Err(bad(m.c.arena.span(*clause), "match", "a body is expected"));
+        }
+        let body = m.body(&items[1..]);
         if m.c.arena.is_symbol(pattern, "else") {
             args.get(i + 1).into_iter().for_each(|next| m.c.warn_unreachable(*next, "match"));
             form = body;

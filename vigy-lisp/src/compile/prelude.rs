@@ -14,6 +14,10 @@ const SOURCES: &[&str] = &[
     include_str!("../prelude/maps.tlisp"),
     include_str!("../prelude/patterns.tlisp"),
     include_str!("../prelude/quantity.tlisp"),
+    include_str!("../prelude/yaml.tlisp"),
+    include_str!("../prelude/toml.tlisp"),
+    include_str!("../prelude/eval.tlisp"),
+    include_str!("../prelude/script.tlisp"),
     include_str!("../prelude/declarations.tlisp"),
 ];
 
@@ -136,6 +140,11 @@ const HELPERS: &[&str] = &[
 
 fn is_helper(name: &str) -> bool {
     HELPERS.iter().any(|helper| name == *helper || helper.ends_with('/') && name.starts_with(helper))
+}
+
+/// Names of the prelude's functions.
+pub(super) fn functions() -> impl Iterator<Item = &'static str> {
+    FUNCTIONS.places.iter().map(|place| place.name())
 }
 
 /// Names of the prelude.

@@ -1,4 +1,5 @@
-//! Regular expressions: literals, `.`, classes, `\d \w \s \b`, anchors, groups, alternatives, greedy and lazy repetition.
+//! Regular expressions: literals, `.`, classes (`[a-z]`, `[[:alpha:]]`, `\d \w \s`, `\p{L}` and its kin), anchors, boundaries, groups
+//! (numbered, named, silent), the flags `i m s U x`, alternatives, greedy and lazy repetition.
 //!
 //! A pattern becomes a few instructions; a matcher goes back over its choices, which it keeps in the free part of the
 //! machine's stack. Every step costs fuel, so no pattern holds a run up for longer than its budget.
@@ -7,10 +8,11 @@ mod matching;
 mod parse;
 
 use super::Answer;
-use crate::heap::{Heap, Writer};
+use super::string::char_at;
+use crate::heap::Writer;
 use crate::machine::{Machine, Stop, Tag};
 use crate::value::{Value, tag};
-use matching::{char_at, match_at};
+use matching::match_at;
 use parse::compile;
 
 /// Instructions of one pattern.
@@ -27,13 +29,19 @@ const UNSET: usize = u32::MAX as usize;
 #[derive(Clone, Copy)]
 enum Inst {
     Char(char),
-    Any,
-    /// A class: where its inside starts and ends in the pattern.
-    Class(u16, u16),
+    /// A letter, in upper or lower case.
+    Letter(char),
+    /// Any character; whether a line break is one.
+    Any(bool),
+    /// A class: where its inside starts and ends in the pattern, and whether case matters not.
+    Class(u16, u16, bool),
     /// `\d` and its kind, by letter.
     Escape(char),
-    Start,
-    End,
+    /// `\p{L}` and its kind: where it starts and ends in the pattern.
+    Property(u16, u16),
+    /// The start of the text, or of a line.
+    Start(bool),
+    End(bool),
     Boundary(bool),
     /// Try the first way, then the second.
     Split(i16, i16),
@@ -110,9 +118,16 @@ impl Search {
         }
     }
 
-    /// Where to look on after a match: an empty one is stepped over.
-    fn after(&self, heap: &Heap<'_>, slots: &Slots) -> usize {
-        if slots[1] > slots[0] { slots[1] } else { slots[1] + char_at(heap.bytes(self.text), slots[1]).map_or(1, |(_, width)| width) }
+    /// The next match behind the one that ended at `end`: an empty one does not touch it.
+    fn next(&self, m: &mut Machine<'_>, end: Option<usize>) -> Result<Option<Slots>, Stop> {
+        let from = end.unwrap_or(0);
+        match self.find(m, from)? {
+            Some(slots) if Some(slots[0]) == end && slots[0] == slots[1] => {
+                let width = char_at(m.heap.bytes(self.text), from).map_or(1, |(_, width)| width);
+                self.find(m, from + width)
+            }
+            found => Ok(found),
+        }
     }
 }
 
@@ -133,11 +148,11 @@ pub(super) fn find(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 pub(super) fn find_all(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let s = Search::new(m, "re-find-all", m.at(at), m.at(at + 1), at + 2)?;
     let mut list = Value::NIL;
-    let mut from = 0;
-    while let Some(slots) = s.find(m, from)? {
+    let mut end = None;
+    while let Some(slots) = s.next(m, end)? {
         let part = super::string::part(m, s.text, slots[0], slots[1])?;
         list = m.heap.cons(part, list)?;
-        from = s.after(&m.heap, &slots);
+        end = Some(slots[1]);
     }
     super::list::reversed(m, list)
 }
@@ -157,15 +172,14 @@ pub(super) fn captures(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 pub(super) fn split(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let s = Search::new(m, "re-split", m.at(at), m.at(at + 1), at + 2)?;
     let mut list = Value::NIL;
-    let (mut from, mut begun) = (0, 0);
-    while let Some(slots) = s.find(m, from)? {
-        let part = super::string::part(m, s.text, begun, slots[0])?;
+    let mut end = None;
+    while let Some(slots) = s.next(m, end)? {
+        let part = super::string::part(m, s.text, end.unwrap_or(0), slots[0])?;
         list = m.heap.cons(part, list)?;
-        begun = slots[1];
-        from = s.after(&m.heap, &slots);
+        end = Some(slots[1]);
     }
-    let end = m.heap.bytes(s.text).len();
-    let part = super::string::part(m, s.text, begun, end)?;
+    let len = m.heap.bytes(s.text).len();
+    let part = super::string::part(m, s.text, end.unwrap_or(0), len)?;
     list = m.heap.cons(part, list)?;
     super::list::reversed(m, list)
 }
@@ -174,7 +188,29 @@ fn push_part(w: &mut Writer<'_, '_>, v: Value, from: usize, to: usize) {
     super::string::push_part(w, v, from, to);
 }
 
-/// Replaces every match of `pattern` in `text`; `$1` in the replacement is what the first group took, `$0` everything.
+/// What a replacement says at a dollar sign: a dollar sign (`None`) or a group, and how many bytes that took. A name goes on for as long as
+/// it can; braces say where it ends. A group that there is not took nothing.
+fn group(to: &[u8], at: usize, pattern: &[u8]) -> Option<(Option<usize>, usize)> {
+    let rest = to.get(at + 1..)?;
+    if rest.first() == Some(&b'$') {
+        return Some((None, 2));
+    }
+    let (name, taken) = if rest.first() == Some(&b'{') {
+        let close = rest.iter().position(|b| *b == b'}')?;
+        (&rest[1..close], close + 2)
+    } else {
+        let end = rest.iter().position(|b| !(b.is_ascii_alphanumeric() || *b == b'_')).unwrap_or(rest.len());
+        (&rest[..end], end + 1)
+    };
+    if name.is_empty() {
+        return None;
+    }
+    let number = core::str::from_utf8(name).ok().and_then(|n| n.parse().ok()).or_else(|| parse::named(pattern, name));
+    Some((Some(number.unwrap_or(usize::MAX)), taken))
+}
+
+/// Replaces every match of `pattern` in `text`; `$1`, `${1}` or `$name` in the replacement is what a group took, `$0` everything, `$$` a
+/// dollar sign.
 fn replaced(m: &mut Machine<'_>, name: &str, pattern: Value, text: Value, to: Value, free: usize) -> Answer {
     let s = Search::new(m, name, pattern, text, free)?;
     if !to.is(tag::STRING) {
@@ -182,20 +218,24 @@ fn replaced(m: &mut Machine<'_>, name: &str, pattern: Value, text: Value, to: Va
     }
     // Stretches of the result: the matcher and the writer both need the heap, in turns.
     let mut list = Value::NIL;
-    let (mut from, mut begun) = (0, 0);
-    while let Some(slots) = s.find(m, from)? {
+    let mut behind = None;
+    while let Some(slots) = s.next(m, behind)? {
+        m.charge(m.heap.bytes(to).len() / 8)?;
         let piece = super::string::build(m, |w| {
-            push_part(w, text, begun, slots[0]);
+            push_part(w, text, behind.unwrap_or(0), slots[0]);
             let mut i = 0;
             while let Some(byte) = w.heap().bytes(to).get(i).copied() {
-                let digit = w.heap().bytes(to).get(i + 1).filter(|d| byte == b'$' && d.is_ascii_digit());
-                match digit.map(|d| usize::from(d - b'0')) {
-                    Some(g) => {
-                        let (from, to) = (slots[2 * g], slots[2 * g + 1]);
-                        if from != UNSET && to != UNSET {
-                            push_part(w, text, from, to);
+                let heap = w.heap();
+                match (byte == b'$').then(|| group(heap.bytes(to), i, heap.bytes(pattern))).flatten() {
+                    Some((Some(g), taken)) => {
+                        if g < s.groups && slots[2 * g] != UNSET && slots[2 * g + 1] != UNSET {
+                            push_part(w, text, slots[2 * g], slots[2 * g + 1]);
                         }
-                        i += 2;
+                        i += taken;
+                    }
+                    Some((None, taken)) => {
+                        w.push_bytes(b"$");
+                        i += taken;
                     }
                     None => {
                         w.push_bytes(&[byte]);
@@ -205,11 +245,10 @@ fn replaced(m: &mut Machine<'_>, name: &str, pattern: Value, text: Value, to: Va
             }
         })?;
         list = m.heap.cons(piece, list)?;
-        begun = slots[1];
-        from = s.after(&m.heap, &slots);
+        behind = Some(slots[1]);
     }
     let end = m.heap.bytes(text).len();
-    let piece = super::string::part(m, text, begun, end)?;
+    let piece = super::string::part(m, text, behind.unwrap_or(0), end)?;
     list = m.heap.cons(piece, list)?;
     let mut list = super::list::reversed(m, list)?;
     super::string::build(m, |w| {

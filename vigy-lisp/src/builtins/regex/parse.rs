@@ -1,7 +1,7 @@
 //! Pattern → instructions.
 
-use super::matching::char_at;
-use super::{GROUPS, Inst, NESTING, Program, SIZE, SLOTS};
+use super::matching::{Item, escape, member, other_case};
+use super::{GROUPS, Inst, NESTING, Program, SIZE, SLOTS, char_at};
 
 /// Turns a pattern into instructions. `None` anywhere means that it is malformed or too large.
 struct Compiler<'p> {
@@ -10,6 +10,40 @@ struct Compiler<'p> {
     out: Program,
     groups: usize,
     marks: usize,
+    flags: Flags,
+}
+
+/// What `(?imsUx)` sets.
+#[derive(Clone, Copy, Default)]
+struct Flags {
+    fold: bool,
+    lines: bool,
+    breaks: bool,
+    swap_greed: bool,
+    blanks: bool,
+}
+
+/// The number of the group of that name.
+pub(super) fn named(p: &[u8], name: &[u8]) -> Option<usize> {
+    let (mut i, mut groups, mut class) = (0, 0, false);
+    while i < p.len() {
+        match p[i] {
+            b'\\' => i += 1,
+            b'[' => class = true,
+            b']' => class = false,
+            b'(' if !class => {
+                let rest = &p[i + 1..];
+                let named = rest.strip_prefix(b"?P<").or_else(|| rest.strip_prefix(b"?<"));
+                groups += usize::from(named.is_some() || rest.first() != Some(&b'?'));
+                if named.is_some_and(|r| r.starts_with(name) && r.get(name.len()) == Some(&b'>')) {
+                    return Some(groups);
+                }
+            }
+            _ => {}
+        }
+        i += 1;
+    }
+    None
 }
 
 impl Compiler<'_> {
@@ -53,47 +87,93 @@ impl Compiler<'_> {
     }
 
     fn sequence(&mut self, depth: usize) -> Option<()> {
-        while self.i < self.p.len() && !matches!(self.p[self.i], b'|' | b')') {
+        loop {
+            self.skip_blanks();
+            if self.i >= self.p.len() || matches!(self.p[self.i], b'|' | b')') {
+                return Some(());
+            }
             let start = self.out.len();
-            let plain = self.atom(depth)?;
-            self.repeat(start, plain)?;
+            let Some(mut plain) = self.atom(depth)? else { continue };
+            self.skip_blanks();
+            // What is repeated may be repeated again.
+            while matches!(self.p.get(self.i), Some(b'*' | b'+' | b'?' | b'{')) {
+                self.repeat(start, plain)?;
+                self.skip_blanks();
+                plain = false;
+            }
         }
-        Some(())
     }
 
-    /// One atom; whether it always takes exactly one character.
-    fn atom(&mut self, depth: usize) -> Option<bool> {
+    /// With the flag `x`, blanks mean nothing and `#` starts a comment.
+    fn skip_blanks(&mut self) {
+        while self.flags.blanks {
+            match self.p.get(self.i) {
+                Some(b) if b.is_ascii_whitespace() => self.i += 1,
+                Some(b'#') => self.i += self.p[self.i..].iter().position(|b| *b == b'\n').unwrap_or(self.p.len() - self.i),
+                _ => return,
+            }
+        }
+    }
+
+    /// `(?i)` and `(?i-s:…)`: sets flags. Whether a group follows.
+    fn set_flags(&mut self) -> Option<bool> {
+        let mut on = true;
+        loop {
+            let letter = *self.p.get(self.i)?;
+            self.i += 1;
+            match letter {
+                b'i' => self.flags.fold = on,
+                b'm' => self.flags.lines = on,
+                b's' => self.flags.breaks = on,
+                b'U' => self.flags.swap_greed = on,
+                b'x' => self.flags.blanks = on,
+                b'u' if on => {}
+                b'-' if on => on = false,
+                b':' => return Some(true),
+                b')' => return Some(false),
+                _ => return None,
+            }
+        }
+    }
+
+    fn char(&mut self, c: char) -> Option<()> {
+        let folds = self.flags.fold && other_case(c).is_some();
+        self.emit(if folds { Inst::Letter(c) } else { Inst::Char(c) })
+    }
+
+    /// One atom; whether it always takes exactly one character. The inner `None`: flags alone, which are nothing to repeat.
+    fn atom(&mut self, depth: usize) -> Option<Option<bool>> {
         let (c, width) = char_at(self.p, self.i)?;
         self.i += width;
         match c {
-            '.' => self.emit(Inst::Any)?,
+            '.' => self.emit(Inst::Any(self.flags.breaks))?,
             '^' => {
-                self.emit(Inst::Start)?;
-                return Some(false);
+                self.emit(Inst::Start(self.flags.lines))?;
+                return Some(Some(false));
             }
             '$' => {
-                self.emit(Inst::End)?;
-                return Some(false);
+                self.emit(Inst::End(self.flags.lines))?;
+                return Some(Some(false));
             }
-            '[' => {
-                let start = self.i;
-                let mut i = start + usize::from(self.p.get(start) == Some(&b'^'));
-                let first = i;
-                // A closing bracket right at the start is a member.
-                while *self.p.get(i)? != b']' || i == first {
-                    i += 1 + usize::from(self.p[i] == b'\\');
-                }
-                self.i = i + 1;
-                self.emit(Inst::Class(u16::try_from(start).ok()?, u16::try_from(i).ok()?))?;
-            }
+            '[' => self.class()?,
             '(' => {
+                let outer = self.flags;
                 let mut group = None;
-                if self.p.get(self.i) == Some(&b'?') {
-                    if self.p.get(self.i + 1) != Some(&b':') {
-                        return None;
+                let rest = self.p.get(self.i..).unwrap_or_default();
+                let name = rest.strip_prefix(b"?P<").or_else(|| rest.strip_prefix(b"?<"));
+                if name.is_none() && rest.first() == Some(&b'?') {
+                    self.i += 1;
+                    if !self.set_flags()? {
+                        return Some(None);
                     }
-                    self.i += 2;
                 } else {
+                    if let Some(name) = name {
+                        let end = name.iter().position(|b| *b == b'>').filter(|n| *n > 0)?;
+                        if !name[..end].iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_') || name[0].is_ascii_digit() {
+                            return None;
+                        }
+                        self.i += rest.len() - name.len() + end + 1;
+                    }
                     self.groups += 1;
                     group = Some(self.groups);
                     if self.groups >= GROUPS {
@@ -108,24 +188,65 @@ impl Compiler<'_> {
                     return None;
                 }
                 self.i += 1;
+                self.flags = outer;
                 if let Some(n) = group {
                     self.emit(Inst::Save(2 * n as u8 + 1))?;
                 }
-                return Some(false);
+                return Some(Some(false));
             }
             '\\' => {
-                let (letter, width) = char_at(self.p, self.i)?;
-                self.i += width;
-                if matches!(letter, 'b' | 'B') {
-                    self.emit(Inst::Boundary(letter == 'b'))?;
-                    return Some(false);
+                let place = match *self.p.get(self.i)? {
+                    letter @ (b'b' | b'B') => Some(Inst::Boundary(letter == b'b')),
+                    b'A' => Some(Inst::Start(false)),
+                    b'z' => Some(Inst::End(false)),
+                    _ => None,
+                };
+                if let Some(place) = place {
+                    self.i += 1;
+                    self.emit(place)?;
+                    return Some(Some(false));
                 }
-                self.emit(Inst::Escape(letter))?;
+                let start = self.i - 1;
+                let (item, end) = escape(self.p, self.i)?;
+                self.i = end;
+                match item {
+                    Item::Char(c) => self.char(c)?,
+                    Item::Escape(letter) => self.emit(Inst::Escape(letter))?,
+                    Item::Property(..) => self.emit(Inst::Property(u16::try_from(start).ok()?, u16::try_from(end).ok()?))?,
+                }
             }
-            '*' | '+' | '?' => return None,
-            c => self.emit(Inst::Char(c))?,
+            '*' | '+' | '?' | '{' => return None,
+            c => self.char(c)?,
         }
-        Some(true)
+        Some(Some(true))
+    }
+
+    /// A class, whose opening bracket was read: checked member by member.
+    fn class(&mut self) -> Option<()> {
+        let start = self.i;
+        let mut i = start + usize::from(self.p.get(start) == Some(&b'^'));
+        let first = i;
+        // A closing bracket right at the start is a member.
+        while *self.p.get(i)? != b']' || i == first {
+            let nested = self.p[i] == b'[' && self.p.get(i + 1) != Some(&b':');
+            if nested || self.p[i..].starts_with(b"&&") {
+                return None;
+            }
+            let (item, next) = member(self.p, i)?;
+            i = next;
+            if let Item::Char(low) = item
+                && self.p.get(i) == Some(&b'-')
+                && *self.p.get(i + 1)? != b']'
+            {
+                let (Item::Char(high), next) = member(self.p, i + 1)? else { return None };
+                if high < low {
+                    return None;
+                }
+                i = next;
+            }
+        }
+        self.i = i + 1;
+        self.emit(Inst::Class(u16::try_from(start).ok()?, u16::try_from(i).ok()?, self.flags.fold))
     }
 
     /// Repeats what was emitted from `start` on, as the pattern says next.
@@ -149,6 +270,7 @@ impl Compiler<'_> {
         self.i += 1;
         let lazy = self.p.get(self.i) == Some(&b'?');
         self.i += usize::from(lazy);
+        let lazy = lazy != self.flags.swap_greed;
         if max.is_some_and(|max: usize| max < min || max > SIZE) || min > SIZE {
             return None;
         }
@@ -196,7 +318,7 @@ impl Compiler<'_> {
 }
 
 pub(super) fn compile(p: &[u8]) -> Option<Program> {
-    let mut c = Compiler { p, i: 0, out: Program::new(), groups: 0, marks: 0 };
+    let mut c = Compiler { p, i: 0, out: Program::new(), groups: 0, marks: 0, flags: Flags::default() };
     c.emit(Inst::Save(0))?;
     c.alternatives(0)?;
     if c.i < p.len() {

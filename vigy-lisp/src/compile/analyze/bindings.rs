@@ -1,11 +1,16 @@
 //! `let` and its kin, and loops.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::{Task, bad};
 use crate::compile::{Binding, Compiler, Named, Result, Target};
 use crate::reader::{Datum, Id, Shape, Sym};
 use crate::span::Span;
+
+fn pairs_of(c: &mut Compiler<'_>, pairs: &[(Id, Id)]) -> Vec<Id> {
+    pairs.iter().map(|(name, value)| c.arena.list(&[*name, *value], Shape::Paren, c.arena.span(*name))).collect()
+}
 
 impl Compiler<'_> {
     /// `((lambda (x) body…) value)`: binds without a closure. Whether it could.
@@ -44,6 +49,10 @@ impl Compiler<'_> {
         Ok(())
     }
 
+    fn same_name(&self, a: Id, b: Id) -> bool {
+        self.arena.as_symbol(a).is_some() && self.arena.as_symbol(a) == self.arena.as_symbol(b)
+    }
+
     /// Bindings written as a list of pairs.
     fn pairs(&self, bindings: Id, form: &str) -> Result<Vec<(Id, Id)>> {
         let span = self.arena.span(bindings);
@@ -71,10 +80,26 @@ impl Compiler<'_> {
             return Err(bad(span, form, "a body is expected"));
         }
         let body = args[1..].to_vec();
-        let pairs = self.pairs(*first, form)?;
+        let pairs = self.pairs(*first, form.trim_start_matches('%'))?;
         match form {
             "let" => self.parallel_let(&pairs, body, tail, span),
-            "let*" => {
+            "let*" | "%let*" => {
+                // One frame: a name that comes again is the variable it was, changed. What was written flat comes as `%let*`, and shadows.
+                let again = |i: &usize| pairs[..*i].iter().any(|p| self.same_name(p.0, pairs[*i].0));
+                if let Some(twice) = (1..pairs.len()).find(|i| form == "let*" && again(i)) {
+                    let rest = pairs_of(self, &pairs[twice + 1..]);
+                    let rest = self.arena.list(&rest, Shape::Paren, span);
+                    let mut make = self.make(span);
+                    let set = make.form("set!", &[pairs[twice].0, pairs[twice].1]);
+                    let mut inner = alloc::vec![rest];
+                    inner.extend(body);
+                    let inner = make.form("let*", &inner);
+                    let first = pairs_of(make.c, &pairs[..twice]);
+                    let first = make.list(&first);
+                    let whole = make.form("let*", &[first, set, inner]);
+                    self.tasks.push(Task::Expr(whole, tail));
+                    return Ok(());
+                }
                 let vars: Vec<u32> = pairs.iter().map(|_| self.variable()).collect();
                 self.tasks.push(Task::Let(vars.clone(), self.scope.len(), span));
                 self.tasks.push(Task::Body(body, tail, span));
@@ -156,6 +181,21 @@ impl Compiler<'_> {
                 Some(n)
             }
         };
+        // `loop` binds one after the other, a named `let` all at once. It only matters when a value uses a name in front of it.
+        if name.is_none() && self.uses_earlier(&names, &pairs) {
+            let firsts: Vec<Id> = names.iter().map(|n| self.arena.add(Datum::Symbol(*n), span)).collect();
+            let outer: Vec<(Id, Id)> = firsts.iter().copied().zip(pairs.iter().map(|p| p.1)).collect();
+            let inner: Vec<(Id, Id)> = firsts.iter().map(|n| (*n, *n)).collect();
+            let (outer, inner) = (pairs_of(self, &outer), pairs_of(self, &inner));
+            let mut make = self.make(span);
+            let (outer, inner, fresh) = (make.list(&outer), make.list(&inner), make.fresh());
+            let mut items = alloc::vec![fresh, inner];
+            items.extend(body);
+            let looped = make.form("let", &items);
+            let whole = make.form("%let*", &[outer, looped]);
+            self.tasks.push(Task::Expr(whole, tail));
+            return Ok(());
+        }
         let scope = self.scope.len();
         let vars: Vec<u32> = pairs.iter().map(|_| self.variable()).collect();
         for ((name, var), (at, _)) in names.iter().zip(&vars).zip(&pairs) {
@@ -168,14 +208,18 @@ impl Compiler<'_> {
             self.tasks.push(Task::Open(*name, *var));
         }
         self.tasks.push(Task::PushTarget(target, named));
-        // `loop` binds one after the other, a named `let` all at once.
-        for (i, (_, value)) in pairs.iter().enumerate().rev() {
+        for (_, value) in pairs.iter().rev() {
             self.tasks.push(Task::Expr(*value, false));
-            if name.is_none() && i > 0 {
-                self.tasks.push(Task::Open(names[i - 1], vars[i - 1]));
-            }
         }
         Ok(())
+    }
+
+    fn uses_earlier(&self, names: &[Sym], pairs: &[(Id, Id)]) -> bool {
+        (1..pairs.len()).any(|i| {
+            let mut used = BTreeSet::new();
+            self.names_in(pairs[i].1, &mut used);
+            names[..i].iter().any(|n| used.contains(n))
+        })
     }
 
     /// A named `let` whose name is used as a value: `((letrec ((name (lambda …))) name) …)`.

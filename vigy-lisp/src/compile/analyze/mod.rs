@@ -386,7 +386,7 @@ impl Compiler<'_> {
                 }
             }
             "lambda" | "%lambda" => self.lambda(None, args, span, name)?,
-            "let" | "let*" | "letrec" => self.let_form(name, args, tail, span)?,
+            "let" | "let*" | "%let*" | "letrec" => self.let_form(name, args, tail, span)?,
             "loop" if !self.shadowed(head) => self.loop_form(None, args, tail, span)?,
             "recur" if !self.shadowed(head) => {
                 let Some(target) = self.targets.last().copied() else {
@@ -418,6 +418,12 @@ impl Compiler<'_> {
                 self.tasks.push(Task::Open(raised_name, raised));
                 self.tasks.push(Task::Expr(args[0], false));
             }
+            "%define-global" => {
+                let name = self.symbol_of(args[0], "define")?;
+                let g = self.global_to_define(name, span);
+                self.tasks.push(Task::Define(g, span));
+                self.tasks.push(Task::Expr(args[1], false));
+            }
             "%eval-here" => {
                 if args.len() != 1 {
                     return Err(bad(span, "eval", "one expression is expected"));
@@ -432,7 +438,11 @@ impl Compiler<'_> {
             "unquote" | "unquote-splice" => {
                 return Err(bad(span, name, "it means something only inside a quasiquote").coded(Code::OutsideQuasiquote));
             }
-            "defmacro" | "defcheck" | "defpoint-template" | "require" | "provide" if self.namespace == USER => {
+            "defmacro" | "defcheck" | "defpoint-template" if self.namespace == USER => {
+                let reason = format_args!("`{name}`: it is accepted only at top level");
+                return Err(CompileError::new(Tag::UnboundSymbol, span, reason).coded(Code::NotAtTopLevel));
+            }
+            "require" | "provide" if self.namespace == USER => {
                 return Err(bad(span, name, "it is accepted only at top level").coded(Code::NotAtTopLevel));
             }
             _ => self.call(items, span),
