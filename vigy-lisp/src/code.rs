@@ -91,6 +91,8 @@ ops! {
     Sub = 1,
     /// a := b * c
     Mul = 1,
+    /// a := b modulo c
+    Mod = 1,
     /// a := b + the int c
     AddInt = 1,
     /// a := b < c
@@ -235,7 +237,7 @@ pub(crate) fn operands_fit(p: &Program<'_>, code: &[u32], at: usize, op: Op, reg
                 })
         }
         Op::Jump | Op::Loop => true,
-        Op::Add | Op::Sub | Op::Mul | Op::Less | Op::AtMost | Op::Equal | Op::Cons | Op::Get | Op::Push => fa && fb && fc,
+        Op::Add | Op::Sub | Op::Mul | Op::Mod | Op::Less | Op::AtMost | Op::Equal | Op::Cons | Op::Get | Op::Push => fa && fb && fc,
         Op::Call | Op::TailCall | Op::Apply | Op::TailApply => ra + 2 + rb <= n && (rb > 0 || matches!(op, Op::Call | Op::TailCall)),
         Op::CallKnown | Op::TailKnown => {
             let f = code[at + 1];

@@ -1,6 +1,6 @@
 //! Equality, hashing and order of values, without native recursion over their depth.
 
-use crate::heap::{Heap, hash_bytes, hash_end, hash_word};
+use crate::heap::{Heap, hash_end, hash_word};
 use crate::map::MapError;
 use crate::value::{Value, tag};
 
@@ -72,8 +72,8 @@ pub(crate) fn same_key(heap: &Heap<'_>, a: Value, b: Value, fuel: &mut i64) -> R
         return Ok(true);
     }
     if a.is(tag::STRING) && b.is(tag::STRING) {
-        let (a, b) = (heap.bytes(a), heap.bytes(b));
-        *fuel -= a.len() as i64 / 64;
+        let (a, b) = (heap.string_words(a), heap.string_words(b));
+        *fuel -= a.0 as i64 / 64;
         return Ok(a == b);
     }
     equal_at(heap, a, b, Numbers::Bits, fuel, 0)
@@ -189,7 +189,7 @@ fn hash_leaf(heap: &Heap<'_>, v: Value) -> Option<u32> {
     Some(match v.tag() {
         0 | 2 | tag::CONST | tag::SYMBOL | tag::KEYWORD => mix(7, v.0),
         tag::INT | tag::FLOAT => mix(u32::from(v.tag()), heap.field(v, 0).0),
-        tag::STRING => hash_bytes(heap.bytes(v)),
+        tag::STRING => heap.hash_string(v),
         tag::LIST => mix(11, heap.length(v) as u64),
         tag::MAP => mix(13, heap.map_count(v) as u64),
         _ => return None,
@@ -197,7 +197,16 @@ fn hash_leaf(heap: &Heap<'_>, v: Value) -> Option<u32> {
 }
 
 /// The hash of a key. A list hashes by its length and its elements, what is inside those by kind and size.
+#[inline]
 pub(crate) fn hash_key(heap: &Heap<'_>, key: Value, fuel: &mut i64) -> Result<u32, MapError> {
+    match key.tag() {
+        tag::STRING => Ok(heap.hash_string(key)),
+        tag::KEYWORD => Ok(mix(7, key.0)),
+        _ => hash_any_key(heap, key, fuel),
+    }
+}
+
+fn hash_any_key(heap: &Heap<'_>, key: Value, fuel: &mut i64) -> Result<u32, MapError> {
     let Some(mut hash) = hash_leaf(heap, key) else {
         return Err(MapError::Unhashable(key));
     };

@@ -261,6 +261,21 @@ impl<'m> Heap<'m> {
         }
     }
 
+    /// Length and words of a string: the same for equal ones, since what is behind the last byte is zero.
+    #[inline]
+    pub(crate) fn string_words(&self, v: Value) -> (usize, &[u64]) {
+        let at = v.index_of();
+        let len = size_of_header(self.word(at));
+        (len, self.slice(at + 1, len.div_ceil(8)))
+    }
+
+    /// What [`hash_bytes`] makes of the bytes of a string.
+    #[inline]
+    pub(crate) fn hash_string(&self, v: Value) -> u32 {
+        let (len, words) = self.string_words(v);
+        hash_end(words.iter().fold(len as u64, |hash, word| hash_word(hash, u64::from_le(*word))))
+    }
+
     pub(crate) fn is_ascii(&self, v: Value) -> bool {
         count_of(self.word(v.index_of())) == 1
     }

@@ -79,6 +79,9 @@ impl Heap<'_> {
         let capacity = size_of_header(self.word(table));
         if capacity <= SMALL {
             let entries = self.slice(table + 1, 3 * n);
+            if key.is_plain_key() {
+                return Ok(entries.as_chunks::<3>().0.iter().position(|e| e[1] == key.0));
+            }
             for (i, e) in entries.chunks_exact(3).enumerate() {
                 if e[0] == u64::from(hash) && same_key(self, Value(e[1]), key, fuel)? {
                     return Ok(Some(i));

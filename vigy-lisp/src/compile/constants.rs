@@ -8,7 +8,7 @@ use super::table::HashMap;
 use crate::equal;
 use crate::heap::{Heap, SHAPE_SHIFT, header};
 use crate::image::Names;
-use crate::reader::{Arena, Datum, Id, Interner, Shape};
+use crate::reader::{Arena, Datum, Id, Interner, Shape, Sym};
 use crate::value::{FROZEN, Value, tag};
 
 pub(super) struct Constants {
@@ -19,7 +19,8 @@ pub(super) struct Constants {
     numbers: HashMap<(u8, u64), Value>,
     data: HashMap<Id, Value>,
     names: Interner,
-    pub(super) globals: Vec<String>,
+    /// Names of globals, as the program has them.
+    pub(super) globals: Vec<Sym>,
     pub(super) imports: Vec<String>,
     /// Maps stay marked lists, as macros want them.
     for_macro: bool,
@@ -53,8 +54,8 @@ impl Constants {
         self.names.intern(text).0
     }
 
-    pub(super) fn global_name(&self, g: u32) -> String {
-        self.globals.get(g as usize).cloned().unwrap_or_default()
+    pub(super) fn global_name<'a>(&self, arena: &'a Arena, g: u32) -> &'a str {
+        self.globals.get(g as usize).map_or("", |name| arena.names.get(*name))
     }
 
     pub(super) fn import_name(&self, i: u32) -> String {

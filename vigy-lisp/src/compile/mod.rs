@@ -65,7 +65,7 @@ impl core::fmt::Debug for CompileOptions<'_> {
 /// is not written as it should be, a macro fails, a module is missing, or the program is larger than an image can be.
 pub fn compile(source: &str, options: &CompileOptions<'_>) -> Result<Image> {
     let mut c = Compiler::new(options);
-    c.tree.expect(source.len() / 4);
+    c.tree.reserve(source.len() / 4);
     let forms = c.read(source)?;
     c.program(forms)?;
     c.link()
@@ -318,7 +318,7 @@ impl<'o> Compiler<'o> {
 
     /// What a name means that the program itself does not define.
     fn library(&mut self, name: Sym, hosts: &mut Vec<HostFn>, user: bool) -> Result<Option<Meaning>> {
-        let text = self.arena.names.get(name).to_string();
+        let text = self.arena.names.get(name);
         if user {
             let host = self.options.hosts.iter().flat_map(|t| t.iter()).find(|h| h.name == text);
             if let Some(host) = host {
@@ -335,10 +335,10 @@ impl<'o> Compiler<'o> {
                 return Ok(None);
             }
         }
-        if let Some(id) = builtins::find(&text) {
+        if let Some(id) = builtins::find(text) {
             return Ok(Some(Meaning::Builtin(id)));
         }
-        self.prelude(name, &text)
+        self.prelude(name)
     }
 
     /// Finds out what every global name means, pulling in what is reached of the prelude.
@@ -425,7 +425,7 @@ impl<'o> Compiler<'o> {
         };
         self.tree.funcs[0].body = if self.main.is_empty() { self.tree.add(Ir::Word(Value::NIL), Span::default()) } else { body };
         let mut constants = Constants::new(self.building_macro);
-        constants.globals = self.globals.iter().map(|g| self.arena.names.get(g.name).to_string()).collect();
+        constants.globals = self.globals.iter().map(|g| g.name).collect();
         constants.imports = hosts.iter().map(|host| host.name.to_string()).collect();
         let arities: Vec<_> = hosts.iter().map(|host| (usize::from(host.arity.min), host.arity.max.map(usize::from))).collect();
         let mut e = Emitter::new(&mut self.tree, &self.arena, &meanings, &mut constants, &arities, self.force);
@@ -469,7 +469,7 @@ impl<'o> Compiler<'o> {
         put(Section::NameTable, pairs(table.into_iter()));
         put(Section::Constants, constants.values);
         put(Section::Frozen, constants.frozen);
-        Image::from_words(assemble(&sections))
+        Image::assembled(assemble(&sections))
             .map_err(|e| CompileError::new(Tag::NotImplemented, Span::default(), format_args!("the compiler made a wrong image: {e}")))
     }
 }

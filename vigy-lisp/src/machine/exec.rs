@@ -21,6 +21,17 @@ fn window(stack: &mut [u64], base: usize) -> &mut Window {
     }
 }
 
+/// The words of a frame: callee, return address, registers.
+const FRAME: usize = 2 + WINDOW;
+
+#[inline]
+fn frame(stack: &mut [u64], at: usize) -> &mut [u64; FRAME] {
+    match stack.get_mut(at..).and_then(|s| s.first_chunk_mut()) {
+        Some(frame) => frame,
+        None => unreachable!("it was checked that the frame fits"),
+    }
+}
+
 impl Machine<'_> {
     #[allow(clippy::too_many_lines, reason = "one arm per instruction, in one loop: that is what is fast")]
     pub(super) fn execute(&mut self, slice: u64) -> Step {
@@ -132,14 +143,14 @@ impl Machine<'_> {
                     self.stack.copy_within(base + at + 2..base + at + 2 + b($word), base);
                     self.stack[base - 2] = Value::make(tag::FUNCTION, f, 0).0;
                 } else {
-                    let next = base + at + 2;
-                    if self.depth >= self.budget.depth || next + WINDOW > self.stack.len() {
+                    if self.depth >= self.budget.depth || base + at + FRAME > self.stack.len() {
                         stop!(self.too_deep());
                     }
                     self.depth += 1;
-                    self.stack[next - 2] = Value::make(tag::FUNCTION, f, 0).0;
-                    self.stack[next - 1] = return_word(pc + 2, at + 2);
-                    base = next;
+                    let frame = frame(self.stack, base + at);
+                    frame[0] = Value::make(tag::FUNCTION, f, 0).0;
+                    frame[1] = return_word(pc + 2, at + 2);
+                    base += at + 2;
                 }
                 pc = p.functions[f as usize * crate::image::FUNCTION_U32S] as usize;
                 regs = window(self.stack, base);
@@ -152,15 +163,15 @@ impl Machine<'_> {
                 let at = base + $at;
                 if (callee.is(tag::CLOSURE) || callee.is(tag::FUNCTION))
                     && let Some(entry) = p.entry_for(self.heap.function_of(callee), $n)
-                    && ($tail || (self.depth < self.budget.depth && at + 2 + WINDOW <= self.stack.len()))
+                    && ($tail || (self.depth < self.budget.depth && at + FRAME <= self.stack.len()))
                 {
                     if $tail {
                         self.stack.copy_within(at + 2..at + 2 + $n, base);
                         self.stack[base - 2] = callee.0;
                     } else {
                         self.depth += 1;
+                        frame(self.stack, at)[1] = return_word(pc + 1, $at + 2);
                         base = at + 2;
-                        self.stack[base - 1] = return_word(pc + 1, $at + 2);
                     }
                     pc = entry;
                     regs = window(self.stack, base);
@@ -376,6 +387,19 @@ impl Machine<'_> {
                     }
                     pc += 1;
                 }
+                byte::Mod => {
+                    let (x, y) = (regs[b(word)], regs[c(word)]);
+                    // Words are four times their ints, so their rests are, too.
+                    if (x | y) & 3 == 0
+                        && let Some(r) = (x as i64).checked_rem_euclid(y as i64)
+                    {
+                        regs[a(word)] = r as u64;
+                    } else {
+                        let v = with_machine!(builtins::number::modulo_of(self, Value(x), Value(y)));
+                        regs[a(word)] = v.0;
+                    }
+                    pc += 1;
+                }
                 byte::Less => {
                     let yes = compare!(regs[b(word)], regs[c(word)], |x, y| x < y, Ordering::is_lt);
                     regs[a(word)] = Value::bool(yes).0;
@@ -502,13 +526,14 @@ impl Machine<'_> {
                 }
                 byte::Return => {
                     let v = regs[a(word)];
-                    let back = self.stack[base - 1];
+                    let frame = frame(self.stack, base - 2);
+                    let back = frame[1];
+                    frame[0] = v;
                     if base == 2 {
                         leave!(pc);
                         self.state = State::Done(Value(v));
                         return Step::Done(Value(v));
                     }
-                    self.stack[base - 2] = v;
                     self.depth -= 1;
                     pc = (back >> 32) as usize;
                     base -= (back & 0xffff_ffff) as usize;

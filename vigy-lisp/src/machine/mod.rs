@@ -401,6 +401,7 @@ impl<'m> Machine<'m> {
             _ => match self.program.code.get(self.pc).and_then(|word| Op::decode(*word)) {
                 Some(Op::Builtin) => builtins::name(self.program.code[self.pc + 1]),
                 Some(Op::Mul) => "*",
+                Some(Op::Mod) => "modulo",
                 Some(Op::Cons) => "cons",
                 Some(Op::Get) => "get",
                 Some(Op::Car) => "car",

@@ -101,7 +101,7 @@ pub(crate) fn read(text: &str, arena: &mut Arena) -> Result<Vec<Id>, ReadError> 
     if text.starts_with("#!") {
         c.skip(|c| c != '\n');
     }
-    arena.expect(text.len() / 4);
+    arena.reserve(text.len() / 4);
     let mut open: Vec<Open> = Vec::new();
     let mut done: Vec<Id> = Vec::new();
     let mut depth = 0;

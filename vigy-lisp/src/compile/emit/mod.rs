@@ -376,7 +376,7 @@ impl<'c> Emitter<'c> {
                     _ => {
                         self.tasks.push(Task::Expr(value, top, top + 1));
                         // What is set was never defined: the value is computed, then it is an error.
-                        let name = self.constants.global_name(g);
+                        let name = self.constants.global_name(self.arena, g);
                         let text = self.constants.string(&alloc::format!("`{name}` is not defined"));
                         let i = self.constant(text, span)?;
                         let at = self.tasks.len() - 1;
