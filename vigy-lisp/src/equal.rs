@@ -185,9 +185,15 @@ fn mix(h: u32, word: u64) -> u32 {
     hash_end(hash_word(u64::from(h), word))
 }
 
+/// The hash of a key that is its word and nothing else.
+#[inline]
+pub(crate) fn hash_plain_key(key: Value) -> u32 {
+    mix(7, key.0)
+}
+
 fn hash_leaf(heap: &Heap<'_>, v: Value) -> Option<u32> {
     Some(match v.tag() {
-        0 | 2 | tag::CONST | tag::SYMBOL | tag::KEYWORD => mix(7, v.0),
+        0 | 2 | tag::CONST | tag::SYMBOL | tag::KEYWORD => hash_plain_key(v),
         tag::INT | tag::FLOAT => mix(u32::from(v.tag()), heap.field(v, 0).0),
         tag::STRING => heap.hash_string(v),
         tag::LIST => mix(11, heap.length(v) as u64),
@@ -201,7 +207,7 @@ fn hash_leaf(heap: &Heap<'_>, v: Value) -> Option<u32> {
 pub(crate) fn hash_key(heap: &Heap<'_>, key: Value, fuel: &mut i64) -> Result<u32, MapError> {
     match key.tag() {
         tag::STRING => Ok(heap.hash_string(key)),
-        tag::KEYWORD => Ok(mix(7, key.0)),
+        tag::KEYWORD => Ok(hash_plain_key(key)),
         _ => hash_any_key(heap, key, fuel),
     }
 }

@@ -3,7 +3,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::table::HashMap;
+use super::table::{HashMap, USUAL};
 
 use crate::equal;
 use crate::heap::{Heap, SHAPE_SHIFT, header};
@@ -30,7 +30,7 @@ impl Constants {
     pub(super) fn new(for_macro: bool) -> Self {
         Self {
             values: Vec::new(),
-            index: HashMap::default(),
+            index: HashMap::with_capacity_and_hasher(USUAL, Default::default()),
             frozen: Vec::new(),
             strings: HashMap::default(),
             numbers: HashMap::default(),

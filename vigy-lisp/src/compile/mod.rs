@@ -177,7 +177,7 @@ impl<'o> Compiler<'o> {
             arena: Arena::default(),
             tree,
             globals: Vec::new(),
-            global_index: HashMap::default(),
+            global_index: HashMap::with_capacity_and_hasher(table::USUAL, Default::default()),
             defined: HashSet::default(),
             macros: HashMap::default(),
             definitions: Vec::new(),
@@ -202,7 +202,7 @@ impl<'o> Compiler<'o> {
             macro_memory: Vec::new(),
             gensyms: 0,
             prelude_known: HashMap::default(),
-            plain_heads: HashSet::default(),
+            plain_heads: HashSet::with_capacity_and_hasher(table::USUAL, Default::default()),
         }
     }
 
@@ -275,7 +275,7 @@ impl<'o> Compiler<'o> {
     }
 
     fn top_form(&mut self, form: Id, work: &mut VecDeque<Id>) -> Result<()> {
-        let form = self.expand(form)?;
+        let mut form = self.expand(form)?;
         let span = self.arena.span(form);
         match self.arena.head(form) {
             Some("defmacro" | "defcheck" | "defpoint-template") => {
@@ -307,6 +307,7 @@ impl<'o> Compiler<'o> {
                     let name_id = make.c.arena.add(Datum::Symbol(name), span);
                     let plain = make.form("define", &[name_id, value]);
                     self.definitions.push((name, plain));
+                    form = plain;
                 }
             }
             _ => {}

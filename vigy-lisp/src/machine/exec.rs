@@ -481,6 +481,16 @@ impl Machine<'_> {
                 byte::TailKnown => enter_known!(word, true),
                 byte::Call => {
                     tick!();
+                    let (callee, map) = (Value(regs[a(word)]), Value(regs[a(word) + 2]));
+                    if callee.is(tag::KEYWORD)
+                        && b(word) == 1
+                        && map.is(tag::MAP)
+                        && let Some(found) = self.heap.map_get_plain(map, callee)
+                    {
+                        regs[a(word)] = found.unwrap_or(Value::NIL).0;
+                        pc += 1;
+                        continue;
+                    }
                     call_value!(regs[a(word)], a(word), b(word), false);
                 }
                 byte::TailCall => {
@@ -571,6 +581,11 @@ impl Machine<'_> {
 
     /// `=` of any two values.
     fn same(&mut self, x: Value, y: Value) -> Result<bool, Stop> {
+        if x.is(tag::STRING) && y.is(tag::STRING) {
+            let (x, y) = (self.heap.string_words(x), self.heap.string_words(y));
+            self.fuel -= x.0 as i64 / 64;
+            return Ok(x == y);
+        }
         let mut fuel = self.fuel;
         let answer = equal::equal(&self.heap, x, y, Numbers::Value, &mut fuel);
         self.fuel = fuel;

@@ -171,7 +171,10 @@ impl<'m> Machine<'m> {
 
     /// Makes the next [`Self::run`] start from the beginning, with fresh globals, heap and budgets. Takes time linear in the number of globals.
     pub fn rewind(&mut self) {
-        self.globals.copy_from_slice(self.program.globals);
+        // Most programs have no variables of their own, and copying nothing is a call all the same.
+        if !self.globals.is_empty() {
+            self.globals.copy_from_slice(self.program.globals);
+        }
         self.heap.rewind();
         self.state = State::Fresh;
         self.fault = None;
@@ -219,6 +222,7 @@ impl<'m> Machine<'m> {
     /// # Panics
     /// When it waits for none: a bug of the host.
     #[must_use]
+    #[inline]
     pub fn call(&self) -> HostCall {
         match self.state {
             State::Calling(call) => call,
@@ -280,6 +284,7 @@ impl<'m> Machine<'m> {
 
     /// The text of a string, or the name of a symbol or keyword.
     #[must_use]
+    #[inline]
     pub fn text(&self, v: Value) -> Option<&str> {
         matches!(v.tag(), tag::STRING | tag::SYMBOL | tag::KEYWORD).then(|| self.heap.text(v))
     }

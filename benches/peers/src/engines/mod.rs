@@ -2,6 +2,10 @@
 
 mod lua;
 mod ours;
+mod rhai;
+mod starlark;
+mod steel;
+mod tatara;
 
 use crate::workload::Workload;
 
@@ -17,5 +21,11 @@ pub struct Engine {
 }
 
 /// All engines; ours and Lua first, since the others are measured against them.
-pub const ALL: &[Engine] =
-    &[Engine { name: "vigy", prepare: ours::prepare }, Engine { name: "lua-5.4", prepare: lua::prepare }];
+pub const ALL: &[Engine] = &[
+    Engine { name: "vigy", prepare: ours::prepare },
+    Engine { name: "lua-5.4", prepare: lua::prepare },
+    Engine { name: "starlark", prepare: starlark::prepare },
+    Engine { name: "rhai", prepare: rhai::prepare },
+    Engine { name: "steel", prepare: steel::prepare },
+    Engine { name: "tatara", prepare: tatara::prepare },
+];
