@@ -7,7 +7,7 @@
 //! A call puts the callee into register `a`, leaves `a + 1` to the machine and has its arguments from `a + 2` on: there the
 //! window of the callee starts, so nothing is copied. The result arrives in `a`.
 
-use crate::image::Program;
+use crate::image::{Function, Program};
 
 /// Registers of one function. The rest of a window is slack for the calls it makes.
 pub(crate) const MAX_REGISTERS: u8 = 250;
@@ -153,6 +153,11 @@ impl Op {
     pub(crate) const fn ends(self) -> bool {
         matches!(self, Self::Return | Self::Jump | Self::Loop | Self::Raise)
     }
+
+    /// Whether the frame is over, or another function's, behind the instruction.
+    pub(crate) const fn leaves(self) -> bool {
+        matches!(self, Self::Return | Self::TailCall | Self::TailKnown | Self::TailApply)
+    }
 }
 
 #[inline]
@@ -184,7 +189,7 @@ pub(crate) const fn sabc(word: u32) -> i32 {
 pub(crate) fn length(code: &[u32], at: usize) -> Option<usize> {
     let op = Op::decode(*code.get(at)?)?;
     // A closure says with its second word how many captures follow.
-    let len = if op == Op::Closure { 2 + *code.get(at + 1)? as usize } else { usize::from(LENGTHS[op as usize]) };
+    let len = if op == Op::Closure { (*code.get(at + 1)? as usize).checked_add(2)? } else { usize::from(LENGTHS[op as usize]) };
     (len <= code.len() - at).then_some(len)
 }
 
@@ -208,9 +213,56 @@ pub(crate) fn target(code: &[u32], at: usize) -> Option<i64> {
     Some(at as i64 + i64::from(offset))
 }
 
+/// The register that the instruction writes, itself. `Try` and `EndTry` are looked at apart.
+pub(crate) fn written(op: Op, word: u32) -> Option<usize> {
+    match op {
+        Op::Builtin | Op::Host => Some(c(word)),
+        Op::Move
+        | Op::Const
+        | Op::Int
+        | Op::Imm
+        | Op::Global
+        | Op::Capture
+        | Op::Own
+        | Op::Cell
+        | Op::CellGet
+        | Op::Closure
+        | Op::Add
+        | Op::Sub
+        | Op::Mul
+        | Op::Mod
+        | Op::AddInt
+        | Op::Less
+        | Op::AtMost
+        | Op::Equal
+        | Op::Not
+        | Op::IsNil
+        | Op::Cons
+        | Op::Car
+        | Op::Cdr
+        | Op::Get
+        | Op::Field
+        | Op::Push
+        | Op::Call
+        | Op::TailCall
+        | Op::Apply
+        | Op::TailApply => Some(a(word)),
+        _ => None,
+    }
+}
+
+/// The first of the registers that a call may use up, from there on: for the callee's window, or as scratch.
+pub(crate) fn clobbers_from(op: Op, word: u32) -> Option<usize> {
+    match op {
+        Op::Call | Op::TailCall | Op::CallKnown | Op::TailKnown | Op::Apply | Op::TailApply | Op::Builtin => Some(a(word)),
+        _ => None,
+    }
+}
+
 /// Whether every operand of the instruction is in range. Jumps are checked apart.
-pub(crate) fn operands_fit(p: &Program<'_>, code: &[u32], at: usize, op: Op, registers: u8, captures: u16) -> bool {
+pub(crate) fn operands_fit(p: &Program<'_>, code: &[u32], at: usize, op: Op, function: &Function) -> bool {
     let word = code[at];
+    let (registers, captures) = (function.registers, function.captures);
     let (ra, rb, rc) = (a(word), b(word), c(word));
     let n = usize::from(registers);
     let (fa, fb, fc) = (ra < n, rb < n, rc < n);
@@ -247,7 +299,10 @@ pub(crate) fn operands_fit(p: &Program<'_>, code: &[u32], at: usize, op: Op, reg
             }
         }
         Op::Builtin => ra + rb <= n && fc && crate::builtins::accepts(code[at + 1], rb),
-        Op::Host => ra + rb <= n && fc && (code[at + 1] as usize) < p.imports.len() / 2,
+        Op::Host => ra + rb <= n && fc && (code[at + 1] as usize) < p.imports.len() / 2 && {
+            let (min, max) = p.import_arity(code[at + 1]);
+            rb >= min && max.is_none_or(|max| rb <= max)
+        },
         Op::Try => ra + 1 < n,
         Op::Raise => (code[at + 1] as usize) < p.constants.len() && crate::machine::Tag::from_code(ra).is_some(),
     }

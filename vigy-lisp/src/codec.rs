@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::heap::Exhausted;
-use crate::machine::Machine;
+use crate::machine::{Full, Machine};
 use crate::map::MapError;
 use crate::value::{Value, tag};
 
@@ -55,6 +55,12 @@ pub enum DecodeError {
 impl From<Exhausted> for DecodeError {
     fn from(_: Exhausted) -> Self {
         Self::Exhausted
+    }
+}
+
+impl Full for DecodeError {
+    fn is_full(&self) -> bool {
+        *self == Self::Exhausted
     }
 }
 
@@ -228,9 +234,16 @@ impl Machine<'_> {
 
     /// The value that `bytes` stand for. Lengths are checked before anything is made.
     ///
+    /// While a host call waits and the heap is full, the heap is collected. Values that were got before are void then: hold one answer at
+    /// a time, and ask for [`Machine::arg`] again.
+    ///
     /// # Errors
     /// [`DecodeError`]: not a value, nested too deeply, or the heap budget is used up.
     pub fn decode(&mut self, bytes: &[u8]) -> Result<Value, DecodeError> {
+        self.or_collect(|m| m.decode_once(bytes))
+    }
+
+    fn decode_once(&mut self, bytes: &[u8]) -> Result<Value, DecodeError> {
         let mut source = Source { bytes };
         let mut stack: heapless::Vec<Open, MAX_NESTING> = heapless::Vec::new();
         loop {
@@ -251,8 +264,8 @@ impl Machine<'_> {
                     self.heap.float(f64::from_le_bytes(eight))?
                 }
                 kind::STR => self.heap.string(source.text()?)?,
-                kind::SYMBOL => self.heap.intern(tag::SYMBOL, source.text()?)?,
-                kind::KEYWORD => self.heap.intern(tag::KEYWORD, source.text()?)?,
+                kind::SYMBOL => self.intern(tag::SYMBOL, source.text()?)?,
+                kind::KEYWORD => self.intern(tag::KEYWORD, source.text()?)?,
                 kind::LIST => match source.length(1)? {
                     0 => Value::NIL,
                     left => {

@@ -187,13 +187,17 @@ fn mix(h: u32, word: u64) -> u32 {
 
 /// The hash of a key that is its word and nothing else.
 #[inline]
-pub(crate) fn hash_plain_key(key: Value) -> u32 {
-    mix(7, key.0)
+pub(crate) fn hash_plain_key(heap: &Heap<'_>, key: Value) -> u32 {
+    match key.tag() {
+        // A name made at run time may move: it hashes by its text.
+        tag::SYMBOL | tag::KEYWORD if !key.frozen() => mix(u32::from(key.tag()), heap.field(key, 0).0),
+        _ => mix(7, key.0),
+    }
 }
 
 fn hash_leaf(heap: &Heap<'_>, v: Value) -> Option<u32> {
     Some(match v.tag() {
-        0 | 2 | tag::CONST | tag::SYMBOL | tag::KEYWORD => hash_plain_key(v),
+        0 | 2 | tag::CONST | tag::SYMBOL | tag::KEYWORD => hash_plain_key(heap, v),
         tag::INT | tag::FLOAT => mix(u32::from(v.tag()), heap.field(v, 0).0),
         tag::STRING => heap.hash_string(v),
         tag::LIST => mix(11, heap.length(v) as u64),
@@ -207,7 +211,7 @@ fn hash_leaf(heap: &Heap<'_>, v: Value) -> Option<u32> {
 pub(crate) fn hash_key(heap: &Heap<'_>, key: Value, fuel: &mut i64) -> Result<u32, MapError> {
     match key.tag() {
         tag::STRING => Ok(heap.hash_string(key)),
-        tag::KEYWORD => Ok(hash_plain_key(key)),
+        tag::KEYWORD => Ok(hash_plain_key(heap, key)),
         _ => hash_any_key(heap, key, fuel),
     }
 }

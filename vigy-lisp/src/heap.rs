@@ -12,13 +12,17 @@
 //! promise  header(forced?)  value or thunk
 //! map      header(count)    table
 //! table    header(used, capacity)  (hash key value) × capacity  index, when the capacity is above 8
-//! channel  header(closed?, capacity)  front  back  length
-//! fiber    header(status)   thunk or result
+//! channel  header(closed?, capacity)  front  back  length  first and last fiber that waits
+//! fiber    header(status)   thunk, frames or result  next  previous  value to send  first fiber that waits for its end
+//! frames   header(size)     place  parked registers
+//! buffer   header(used, capacity)  nil  e0 …
 //! name     header(0, bytes)  hash  next  bytes
 //! ```
 //!
-//! Allocation bumps one index. What was allocated is charged before it is made: the size of the memory is the budget.
+//! Allocation bumps one index. What was allocated is charged before it is made: the size of the memory is the budget. When it is used
+//! up, what can still be reached is slid together (`collect.rs`), so that an index is only good until the next collection.
 
+use crate::collect::Tables;
 use crate::image::Names;
 use crate::value::{FROZEN, Value, tag};
 
@@ -83,37 +87,49 @@ pub(crate) const fn hash_bytes(bytes: &[u8]) -> u32 {
     hash_end(hash)
 }
 
-const BUCKETS: usize = 64;
+/// Words in front of the objects: where names made at run time are found, by hash.
+pub(crate) const BUCKETS: usize = 64;
 
 pub(crate) struct Heap<'m> {
     frozen: &'m [u64],
     pub(crate) names: Names<'m>,
     pub(crate) words: &'m mut [u64],
+    pub(crate) tables: Tables<'m>,
     pub(crate) top: usize,
+    /// Where the free words end.
+    pub(crate) limit: usize,
+    /// Names made at run time.
+    pub(crate) made: u32,
     peak: usize,
-    /// Whether any run-time name was made since the buckets were cleared.
-    named: bool,
 }
 
 impl<'m> Heap<'m> {
-    pub(crate) fn new(frozen: &'m [u64], names: Names<'m>, words: &'m mut [u64]) -> Self {
-        let mut heap = Self { frozen, names, words, top: 0, peak: 0, named: true };
+    /// A heap in memory of the size that [`Self::words_for`] says.
+    pub(crate) fn new(frozen: &'m [u64], names: Names<'m>, memory: &'m mut [u64], bytes: u32) -> Self {
+        let (words, tables) = memory.split_at_mut(Self::own_words(bytes));
+        let tables = Tables::new(tables, words.len());
+        let mut heap = Self { frozen, names, words, tables, top: 0, limit: 0, made: 1, peak: 0 };
         heap.rewind();
         heap
     }
 
-    /// Forgets every object. O(1): only the buckets of run-time names are cleared.
-    pub(crate) fn rewind(&mut self) {
-        self.top = BUCKETS.min(self.words.len());
-        if core::mem::take(&mut self.named) {
-            self.words[..self.top].fill(0);
-        }
-        self.peak = self.top;
+    /// Words of memory for a heap of so many bytes, the tables of the collector among them.
+    pub(crate) const fn words_for(bytes: u32) -> usize {
+        Self::own_words(bytes) + Tables::words(Self::own_words(bytes))
     }
 
-    /// The fewest words a heap can live in.
-    pub(crate) const fn smallest() -> usize {
-        BUCKETS
+    const fn own_words(bytes: u32) -> usize {
+        BUCKETS + bytes as usize / 8
+    }
+
+    /// Forgets every object. O(1): only the buckets of run-time names are cleared.
+    pub(crate) fn rewind(&mut self) {
+        self.top = BUCKETS;
+        self.limit = self.words.len();
+        if core::mem::take(&mut self.made) > 0 {
+            self.words[..BUCKETS].fill(0);
+        }
+        self.peak = BUCKETS;
     }
 
     /// The most bytes that were in use so far.
@@ -143,7 +159,7 @@ impl<'m> Heap<'m> {
     #[inline]
     pub(crate) fn alloc(&mut self, words: usize) -> Result<u32, Exhausted> {
         let at = self.top;
-        if words > self.words.len() - at {
+        if words > self.limit - at {
             return Err(Exhausted);
         }
         self.top = at + words;
@@ -182,6 +198,12 @@ impl<'m> Heap<'m> {
 
     pub(crate) fn cell(&mut self, v: Value) -> Result<Value, Exhausted> {
         self.boxed(tag::CELL, v.0)
+    }
+
+    /// The content of a cell; `None` for what is none.
+    #[inline]
+    pub(crate) fn cell_word(&mut self, v: Value) -> Option<&mut u64> {
+        if v.is(tag::CELL) { self.words.get_mut(v.index_of() as usize + 1) } else { None }
     }
 
     pub(crate) fn promise(&mut self, thunk: Value) -> Result<Value, Exhausted> {
@@ -295,6 +317,11 @@ impl<'m> Heap<'m> {
         }
     }
 
+    /// Fuel for finding a name: a unit for each four that a bucket holds on average.
+    pub(crate) fn name_cost(&self) -> i64 {
+        i64::from(self.made / (4 * BUCKETS as u32))
+    }
+
     /// The symbol or keyword (by `tag`) of that name. Names are unique, so that equality is equality of words.
     pub(crate) fn intern(&mut self, tag: u8, name: &str) -> Result<Value, Exhausted> {
         let hash = hash_bytes(name.as_bytes());
@@ -320,7 +347,7 @@ impl<'m> Heap<'m> {
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut self.words[at as usize + 3..][..words]);
         bytes[..name.len()].copy_from_slice(name.as_bytes());
         self.words[bucket] = u64::from(at);
-        self.named = true;
+        self.made += 1;
         Ok(Value::make(tag, at, 0))
     }
 
@@ -357,7 +384,7 @@ impl<'m> Heap<'m> {
         self.words[at + 1] = u64::from(hash);
         self.words[at + 2] = self.words[bucket];
         self.words[bucket] = at as u64;
-        self.named = true;
+        self.made += 1;
         Ok(Value::make(tag, at as u32, 0))
     }
 
@@ -400,16 +427,19 @@ impl<'m> Heap<'m> {
     }
 
     pub(crate) fn channel(&mut self, capacity: Option<u32>) -> Result<Value, Exhausted> {
-        let at = self.alloc(4)? as usize;
+        let at = self.alloc(6)? as usize;
         self.words[at] = header(tag::CHANNEL, 0, capacity.map_or(u32::MAX as usize, |c| c as usize));
-        self.words[at + 1] = Value::NIL.0;
-        self.words[at + 2] = Value::NIL.0;
+        self.words[at + 1..at + 6].fill(Value::NIL.0);
         self.words[at + 3] = Value::index(0).0;
         Ok(Value::make(tag::CHANNEL, at as u32, 0))
     }
 
     pub(crate) fn fiber(&mut self, thunk: Value) -> Result<Value, Exhausted> {
-        self.boxed(tag::FIBER, thunk.0)
+        let at = self.alloc(6)? as usize;
+        self.words[at] = header(tag::FIBER, 0, 0);
+        self.words[at + 1..at + 6].fill(Value::NIL.0);
+        self.words[at + 1] = thunk.0;
+        Ok(Value::make(tag::FIBER, at as u32, 0))
     }
 
     /// The count field of a header doubles as a small state.
@@ -430,7 +460,7 @@ pub(crate) struct Writer<'h, 'm> {
 impl Writer<'_, '_> {
     pub(crate) fn push_bytes(&mut self, bytes: &[u8]) {
         let start = self.at as usize + 1;
-        let room = (self.heap.words.len() - start) * 8;
+        let room = (self.heap.limit - start) * 8;
         if self.full || bytes.len() > room - self.len || self.len + bytes.len() > u32::MAX as usize {
             self.full = true;
             return;
@@ -438,6 +468,11 @@ impl Writer<'_, '_> {
         let all: &mut [u8] = bytemuck::cast_slice_mut(&mut self.heap.words[start..]);
         all[self.len..self.len + bytes.len()].copy_from_slice(bytes);
         self.len += bytes.len();
+    }
+
+    /// Whether something did not fit: what is written from now on goes nowhere.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full
     }
 
     pub(crate) fn seal(self) -> Result<Value, Exhausted> {

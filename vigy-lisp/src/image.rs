@@ -55,6 +55,8 @@ pub enum ImageError {
     Version {
         /// The version found.
         found: u32,
+        /// The version that this machine runs.
+        expected: u32,
     },
     /// Fewer or more bytes than the header says.
     Length,
@@ -68,7 +70,7 @@ impl fmt::Display for ImageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAnImage => f.write_str("not a compiled program"),
-            Self::Version { found } => write!(f, "a compiled program of format {found}; this machine runs format {VERSION}"),
+            Self::Version { found, expected } => write!(f, "a compiled program of format {found}; this machine runs format {expected}"),
             Self::Length => f.write_str("the compiled program is cut off or has bytes behind its end"),
             Self::Checksum => f.write_str("the compiled program is damaged: its checksum does not agree"),
             Self::Damaged(what) => write!(f, "the compiled program is damaged: {what}"),
@@ -225,7 +227,7 @@ impl<'i> Program<'i> {
         }
         let version = words[1] as u32;
         if version != VERSION {
-            return Err(ImageError::Version { found: version });
+            return Err(ImageError::Version { found: version, expected: VERSION });
         }
         if (words[1] >> 32) as usize != words.len() {
             return Err(ImageError::Length);
@@ -290,7 +292,7 @@ impl<'i> Program<'i> {
     /// Words of memory that a [`crate::Machine`] needs to run this program within `budget`.
     #[must_use]
     pub fn words_needed(&self, budget: &Budget) -> usize {
-        self.globals.len() + budget.stack_words as usize + WINDOW + Heap::smallest() + budget.heap_bytes as usize / 8
+        self.globals.len() + budget.stack_words as usize + WINDOW + Heap::words_for(budget.heap_bytes)
     }
 
     /// The name of the program: BLAKE3 of its code and data, as the compiler stored it in the image. The same on every host.

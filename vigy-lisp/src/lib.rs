@@ -16,6 +16,7 @@ mod budget;
 mod builtins;
 mod code;
 mod codec;
+mod collect;
 #[cfg(feature = "compiler")]
 mod compile;
 #[cfg(feature = "compiler")]
@@ -40,7 +41,7 @@ pub use budget::Budget;
 pub use builtins::Builtins;
 pub use codec::{DecodeError, EncodeError, MAX_NESTING};
 #[cfg(feature = "compiler")]
-pub use compile::{CompileError, CompileOptions, ErrorKind, Loader, compile};
+pub use compile::{CompileError, CompileLimits, CompileOptions, ErrorKind, Loader, compile};
 #[cfg(feature = "compiler")]
 pub use data::Data;
 pub use heap::Exhausted;

@@ -117,22 +117,23 @@ impl Heap<'_> {
         }
     }
 
-    /// The list of what was pushed. Words that were not needed are given back when they are the last, else they lie free.
+    /// Whether `v` is a buffer that is not sealed yet.
+    pub(crate) fn is_open_buffer(&self, v: Value) -> bool {
+        v.is(tag::BUFFER) && self.word(v.index_of()) as u8 == tag::BUFFER
+    }
+
+    /// The list of what was pushed. Words that were not needed are given back when they are the last, else by the next collection.
     pub(crate) fn buffer_seal(&mut self, buffer: Value, tail: Value) -> Value {
         let at = buffer.index_of() as usize;
         let head = self.words[at];
         let (n, capacity) = (count_of(head), size_of_header(head));
-        let spare = if n == 0 { capacity + 2 } else { capacity - n };
-        let end = at + 2 + capacity;
-        if spare > 0 {
-            if end == self.top {
-                self.note_peak();
-                self.top = end - spare;
-            } else {
-                self.words[end - spare] = header(tag::FREE, 0, spare);
-            }
+        if at + 2 + capacity == self.top {
+            self.note_peak();
+            self.top = at + 2 + n;
         }
         if n == 0 {
+            // A register may still name the buffer: it stays an object.
+            self.words[at] = header(tag::BUFFER, 0, 0);
             return tail;
         }
         self.words[at] = header(tag::LIST, n, n + self.length(tail));

@@ -6,7 +6,7 @@
 
 use crate::equal::{Work, hash_key, hash_plain_key, same_key};
 use crate::heap::{Exhausted, Heap, MAX_COUNT, count_of, header, size_of_header};
-use crate::value::{Value, tag};
+use crate::value::{FROZEN, Value, tag};
 
 const SMALL: usize = 8;
 
@@ -30,7 +30,8 @@ impl From<Work> for MapError {
     }
 }
 
-const fn table_words(capacity: usize) -> usize {
+/// Words of a table: three per entry, and an index of two halves per entry when it is not small.
+pub(crate) const fn table_words(capacity: usize) -> usize {
     1 + 3 * capacity + if capacity > SMALL { capacity } else { 0 }
 }
 
@@ -73,7 +74,10 @@ impl Heap<'_> {
         let table = self.field(map, 0).index_of() as usize;
         let (entries, _) = self.words[table + 1..][..3 * pairs.len()].as_chunks_mut::<3>();
         for (entry, [key, value]) in entries.iter_mut().zip(pairs) {
-            *entry = [u64::from(hash_plain_key(Value(*key))), *key, *value];
+            *entry = [0, *key, *value];
+        }
+        for (i, [key, _]) in pairs.iter().enumerate() {
+            self.words[table + 1 + 3 * i] = u64::from(hash_plain_key(self, Value(*key)));
         }
         self.words[table] |= (pairs.len() as u64) << 8;
         self.set_count(map, pairs.len());
@@ -195,7 +199,7 @@ impl Heap<'_> {
             self.words[copy as usize + 1 + 3 * i + 2] = value.0;
             return Ok(self.map_of(copy, n)?);
         }
-        if n == used && used < capacity && table & crate::value::FROZEN == 0 {
+        if n == used && used < capacity && table & FROZEN == 0 {
             // The map object is made first: when the heap is full, nothing has changed yet.
             let new = self.map_of(table, n + 1)?;
             self.table_append(table, hash, key, value);
@@ -210,14 +214,17 @@ impl Heap<'_> {
 
     /// Sets a key of a map that nobody else has seen yet: replaces in place, grows without leaving a version behind.
     pub(crate) fn map_put(&mut self, map: Value, key: Value, value: Value, fuel: &mut i64) -> Result<Value, MapError> {
+        let table = self.field(map, 0).index_of();
+        let n = self.map_count(map);
+        if table & FROZEN != 0 || n != count_of(self.word(table)) {
+            // Not the only one who sees its table: no compiler lets that happen.
+            return self.map_set(map, key, value, fuel);
+        }
         let hash = hash_key(self, key, fuel)?;
         if let Some((i, _)) = self.map_find(map, key, hash, fuel)? {
-            let table = self.field(map, 0).index_of();
             self.set(table + 1 + 3 * i as u32 + 2, value.0);
             return Ok(map);
         }
-        let table = self.field(map, 0).index_of();
-        let n = self.map_count(map);
         if n < size_of_header(self.word(table)) {
             self.table_append(table, hash, key, value);
             self.set_count(map, n + 1);

@@ -45,8 +45,8 @@ pub(crate) mod tag {
     pub(crate) const TABLE: u8 = 0x49;
     /// The name of a symbol made at run time; never seen by a program.
     pub(crate) const NAME: u8 = 0x4d;
-    /// Words nobody uses any more.
-    pub(crate) const FREE: u8 = 0x51;
+    /// The registers of a fiber that waits; never seen by a program.
+    pub(crate) const FRAMES: u8 = 0x51;
 }
 
 /// Objects with this bit in their index belong to the program's image, the others to the machine's heap.
@@ -192,6 +192,7 @@ impl Value {
                 | tag::BUFFER
                 | tag::TABLE
                 | tag::NAME
+                | tag::FRAMES
         )
     }
 }

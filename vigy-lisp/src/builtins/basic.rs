@@ -83,7 +83,7 @@ pub(super) fn type_of(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
         "closure" | "native-fn" => "procedure",
         name => name,
     };
-    Ok(m.heap.intern(tag::KEYWORD, name)?)
+    Ok(m.intern(tag::KEYWORD, name)?)
 }
 
 pub(super) fn throw(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
@@ -93,13 +93,14 @@ pub(super) fn throw(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 /// `(%rethrow e raised?)`: passes on what a handler caught, as what it was.
 pub(super) fn rethrow(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let v = m.at(at);
-    Err(if m.at(at + 1) == Value::TRUE { Stop::Raised(v) } else { Stop::Thrown(v) })
+    Err(if m.at(at + 1) == Value::TRUE && v.is(tag::ERROR) { Stop::Raised(v) } else { Stop::Thrown(v) })
 }
 
 /// `(%fail "tag" "message")`: an error of the language, raised by the prelude.
 pub(super) fn fail(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let (kind, message) = (m.at(at), m.at(at + 1));
-    let kind = m.heap.intern_value(tag::KEYWORD, kind)?;
+    let kind = super::string::text(m, at)?;
+    let message = super::string::text(m, at + 1)?;
+    let kind = m.intern_value(tag::KEYWORD, kind)?;
     let e = m.heap.error(kind, message, Value::NIL)?;
     Err(Stop::Raised(e))
 }
@@ -124,7 +125,7 @@ pub(super) fn error(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     if !matches!(v.tag(), tag::KEYWORD | tag::STRING | tag::SYMBOL) {
         return Err(m.mismatch("keyword, string or symbol", v));
     }
-    let kind = m.heap.intern_value(tag::KEYWORD, v)?;
+    let kind = m.intern_value(tag::KEYWORD, v)?;
     let message = super::string::text(m, at + 1)?;
     let data = if n == 3 { plist(m, at + 2)? } else { Value::NIL };
     Ok(m.heap.error(kind, message, data)?)
@@ -134,7 +135,7 @@ pub(super) fn error(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
 pub(super) fn ex_info(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let message = super::string::text(m, at)?;
     let data = if n == 2 { plist(m, at + 1)? } else { Value::NIL };
-    let kind = m.heap.intern(tag::KEYWORD, "ex-info")?;
+    let kind = m.intern(tag::KEYWORD, "ex-info")?;
     Ok(m.heap.error(kind, message, data)?)
 }
 
@@ -196,9 +197,10 @@ pub(super) fn gensym(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
         // A short prefix fits.
         let _ = name.push('g');
     }
+    let _ = write!(name, "__{}__auto", m.gensyms + 1);
+    let symbol = m.intern(tag::SYMBOL, &name)?;
     m.gensyms += 1;
-    let _ = write!(name, "__{}__auto", m.gensyms);
-    Ok(m.heap.intern(tag::SYMBOL, &name)?)
+    Ok(symbol)
 }
 
 /// `(%delay thunk)`

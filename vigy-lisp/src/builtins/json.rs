@@ -146,7 +146,7 @@ impl Parser {
         let mut map = m.heap.map(n)?;
         for k in (first..top).step_by(2) {
             let (key, value) = (m.at(k), m.at(k + 1));
-            let key = if self.maps { m.heap.intern_value(tag::KEYWORD, key)? } else { key };
+            let key = if self.maps { m.intern_value(tag::KEYWORD, key)? } else { key };
             map = super::map::put(m, map, key, value)?;
         }
         if self.maps {
@@ -285,7 +285,7 @@ pub(super) fn parse_maps(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 pub(super) fn array(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let list = super::list::list_arg(m, at)?;
     let map = m.heap.map(1)?;
-    let key = m.heap.intern(tag::KEYWORD, ARRAY)?;
+    let key = m.intern(tag::KEYWORD, ARRAY)?;
     super::map::put(m, map, key, list)
 }
 
@@ -330,6 +330,10 @@ fn write(w: &mut Writer<'_, '_>, v: Value, pairs: bool) -> Result<(), &'static s
     let mut stack: heapless::Vec<Part, DEPTH> = heapless::Vec::new();
     let mut current = v;
     loop {
+        // Parts that are shared are written each time: without room, there is no end to it.
+        if w.is_full() {
+            return Ok(());
+        }
         let heap = w.heap();
         let kind = match current.tag() {
             tag::MAP => match (heap.map_count(current) == 1).then(|| heap.map_entry(current, 0)) {

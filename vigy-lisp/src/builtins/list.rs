@@ -309,14 +309,14 @@ pub(super) fn buffer(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 }
 pub(super) fn push(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let (buffer, v) = (m.at(at), m.at(at + 1));
-    if buffer.is(tag::BUFFER) {
+    if m.heap.is_open_buffer(buffer) {
         m.heap.buffer_push(buffer, v);
     }
     Ok(Value::NIL)
 }
 pub(super) fn seal(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let buffer = m.at(at);
-    Ok(if buffer.is(tag::BUFFER) { m.heap.buffer_seal(buffer, Value::NIL) } else { Value::NIL })
+    Ok(if m.heap.is_open_buffer(buffer) { m.heap.buffer_seal(buffer, Value::NIL) } else { Value::NIL })
 }
 
 /// `(seq x)`: lists and maps as lists, strings as lists of one-character strings, nil when empty.

@@ -267,10 +267,11 @@ pub(super) fn into_map(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 
 /// `(%count-into m k)`: `m` with one more under `k`; `m` is not shared.
 pub(super) fn count_into(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let (map, key) = (m.at(at), m.at(at + 1));
+    let map = map_arg(m, at)?;
+    let key = m.at(at + 1);
     let n = lookup(m, map, key, Value::index(0))?;
-    let n = m.heap.as_int(n).unwrap_or(0) + 1;
-    put(m, map, key, Value::index(n as usize))
+    let n = m.heap.int(m.heap.as_int(n).unwrap_or(0).wrapping_add(1))?;
+    put(m, map, key, n)
 }
 
 /// `(%put m k v)`: like `assoc` on a map that is not shared.

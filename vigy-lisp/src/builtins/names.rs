@@ -31,21 +31,21 @@ fn name_text(m: &mut Machine<'_>, v: Value) -> Answer {
 
 pub(super) fn to_symbol(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let v = text(m, at)?;
-    Ok(m.heap.intern_value(tag::SYMBOL, v)?)
+    Ok(m.intern_value(tag::SYMBOL, v)?)
 }
 
 pub(super) fn to_keyword(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let v = text(m, at)?;
-    Ok(m.heap.intern_value(tag::KEYWORD, v)?)
+    Ok(m.intern_value(tag::KEYWORD, v)?)
 }
 
 /// `(symbol x)` and `(keyword x)` take strings, symbols and keywords.
 pub(super) fn symbol(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let v = name(m, at, n)?;
-    Ok(m.heap.intern_value(tag::SYMBOL, v)?)
+    Ok(m.intern_value(tag::SYMBOL, v)?)
 }
 
 pub(super) fn keyword(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let v = name(m, at, n)?;
-    Ok(m.heap.intern_value(tag::KEYWORD, v)?)
+    Ok(m.intern_value(tag::KEYWORD, v)?)
 }

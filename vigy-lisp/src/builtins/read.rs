@@ -141,7 +141,7 @@ fn read(m: &mut Machine<'_>, v: Value, sp: usize, all: bool) -> Result<usize, St
         while let Some(Open::Prefix(_) | Open::Skip) = open.last() {
             match open.pop() {
                 Some(Open::Prefix(name)) => {
-                    let head = m.heap.intern(tag::SYMBOL, name)?;
+                    let head = m.intern(tag::SYMBOL, name)?;
                     if let Some(x) = value {
                         value = Some(m.heap.list(&[head.0, x.0], Value::NIL)?);
                     }
@@ -232,18 +232,18 @@ fn atom(m: &mut Machine<'_>, v: Value, start: usize, end: usize) -> Answer {
             _ => {}
         }
         if let Some(name) = text.strip_prefix(':') {
-            return Ok(m.heap.intern(tag::KEYWORD, name)?);
+            return Ok(m.intern(tag::KEYWORD, name)?);
         }
         return match crate::number::parse(text) {
             Some(Ok(crate::number::Parsed::Int(i))) => Ok(m.heap.int(i)?),
             Some(Ok(crate::number::Parsed::Float(f))) => Ok(m.heap.float(f)?),
             Some(Err(())) => Err(fail(m, start, "a number that does not fit")),
-            None => Ok(m.heap.intern(tag::SYMBOL, text)?),
+            None => Ok(m.intern(tag::SYMBOL, text)?),
         };
     }
     let keyword = m.heap.bytes(v)[start] == b':';
     let text = super::string::part(m, v, start + usize::from(keyword), end)?;
-    Ok(m.heap.intern_value(if keyword { tag::KEYWORD } else { tag::SYMBOL }, text)?)
+    Ok(m.intern_value(if keyword { tag::KEYWORD } else { tag::SYMBOL }, text)?)
 }
 
 pub(super) fn read_string(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {

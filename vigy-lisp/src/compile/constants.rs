@@ -143,10 +143,10 @@ impl Constants {
     /// A frozen map: entries in order, a later one with the same key replaces the value.
     fn map(&mut self, parts: &[Value]) -> Value {
         let mut entries: Vec<(u32, Value, Value)> = Vec::new();
-        let mut no_words = [0; Heap::smallest()];
+        let mut no_words = [0; Heap::words_for(0)];
         {
             let names = Names { index: &[], bytes: &[], table: &[] };
-            let heap = Heap::new(&self.frozen, names, &mut no_words);
+            let heap = Heap::new(&self.frozen, names, &mut no_words, 0);
             let mut fuel = i64::MAX;
             for pair in parts.chunks_exact(2) {
                 // A datum is hashable; one nested too deeply to hash stays a key that nothing finds.

@@ -12,9 +12,6 @@ use crate::machine::Tag;
 use crate::reader::{Datum, Id, Shape};
 use crate::span::Span;
 
-/// Rewrites of one form in a row.
-const MAX_REWRITES: usize = 2_000;
-
 /// Whether a form with this head is rewritten whatever the program defines.
 fn is_core(head: &str) -> bool {
     matches!(
@@ -33,7 +30,9 @@ impl<'o> Compiler<'o> {
 
     /// Rewrites `id` until its head is neither a macro nor a form that is rewritten.
     pub(super) fn expand(&mut self, mut id: Id) -> Result<Id> {
-        for _ in 0..MAX_REWRITES {
+        let limit = self.options.limits.rewrites;
+        for _ in 0..limit {
+            self.check_parts(self.arena.span(id))?;
             match self.expand_once(id)? {
                 Some(next) => id = next,
                 None => return Ok(id),
@@ -42,7 +41,7 @@ impl<'o> Compiler<'o> {
         Err(CompileError::new(
             Tag::MacroExpansionLimit,
             self.arena.span(id),
-            format_args!("the form was rewritten {MAX_REWRITES} times and is still not done"),
+            format_args!("the form was rewritten {limit} times and is still not done"),
         ))
     }
 
@@ -158,11 +157,11 @@ impl<'o> Compiler<'o> {
                 self.quasi(args[0], 1)?
             }
             "%qq" => {
-                let depth = match self.arena.get(args[0]) {
-                    Datum::Int(i) => i as usize,
-                    _ => 1,
+                // What `quasi` writes for its deeper levels; a program may write anything.
+                let (Some(Datum::Int(depth @ 1..)), Some(form)) = (args.first().map(|a| self.arena.get(*a)), args.get(1)) else {
+                    return Err(bad(span, &name, "a depth and a datum are expected"));
                 };
-                self.quasi(args[1], depth)?
+                self.quasi(*form, usize::try_from(depth).unwrap_or(usize::MAX / 2))?
             }
             "eval" => {
                 if args.len() != 1 {
@@ -227,10 +226,11 @@ impl<'o> Compiler<'o> {
             match next {
                 Work::Visit(mut id) => {
                     let mut steps = 0;
+                    self.check_parts(self.arena.span(id))?;
                     while let Some(made) = self.expand_shown(id)? {
                         id = made;
                         steps += 1;
-                        if steps > MAX_REWRITES {
+                        if steps > self.options.limits.rewrites {
                             let span = self.arena.span(id);
                             return Err(CompileError::new(Tag::MacroExpansionLimit, span, format_args!("rewritten too often")));
                         }

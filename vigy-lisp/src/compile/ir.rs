@@ -101,6 +101,11 @@ impl Tree {
         self.nodes.len() as u32 - 1
     }
 
+    /// Nodes, and places for nodes.
+    pub(crate) fn parts(&self) -> usize {
+        self.nodes.len() + self.lists.len()
+    }
+
     pub(crate) fn get(&self, node: Node) -> Ir {
         self.nodes[node as usize].0
     }

@@ -19,12 +19,10 @@ use crate::reader::{Arena, Datum, Id, Shape, Sym};
 use crate::span::Span;
 use crate::value::{Value, tag};
 
-/// Macros whose code uses macros whose code uses macros …
-const MAX_DEPTH: usize = 8;
-/// Uses of macros in one program, those that macros make included: some never end.
-const MAX_EXPANSIONS: usize = 4_000;
-/// What one expansion may use.
-const BUDGET: Budget = Budget { fuel: 2_000_000, heap_bytes: 4 << 20, depth: 5_000, stack_words: 1 << 16, output_bytes: 1 << 16 };
+/// What one expansion may use; its fuel and its heap are less when the limits say so.
+const BUDGET: Budget = Budget { fuel: 2_000_000, heap_bytes: u32::MAX, depth: 5_000, stack_words: 1 << 16, output_bytes: 1 << 16 };
+/// Fuel that a word of a macro's image takes: what compiling it costs, in steps.
+const WORD_FUEL: u64 = 16;
 
 const HOSTS: &[&[HostFn]] = &[&[HostFn {
     name: "%macro-args",
@@ -100,15 +98,17 @@ impl Compiler<'_> {
             return Err(CompileError::new(Tag::NativeFn, span, format_args!("macro `{name}` expected {wants}, got {}", args.len())));
         }
         self.expansions += 1;
-        if self.expansions > MAX_EXPANSIONS {
+        let limit = self.options.limits.macro_uses;
+        if self.expansions > limit {
             return Err(CompileError::new(
                 Tag::MacroExpansionLimit,
                 span,
-                format_args!("macro `{name}`: more than {MAX_EXPANSIONS} uses of macros in one program"),
+                format_args!("macro `{name}`: more than {limit} uses of macros in one program"),
             ));
         }
         if m.image.is_none() {
             let image = self.compile_macro(key, span)?;
+            self.charge_macros(WORD_FUEL * image.program().words().len() as u64, span)?;
             if let Some(m) = self.macros.get_mut(&key) {
                 m.image = Some(image);
             }
@@ -149,11 +149,12 @@ impl Compiler<'_> {
 
     /// The image of a macro: the definitions it reaches, then its function applied to its arguments.
     fn compile_macro(&mut self, key: (u16, Sym), span: Span) -> Result<Image> {
-        if self.macro_depth >= MAX_DEPTH {
+        let limit = self.options.limits.macro_depth;
+        if self.macro_depth >= limit {
             return Err(CompileError::new(
                 Tag::MacroExpansionLimit,
                 span,
-                format_args!("macros use macros that use macros, more than {MAX_DEPTH} deep"),
+                format_args!("macros use macros that use macros, more than {limit} deep"),
             ));
         }
         let Some(m) = self.macros.get(&key) else {
@@ -187,7 +188,7 @@ impl Compiler<'_> {
         let lambda = make.form("lambda", &lambda);
         let args = make.form("%macro-args", &[]);
         forms.push(make.form("%apply", &[lambda, args]));
-        let options = CompileOptions { hosts: HOSTS, loader: None, force: true };
+        let options = CompileOptions { hosts: HOSTS, loader: None, force: true, limits: self.options.limits };
         let mut sub = Compiler::new(&options);
         sub.arena = core::mem::take(&mut self.arena);
         sub.macros = core::mem::take(&mut self.macros);
@@ -197,8 +198,12 @@ impl Compiler<'_> {
         sub.sealed = true;
         sub.macro_depth = self.macro_depth + 1;
         sub.fresh = self.fresh;
+        sub.expansions = self.expansions;
+        sub.macro_fuel = self.macro_fuel;
         let analyzed = sub.program(forms);
         self.fresh = sub.fresh;
+        self.expansions = sub.expansions;
+        self.macro_fuel = sub.macro_fuel;
         self.macros = core::mem::take(&mut sub.macros);
         self.macro_memory = core::mem::take(&mut sub.macro_memory);
         // Linking needs the texts; the arena comes back afterwards.
@@ -209,13 +214,23 @@ impl Compiler<'_> {
 
     fn run_macro(&mut self, image: &Image, args: &[Id], span: Span, name: &str) -> Result<Id> {
         let program = image.program();
-        let needed = program.words_needed(&BUDGET);
+        let limits = &self.options.limits;
+        let budget = Budget {
+            fuel: BUDGET.fuel.min(limits.macro_fuel.saturating_sub(self.macro_fuel)),
+            heap_bytes: BUDGET.heap_bytes.min(limits.macro_heap_bytes),
+            ..BUDGET
+        };
+        let needed = program.words_needed(&budget);
         let mut memory = core::mem::take(&mut self.macro_memory);
         if memory.len() < needed {
             memory.resize(needed, 0);
         }
-        let result = match Machine::new(program, &mut memory, &BUDGET) {
-            Ok(mut machine) => self.drive(&mut machine, args, span, name),
+        let result = match Machine::new(program, &mut memory, &budget) {
+            Ok(mut machine) => {
+                let made = self.drive(&mut machine, args, span, name);
+                // What it took is charged whether or not it came to anything.
+                self.charge_macros(machine.fuel_used(), span).and(made)
+            }
             Err(e) => Err(CompileError::new(Tag::NotImplemented, span, format_args!("{e}"))),
         };
         self.macro_memory = memory;
@@ -226,6 +241,8 @@ impl Compiler<'_> {
         let fail = |what: &str| CompileError::new(Tag::NativeFn, span, format_args!("macro `{name}`: {what}"));
         let mut places: HashMap<u64, (Span, Shape)> = HashMap::default();
         machine.gensym_base = self.gensyms;
+        // Places are noted by where lists lie.
+        machine.collects = false;
         loop {
             match machine.run(u64::MAX) {
                 Step::Call => {

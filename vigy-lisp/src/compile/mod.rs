@@ -12,6 +12,7 @@ mod error;
 mod expand;
 mod forms;
 mod ir;
+mod limits;
 mod macros;
 mod make;
 mod modules;
@@ -25,6 +26,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 pub use error::{CompileError, ErrorKind};
+pub use limits::CompileLimits;
 pub use modules::Loader;
 
 use crate::arity::HostFn;
@@ -50,6 +52,8 @@ pub struct CompileOptions<'a> {
     pub loader: Option<&'a dyn Loader>,
     /// Turns every mistake but one of reading into code that raises it when it is reached.
     pub force: bool,
+    /// What compiling may use.
+    pub limits: CompileLimits,
 }
 
 impl core::fmt::Debug for CompileOptions<'_> {
@@ -146,8 +150,10 @@ struct Compiler<'o> {
     /// Code of macros may not change globals.
     sealed: bool,
     building_macro: bool,
-    macro_depth: usize,
-    expansions: usize,
+    macro_depth: u32,
+    expansions: u32,
+    /// Fuel that macros took.
+    macro_fuel: u64,
     macro_memory: Vec<u64>,
     gensyms: u64,
     prelude_known: HashMap<Sym, Option<Meaning>>,
@@ -199,6 +205,7 @@ impl<'o> Compiler<'o> {
             building_macro: false,
             macro_depth: 0,
             expansions: 0,
+            macro_fuel: 0,
             macro_memory: Vec::new(),
             gensyms: 0,
             prelude_known: HashMap::default(),
@@ -207,7 +214,8 @@ impl<'o> Compiler<'o> {
     }
 
     fn read(&mut self, source: &str) -> Result<Vec<Id>> {
-        reader::read(source, &mut self.arena).map_err(|e| CompileError::new(Tag::Reader, e.span, format_args!("{}", e.message)))
+        let limits = &self.options.limits;
+        reader::read(source, limits.text_bytes, limits.nesting, &mut self.arena).map_err(|e| CompileError::new(Tag::Reader, e.span, format_args!("{}", e.message)))
     }
 
     fn fresh_target(&mut self) -> u32 {

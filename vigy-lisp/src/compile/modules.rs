@@ -128,10 +128,9 @@ impl Compiler<'_> {
         if self.modules.open.iter().any(|(p, _)| p == path) {
             return Err(CompileError::new(Tag::CircularRequire, span, format_args!("module \"{path}\" requires itself")));
         }
-        /// Modules that require modules that require modules …
-        const MAX_DEPTH: usize = 16;
-        if self.modules.open.len() >= MAX_DEPTH {
-            return Err(CompileError::new(Tag::ModuleDenied, span, format_args!("modules require each other more than {MAX_DEPTH} deep")));
+        let limit = self.options.limits.module_depth;
+        if self.modules.open.len() >= limit as usize {
+            return Err(CompileError::new(Tag::ModuleDenied, span, format_args!("modules require each other more than {limit} deep")));
         }
         let Some(loader) = self.options.loader else {
             return Err(CompileError::new(Tag::ModuleNotFound, span, format_args!("module \"{path}\": there is no loader")));

@@ -1,6 +1,6 @@
 //! The loop over instructions.
 
-use super::frames::{Called, return_word};
+use super::frames::{Called, place, place_word};
 use super::{HostCall, Machine, Message, State, Step, Stop, Tag};
 use crate::builtins;
 use crate::code::{a, b, bx, byte, c, sabc, sbx};
@@ -65,6 +65,7 @@ impl Machine<'_> {
                     Ok(()) => {
                         pc = self.pc;
                         base = self.base;
+                        fuel = self.fuel;
                         regs = window(self.stack, base);
                         continue;
                     }
@@ -84,12 +85,20 @@ impl Machine<'_> {
                 fuel -= 1;
             };
         }
+        // Takes over what a method used up, unless it will be run again: then it is charged then.
+        macro_rules! settle {
+            ($result:expr) => {
+                if !matches!($result, Err(Stop::OutOfHeap)) {
+                    fuel = self.fuel;
+                }
+            };
+        }
         // Runs a method of the machine that may fail, with registers and fuel handed over and taken back.
         macro_rules! with_machine {
             ($call:expr) => {{
                 leave!(pc);
                 let result = $call;
-                fuel = self.fuel;
+                settle!(result);
                 match result {
                     Ok(v) => {
                         regs = window(self.stack, base);
@@ -143,13 +152,14 @@ impl Machine<'_> {
                     self.stack.copy_within(base + at + 2..base + at + 2 + b($word), base);
                     self.stack[base - 2] = Value::make(tag::FUNCTION, f, 0).0;
                 } else {
-                    if self.depth >= self.budget.depth || base + at + FRAME > self.stack.len() {
+                    let end = base + at + FRAME;
+                    if self.depth >= self.budget.depth || (end > self.written && !self.write_stack(end)) {
                         stop!(self.too_deep());
                     }
                     self.depth += 1;
                     let frame = frame(self.stack, base + at);
                     frame[0] = Value::make(tag::FUNCTION, f, 0).0;
-                    frame[1] = return_word(pc + 2, at + 2);
+                    frame[1] = place_word(pc + 2, at + 2);
                     base += at + 2;
                 }
                 pc = p.functions[f as usize * crate::image::FUNCTION_U32S] as usize;
@@ -163,24 +173,23 @@ impl Machine<'_> {
                 let at = base + $at;
                 if (callee.is(tag::CLOSURE) || callee.is(tag::FUNCTION))
                     && let Some(entry) = p.entry_for(self.heap.function_of(callee), $n)
-                    && ($tail || (self.depth < self.budget.depth && at + FRAME <= self.stack.len()))
+                    && ($tail || (self.depth < self.budget.depth && at + FRAME <= self.written))
                 {
                     if $tail {
                         self.stack.copy_within(at + 2..at + 2 + $n, base);
                         self.stack[base - 2] = callee.0;
                     } else {
                         self.depth += 1;
-                        frame(self.stack, at)[1] = return_word(pc + 1, $at + 2);
+                        frame(self.stack, at)[1] = place_word(pc + 1, $at + 2);
                         base = at + 2;
                     }
                     pc = entry;
                     regs = window(self.stack, base);
                     continue;
                 }
-                self.fuel = fuel;
-                self.pc = pc;
+                leave!(pc);
                 let called = self.call_value(at, $n, $tail, base, pc + 1);
-                fuel = self.fuel;
+                settle!(called);
                 match called {
                     Ok(Called::Entered) => {
                         pc = self.pc;
@@ -266,14 +275,20 @@ impl Machine<'_> {
                     }
                     Err(e) => stop!(e.into()),
                 },
-                byte::CellGet => {
-                    regs[a(word)] = self.heap.field(Value(regs[b(word)]), 0).0;
-                    pc += 1;
-                }
-                byte::CellSet => {
-                    self.heap.set_field(Value(regs[a(word)]), 0, Value(regs[b(word)]));
-                    pc += 1;
-                }
+                byte::CellGet => match self.heap.cell_word(Value(regs[b(word)])) {
+                    Some(content) => {
+                        regs[a(word)] = *content;
+                        pc += 1;
+                    }
+                    None => stop!(Stop::Damaged),
+                },
+                byte::CellSet => match self.heap.cell_word(Value(regs[a(word)])) {
+                    Some(content) => {
+                        *content = regs[b(word)];
+                        pc += 1;
+                    }
+                    None => stop!(Stop::Damaged),
+                },
                 byte::Closure => {
                     let f = bx(word) as u32;
                     let n = code[pc + 1] as usize;
@@ -500,11 +515,13 @@ impl Machine<'_> {
                 byte::Apply | byte::TailApply => {
                     tick!();
                     let at = base + a(word);
+                    // Who complains looks at where the machine is.
+                    leave!(pc);
                     let n = match self.spread(at + 2, b(word)) {
                         Ok(n) => n,
                         Err(stop) => stop!(stop),
                     };
-                    fuel -= n as i64 / 8;
+                    fuel -= self.spread.1;
                     call_value!(self.stack[at], a(word), n, word as u8 == byte::TailApply);
                 }
                 byte::Builtin => {
@@ -512,7 +529,7 @@ impl Machine<'_> {
                     let run = self.builtins.code[code[pc + 1] as usize];
                     leave!(pc);
                     let result = run(self, base + a(word), b(word));
-                    fuel = self.fuel;
+                    settle!(result);
                     match result {
                         Ok(v) => {
                             regs = window(self.stack, base);
@@ -545,20 +562,22 @@ impl Machine<'_> {
                         return Step::Done(Value(v));
                     }
                     self.depth -= 1;
-                    pc = (back >> 32) as usize;
-                    base -= (back & 0xffff_ffff) as usize;
+                    let (after, distance) = place(back);
+                    pc = after;
+                    base -= distance;
                     regs = window(self.stack, base);
                 }
                 byte::Try => {
-                    // Two words: the handler outside this one and the depth, then where to go and the frame.
-                    regs[a(word)] = (self.handler as u64) << 32 | u64::from(self.depth);
+                    // Two words: how far below the handler outside this one lies, then where to go and how far below the frame lies.
+                    let handler = base + a(word);
+                    regs[a(word)] = place_word(0, handler - self.handler);
                     let to = pc.wrapping_add_signed(code[pc + 1] as i32 as isize);
-                    regs[a(word) + 1] = (to as u64) << 32 | base as u64;
-                    self.handler = base + a(word);
+                    regs[a(word) + 1] = place_word(to, a(word));
+                    self.handler = handler;
                     pc += 2;
                 }
                 byte::EndTry => {
-                    self.handler = (regs[a(word)] >> 32) as usize;
+                    self.handler = base + a(word) - place(regs[a(word)]).1;
                     pc += 1;
                 }
                 byte::Raise => {

@@ -40,6 +40,7 @@ tags! {
     CircularRequire "circular-require",
     ModuleDenied "module-denied",
     NotData "not-data",
+    Deadlock "deadlock",
 }
 
 impl Tag {
@@ -106,6 +107,8 @@ pub enum FaultKind {
     OutOfHeap,
     /// More was printed than the budget allows. Not catchable.
     OutOfOutput,
+    /// The image does what no compiler lets it do. Not catchable. Its checksum was right, so somebody made it.
+    Damaged,
     /// An error that the program did not catch, by its tag: `type-mismatch`, `user` for what the program threw itself, …
     Raised {
         /// The tag, without a colon; cut off at 48 bytes.
@@ -121,6 +124,7 @@ impl FaultKind {
             Self::OutOfFuel => "out-of-fuel",
             Self::OutOfHeap => "out-of-heap",
             Self::OutOfOutput => "out-of-output",
+            Self::Damaged => "damaged-image",
             Self::Raised { tag } => tag,
         }
     }
@@ -163,6 +167,10 @@ pub(crate) enum Stop {
     OutOfFuel,
     OutOfHeap,
     OutOfOutput,
+    /// What no compiled program does.
+    Damaged,
+    /// The fiber waits; another goes on.
+    Parked,
     /// Text for the host to print; the instruction is done and its result is nil.
     Output(Value),
 }

@@ -6,8 +6,17 @@ use crate::image::WINDOW;
 use crate::print;
 use crate::value::{Value, tag};
 
-pub(super) const fn return_word(pc: usize, delta: usize) -> u64 {
-    ((pc as u64) << 32) | delta as u64
+/// A place in the code and a distance on the stack, as a word that reads as a small int: where to go on, and how far below the frame
+/// lies. So are return addresses written, and handlers.
+#[inline]
+pub(super) const fn place_word(pc: usize, distance: usize) -> u64 {
+    ((pc as u64) << 32) | (distance as u64) << 2
+}
+
+/// What [`place_word`] put together.
+#[inline]
+pub(super) const fn place(word: u64) -> (usize, usize) {
+    ((word >> 32) as usize, (word as u32 >> 2) as usize)
 }
 
 /// What calling a value led to.
@@ -39,12 +48,13 @@ impl Machine<'_> {
     /// Replaces the list in the last of `n` arguments by its elements; the number of arguments then.
     pub(super) fn spread(&mut self, at: usize, n: usize) -> Result<usize, Stop> {
         let last = self.at(at + n - 1);
+        self.spread = (last, 0);
         if !last.is_list() {
             return Err(self.mismatch("list", last));
         }
         let more = self.heap.length(last);
         let start = at + n - 1;
-        if start + more + WINDOW > self.stack.len() {
+        if !self.write_stack(start + more + WINDOW) {
             return Err(self.too_deep());
         }
         let (heap, stack) = (&self.heap, &mut *self.stack);
@@ -56,12 +66,14 @@ impl Machine<'_> {
             to += run.len();
             list = tail;
         }
+        self.spread.1 = (to - at) as i64 / 8;
         Ok(to - at)
     }
 
     /// Calls the value at `at` with the `n` arguments from `at + 2` on.
     pub(super) fn call_value(&mut self, at: usize, n: usize, tail: bool, base: usize, after: usize) -> Result<Called, Stop> {
         let callee = self.at(at);
+        self.base = base;
         match callee.tag() {
             tag::CLOSURE | tag::FUNCTION => {
                 let f = self.program.function(self.heap.function_of(callee));
@@ -72,7 +84,7 @@ impl Machine<'_> {
                 }
                 // The window of the callee must fit, and what is spread behind it may be long.
                 let next = if tail { base } else { at + 2 };
-                if at + 2 + WINDOW > self.stack.len() || (!tail && self.depth >= self.budget.depth) {
+                if !self.write_stack(at + 2 + WINDOW) || (!tail && self.depth >= self.budget.depth) {
                     return Err(self.too_deep());
                 }
                 if fixed > n {
@@ -91,7 +103,7 @@ impl Machine<'_> {
                     self.stack[base - 2] = callee.0;
                 } else {
                     self.depth += 1;
-                    self.stack[at + 1] = return_word(after, next - base);
+                    self.stack[at + 1] = place_word(after, next - base);
                 }
                 self.base = next;
                 self.pc = f.entry as usize;
@@ -121,6 +133,7 @@ impl Machine<'_> {
                 Ok(Called::Answered)
             }
             tag::KEYWORD | tag::MAP => Err(self.wrong_arity(callee, n)),
+            tag::FRAMES => self.unpark(callee, at, base, after),
             _ => {
                 let got = print::type_name(callee);
                 Err(self.error(Tag::NotCallable, format_args!("expected function, got {got}")))

@@ -1,24 +1,30 @@
 //! The machine: runs a program within a budget, in memory that the caller owns.
 //!
 //! ```text
-//! memory   globals │ registers of all frames │ heap
+//! memory   globals │ registers of all frames │ heap │ tables of the collector
 //! frame    callee │ return address │ arguments, locals, temporaries …
 //! ```
+//!
+//! Every word of a frame reads as a value, return addresses and handlers as small ints: so the collector needs to know nothing of code.
 //!
 //! The machine never calls out. It stops and says why: [`Step`]. Depth of a program is depth of its own register stack,
 //! never of the native one.
 
 mod exec;
 mod fault;
+pub(crate) mod fibers;
 mod frames;
 mod make;
+mod memory;
 mod unwind;
 
 use core::fmt::{self, Write};
 
 pub use fault::{CHAIN, Fault, FaultKind, Message};
 pub(crate) use fault::{Stop, Tag};
+use fibers::Fibers;
 pub use make::KeyError;
+pub(crate) use memory::Full;
 
 use crate::budget::Budget;
 use crate::builtins::{self, Builtins};
@@ -92,8 +98,8 @@ enum State {
     Failed,
 }
 
-/// No error handler.
-const NO_HANDLER: usize = u32::MAX as usize;
+/// No error handler: there is no frame there.
+const NO_HANDLER: usize = 0;
 
 /// A program running in memory that the caller owns.
 ///
@@ -106,14 +112,25 @@ pub struct Machine<'m> {
     budget: Budget,
     globals: &'m mut [u64],
     stack: &'m mut [u64],
+    /// Below this, all words of the stack were written in this run. A frame is entered only where its window ends in front of it.
+    written: usize,
     pub(crate) heap: Heap<'m>,
     state: State,
     pc: usize,
     base: usize,
     depth: u32,
     handler: usize,
+    /// The fiber that runs, and those that could.
+    pub(crate) fibers: Fibers,
+    /// The list that the last `Apply` spread over itself, and the fuel that took.
+    spread: (Value, i64),
+    /// Where and with how much fuel the last collection was made: running on from there without success means that the heap is too small.
+    starved: Option<(usize, usize, i64)>,
+    /// Whether the heap is collected when it is full.
+    pub(crate) collects: bool,
     /// Fuel left of the whole budget.
     pub(crate) fuel: i64,
+    collector_fuel: u64,
     /// Bytes of output left.
     output_left: u32,
     pub(crate) gensyms: u64,
@@ -155,13 +172,19 @@ impl<'m> Machine<'m> {
             budget: *budget,
             globals,
             stack,
-            heap: Heap::new(program.frozen, program.names, heap),
+            written: 0,
+            heap: Heap::new(program.frozen, program.names, heap, budget.heap_bytes),
             state: State::Fresh,
             pc: 0,
             base: 2,
             depth: 0,
             handler: NO_HANDLER,
+            fibers: Fibers::NONE,
+            spread: (Value::NIL, 0),
+            starved: None,
+            collects: true,
             fuel: 0,
+            collector_fuel: 0,
             output_left: 0,
             gensyms: 0,
             gensym_base: 0,
@@ -208,13 +231,18 @@ impl<'m> Machine<'m> {
     fn start(&mut self) {
         self.pc = self.program.function(0).entry as usize;
         self.base = 2;
-        self.stack[0] = Value::NIL.0;
-        self.stack[1] = 0;
+        self.stack[..2].copy_from_slice(&[Value::NIL.0, 0]);
+        self.written = 2;
         self.depth = 0;
         self.handler = NO_HANDLER;
+        self.fibers = Fibers::NONE;
+        self.starved = None;
+        self.collector_fuel = 0;
         self.fuel = i64::try_from(self.budget.fuel).unwrap_or(i64::MAX);
         self.output_left = self.budget.output_bytes;
         self.gensyms = self.gensym_base;
+        // The memory of a machine is never smaller than one window.
+        self.write_stack(2 + WINDOW);
     }
 
     /// The host call that the program waits for.
@@ -260,12 +288,16 @@ impl<'m> Machine<'m> {
         if !matches!(self.state, State::Calling(_)) {
             return;
         }
+        let made = self.or_collect(|m| m.make_error(tag, format_args!("{message}")));
         self.state = State::Ready;
         // The failure belongs to the call, which lies in front of where the machine would go on.
         self.pc = self.pc.saturating_sub(1);
-        let made = self.make_error(tag, format_args!("{message}"));
-        let stop = made.map_or_else(|e| e.into(), Stop::Raised);
-        if self.unwind(stop).is_err() {
+        let ended = match made {
+            Ok(error) => self.unwind(Stop::Raised(error)).is_err(),
+            // The heap was collected already: nothing is run again.
+            Err(full) => self.fail(full.into()) == Step::Failed,
+        };
+        if ended {
             self.state = State::Raised;
         }
     }
@@ -292,7 +324,8 @@ impl<'m> Machine<'m> {
     /// A string.
     ///
     /// # Errors
-    /// [`Exhausted`], when the heap budget is used up. So for all constructors.
+    /// [`Exhausted`], when the heap is full. So for all constructors: they move nothing, so that what the host holds stays good. Ask
+    /// [`Self::reserve`] for room before the first of them.
     pub fn string(&mut self, text: &str) -> Result<Value, Exhausted> {
         self.heap.string(text)
     }
@@ -302,7 +335,7 @@ impl<'m> Machine<'m> {
     /// # Errors
     /// [`Exhausted`].
     pub fn keyword(&mut self, name: &str) -> Result<Value, Exhausted> {
-        self.heap.intern(tag::KEYWORD, name)
+        self.intern(tag::KEYWORD, name)
     }
 
     /// The symbol of that name.
@@ -310,7 +343,7 @@ impl<'m> Machine<'m> {
     /// # Errors
     /// [`Exhausted`].
     pub fn symbol(&mut self, name: &str) -> Result<Value, Exhausted> {
-        self.heap.intern(tag::SYMBOL, name)
+        self.intern(tag::SYMBOL, name)
     }
 
     /// An int.
@@ -340,13 +373,19 @@ impl<'m> Machine<'m> {
     /// Fuel used since the run started.
     #[must_use]
     pub fn fuel_used(&self) -> u64 {
-        if self.state == State::Fresh { 0 } else { (i64::try_from(self.budget.fuel).unwrap_or(i64::MAX) - self.fuel) as u64 }
+        if self.state == State::Fresh { 0 } else { (i64::try_from(self.budget.fuel).unwrap_or(i64::MAX) - self.fuel.max(0)) as u64 }
     }
 
     /// The most bytes of the heap that were in use since the run started.
     #[must_use]
     pub fn heap_used(&self) -> u64 {
         self.heap.peak_bytes()
+    }
+
+    /// Fuel that collecting took since the run started, of [`Self::fuel_used`].
+    #[must_use]
+    pub fn collector_fuel(&self) -> u64 {
+        self.collector_fuel
     }
 
     /// Why the last run failed.
@@ -363,8 +402,20 @@ impl<'m> Machine<'m> {
 
     // For builtins.
 
+    /// The symbol or keyword of that name. The more names were made at run time, the longer it takes to find one.
+    pub(crate) fn intern(&mut self, tag: u8, name: &str) -> Result<Value, Exhausted> {
+        self.fuel -= self.heap.name_cost();
+        self.heap.intern(tag, name)
+    }
+
+    /// The symbol or keyword with the name of the string, symbol or keyword `v`.
+    pub(crate) fn intern_value(&mut self, tag: u8, v: Value) -> Result<Value, Exhausted> {
+        self.fuel -= self.heap.name_cost();
+        self.heap.intern_value(tag, v)
+    }
+
     pub(crate) fn make_error(&mut self, tag: &str, message: fmt::Arguments<'_>) -> Result<Value, Exhausted> {
-        let tag = self.heap.intern(tag::KEYWORD, tag)?;
+        let tag = self.intern(tag::KEYWORD, tag)?;
         let mut text = Message::default();
         // A message keeps what fits and never fails.
         let _ = text.write_fmt(message);
@@ -448,7 +499,7 @@ impl<'m> Machine<'m> {
     }
 
     pub(crate) fn charge(&mut self, cost: usize) -> Result<(), Stop> {
-        self.fuel -= cost as i64;
+        self.fuel = self.fuel.saturating_sub(i64::try_from(cost).unwrap_or(i64::MAX));
         if self.fuel < 0 { Err(Stop::OutOfFuel) } else { Ok(()) }
     }
 

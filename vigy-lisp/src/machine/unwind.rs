@@ -2,6 +2,7 @@
 
 use core::fmt::Write;
 
+use super::frames::place;
 use super::{CHAIN, Fault, FaultKind, Machine, Message, NO_HANDLER, State, Step, Stop, Tag};
 use crate::print;
 use crate::value::Value;
@@ -18,20 +19,24 @@ fn short(text: &str) -> heapless::String<48> {
 }
 
 impl Machine<'_> {
-    /// Goes to the innermost handler, or fails.
+    /// Goes on after an instruction that did not finish: at the innermost handler, at the instruction again, in another fiber. Or fails.
     pub(super) fn unwind(&mut self, stop: Stop) -> Result<(), Step> {
-        let (Stop::Raised(v) | Stop::Thrown(v)) = stop else {
-            return Err(self.fail(stop));
+        let v = match stop {
+            Stop::Raised(v) | Stop::Thrown(v) if self.handler != NO_HANDLER => v,
+            Stop::OutOfHeap => return self.again(),
+            Stop::Parked => return self.leave_fiber().ok_or(()).or_else(|()| Err(self.fail(Stop::Damaged))),
+            stop => return Err(self.fail(stop)),
         };
-        if self.handler == NO_HANDLER {
-            return Err(self.fail(stop));
-        }
         let at = self.handler;
-        let (first, second) = (self.stack[at], self.stack[at + 1]);
-        self.handler = (first >> 32) as usize;
-        self.depth = first as u32;
-        self.pc = (second >> 32) as usize;
-        self.base = (second & 0xffff_ffff) as usize;
+        let (_, outside) = place(self.stack[at]);
+        let (pc, below) = place(self.stack[at + 1]);
+        let base = at - below;
+        while self.base > base {
+            self.base -= place(self.stack[self.base - 1]).1;
+            self.depth -= 1;
+        }
+        self.pc = pc;
+        self.handler = at - outside;
         self.stack[at] = v.0;
         // The second word says whether the language raised it: a handler that passes it on keeps that.
         self.stack[at + 1] = Value::bool(matches!(stop, Stop::Raised(_))).0;
@@ -44,16 +49,19 @@ impl Machine<'_> {
         let mut message = Message::default();
         let kind = match stop {
             Stop::OutOfFuel => FaultKind::OutOfFuel,
-            Stop::OutOfHeap => FaultKind::OutOfHeap,
+            // A fiber that waits is no failure: `unwind` sees to it.
+            Stop::OutOfHeap | Stop::Parked => FaultKind::OutOfHeap,
             Stop::OutOfOutput | Stop::Output(_) => FaultKind::OutOfOutput,
+            Stop::Damaged => FaultKind::Damaged,
             Stop::Thrown(_) => FaultKind::Raised { tag: short(Tag::User.text()) },
             Stop::Raised(v) => FaultKind::Raised { tag: short(self.heap.text(self.heap.field(v, 0))) },
         };
         // Messages keep what fits and never fail.
         let _ = match stop {
             Stop::OutOfFuel => write!(message, "the limit is {} steps", self.budget.fuel),
-            Stop::OutOfHeap => write!(message, "the limit is {} bytes", self.budget.heap_bytes),
+            Stop::OutOfHeap | Stop::Parked => write!(message, "the limit is {} bytes", self.budget.heap_bytes),
             Stop::OutOfOutput | Stop::Output(_) => write!(message, "the limit is {} bytes", self.budget.output_bytes),
+            Stop::Damaged => message.write_str("the program is not what a compiler made"),
             Stop::Raised(v) => message.write_str(self.heap.text(self.heap.field(v, 1))),
             Stop::Thrown(v) => message
                 .write_str("uncaught: ")
@@ -70,10 +78,10 @@ impl Machine<'_> {
             if base <= 2 {
                 break;
             }
-            let back = self.stack[base - 1];
+            let (back, distance) = place(self.stack[base - 1]);
             // The return address lies behind the call.
-            pc = ((back >> 32) as usize).saturating_sub(1);
-            base -= (back & 0xffff_ffff) as usize;
+            pc = back.saturating_sub(1);
+            base -= distance;
         }
         self.fuel = self.fuel.max(0);
         self.fault = Some(Fault { kind, message, span: chain.first().copied(), chain });

@@ -137,6 +137,11 @@ impl Arena {
         self.nodes.len()
     }
 
+    /// Nodes, and elements of lists.
+    pub(crate) fn parts(&self) -> usize {
+        self.nodes.len() + self.items.len()
+    }
+
     /// The elements of a list; none for everything else.
     pub(crate) fn items(&self, id: Id) -> &[Id] {
         match self.get(id) {

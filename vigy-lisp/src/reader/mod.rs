@@ -11,11 +11,6 @@ pub(crate) use datum::{Arena, Datum, Id, Interner, Shape, Sym};
 use crate::number::{self, Parsed};
 use crate::span::Span;
 
-/// Delimiters within each other that the reader accepts.
-pub(crate) const MAX_NESTING: usize = 1_000;
-/// Bytes of a text: offsets are 32 bits, lines and columns are counted within them.
-const MAX_BYTES: usize = 64 << 20;
-
 #[derive(Debug)]
 pub(crate) struct ReadError {
     pub(crate) message: String,
@@ -92,11 +87,11 @@ fn is_delimiter(c: char) -> bool {
     matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | '\'' | '`' | ',' | '"' | ';') || c.is_whitespace()
 }
 
-/// All data of `text`, in order.
-pub(crate) fn read(text: &str, arena: &mut Arena) -> Result<Vec<Id>, ReadError> {
+/// All data of `text`, in order, when it is not longer than `max_bytes` and not nested deeper than `max_nesting`.
+pub(crate) fn read(text: &str, max_bytes: u32, max_nesting: u32, arena: &mut Arena) -> Result<Vec<Id>, ReadError> {
     let mut c = Cursor { text, at: 0, line: 1, column: 1 };
-    if text.len() > MAX_BYTES {
-        return Err(error(c.place(), format_args!("the text is longer than {MAX_BYTES} bytes")));
+    if text.len() > max_bytes as usize {
+        return Err(error(c.place(), format_args!("the text is longer than {max_bytes} bytes")));
     }
     if text.starts_with("#!") {
         c.skip(|c| c != '\n');
@@ -104,7 +99,7 @@ pub(crate) fn read(text: &str, arena: &mut Arena) -> Result<Vec<Id>, ReadError> 
     arena.reserve(text.len() / 4);
     let mut open: Vec<Open> = Vec::new();
     let mut done: Vec<Id> = Vec::new();
-    let mut depth = 0;
+    let mut depth = 0u32;
     while let Some(next) = c.peek() {
         let from = c.place();
         let datum = match next {
@@ -129,8 +124,8 @@ pub(crate) fn read(text: &str, arena: &mut Arena) -> Result<Vec<Id>, ReadError> 
             '(' | '[' | '{' => {
                 c.next();
                 depth += 1;
-                if depth > MAX_NESTING {
-                    return Err(error(c.to_here(from), format_args!("nested deeper than {MAX_NESTING}")));
+                if depth > max_nesting {
+                    return Err(error(c.to_here(from), format_args!("nested deeper than {max_nesting}")));
                 }
                 let shape = match next {
                     '(' => Shape::Paren,
@@ -182,8 +177,8 @@ pub(crate) fn read(text: &str, arena: &mut Arena) -> Result<Vec<Id>, ReadError> 
                     _ => "unquote",
                 };
                 depth += 1;
-                if depth > MAX_NESTING {
-                    return Err(error(c.to_here(from), format_args!("nested deeper than {MAX_NESTING}")));
+                if depth > max_nesting {
+                    return Err(error(c.to_here(from), format_args!("nested deeper than {max_nesting}")));
                 }
                 open.push(Open::Prefix { name, span: c.to_here(from) });
                 continue;

@@ -385,10 +385,13 @@ impl Compiler<'_> {
             "define" => self.define_form(args, span)?,
             "%try" => {
                 // (%try body (error raised?) handler)
-                let names = self.arena.items(args[1]).to_vec();
+                let names = args.get(1).map_or(&[][..], |names| self.arena.items(*names)).to_vec();
+                let ([e_name, raised_name], 3) = (&names[..], args.len()) else {
+                    return Err(bad(span, "try", "a body, two names and a handler are expected"));
+                };
                 let (e, raised) = (self.variable(), self.variable());
                 let scope = self.scope.len();
-                let (e_name, raised_name) = (self.symbol_of(names[0], "try")?, self.symbol_of(names[1], "try")?);
+                let (e_name, raised_name) = (self.symbol_of(*e_name, "try")?, self.symbol_of(*raised_name, "try")?);
                 self.tasks.push(Task::Try(e, raised, scope, span));
                 self.tasks.push(Task::Body(alloc::vec![args[2]], false, span));
                 self.tasks.push(Task::Open(e_name, e));
@@ -396,6 +399,9 @@ impl Compiler<'_> {
                 self.tasks.push(Task::Expr(args[0], false));
             }
             "%eval-here" => {
+                if args.len() != 1 {
+                    return Err(bad(span, "eval", "one expression is expected"));
+                }
                 // Sees globals only.
                 let scope = core::mem::take(&mut self.scope);
                 let frames = core::mem::take(&mut self.frames);

@@ -33,11 +33,9 @@ impl<'c> Emitter<'c> {
                 Some(init) => tasks.push(Task::Expr(*init, reg, reg + 1)),
                 None => tasks.push(Task::Op(abc(Op::Imm, reg, 0, 0), span)),
             }
-        }
-        for (v, _) in &list {
-            let var = &self.tree.vars[*v as usize];
-            if var.in_cell() {
-                tasks.push(Task::Op(abc(Op::Cell, usize::from(var.reg), 0, 0), span));
+            // At once: the next initial value may already see the variable.
+            if self.tree.vars[*v as usize].in_cell() {
+                tasks.push(Task::Op(abc(Op::Cell, reg, 0, 0), span));
             }
         }
         self.pending = tasks;
@@ -56,9 +54,17 @@ impl<'c> Emitter<'c> {
         let start = self.label();
         let vars: Vec<u32> = list.iter().map(|(v, _)| *v).collect();
         let next = self.bind(binds, top, span)?;
-        let at = self.pending.iter().position(|t| matches!(t, Task::Op(w, _) if Op::decode(*w) == Some(Op::Cell)));
-        let at = at.unwrap_or(self.pending.len());
-        self.pending.insert(at, Task::Label(start));
+        // Every turn starts with cells of its own; for the first one, they are there.
+        let cells: Vec<usize> =
+            vars.iter().map(|v| &self.tree.vars[*v as usize]).filter(|v| v.in_cell()).map(|v| usize::from(v.reg)).collect();
+        if cells.is_empty() {
+            self.pending.push(Task::Label(start));
+        } else {
+            let body = self.label();
+            self.pending.extend([Task::Jump(body), Task::Label(start)]);
+            self.pending.extend(cells.into_iter().map(|reg| Task::Op(abc(Op::Cell, reg, 0, 0), span)));
+            self.pending.push(Task::Label(body));
+        }
         self.loops.insert(id, (start, vars));
         Ok(next)
     }
