@@ -19,6 +19,8 @@ pub(super) struct Constants {
     numbers: HashMap<(u8, u64), Value>,
     data: HashMap<Id, Value>,
     names: Interner,
+    /// Numbers among the names, by symbol.
+    known: Vec<Option<u32>>,
     /// Names of globals, as the program has them.
     pub(super) globals: Vec<Sym>,
     pub(super) imports: Vec<String>,
@@ -36,6 +38,7 @@ impl Constants {
             numbers: HashMap::default(),
             data: HashMap::default(),
             names: Interner::default(),
+            known: Vec::new(),
             globals: Vec::new(),
             imports: Vec::new(),
             for_macro,
@@ -48,6 +51,18 @@ impl Constants {
             self.values.push(v.0);
             self.values.len() - 1
         })
+    }
+
+    /// The number of a name that the compiler has as a symbol.
+    pub(super) fn name_of(&mut self, arena: &Arena, name: Sym) -> u32 {
+        let at = name.0 as usize;
+        if let Some(Some(id)) = self.known.get(at) {
+            return *id;
+        }
+        let id = self.name(arena.names.get(name));
+        self.known.resize(self.known.len().max(at + 1), None);
+        self.known[at] = Some(id);
+        id
     }
 
     pub(super) fn name(&mut self, text: &str) -> u32 {
@@ -96,8 +111,8 @@ impl Constants {
             Datum::Int(i) => Value::small_int(i).unwrap_or_else(|| self.boxed(tag::INT, i as u64)),
             Datum::Float(f) => Value::small_float(f).unwrap_or_else(|| self.boxed(tag::FLOAT, f.to_bits())),
             Datum::Str(s) => self.string(arena.names.get(s)),
-            Datum::Symbol(s) => Value::make(tag::SYMBOL, self.name(arena.names.get(s)) | FROZEN, 0),
-            Datum::Keyword(s) => Value::make(tag::KEYWORD, self.name(arena.names.get(s)) | FROZEN, 0),
+            Datum::Symbol(s) => Value::make(tag::SYMBOL, self.name_of(arena, s) | FROZEN, 0),
+            Datum::Keyword(s) => Value::make(tag::KEYWORD, self.name_of(arena, s) | FROZEN, 0),
             Datum::List { len: 0, shape: Shape::Paren | Shape::Bracket, .. } => Value::NIL,
             Datum::List { .. } => return None,
         })

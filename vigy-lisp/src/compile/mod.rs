@@ -158,7 +158,7 @@ struct Compiler<'o> {
     gensyms: u64,
     prelude_known: HashMap<Sym, Option<Meaning>>,
     /// Heads that name neither a form nor a macro of the library.
-    plain_heads: HashSet<Sym>,
+    plain_heads: Vec<bool>,
 }
 
 impl<'o> Compiler<'o> {
@@ -209,7 +209,7 @@ impl<'o> Compiler<'o> {
             macro_memory: Vec::new(),
             gensyms: 0,
             prelude_known: HashMap::default(),
-            plain_heads: HashSet::with_capacity_and_hasher(table::USUAL, Default::default()),
+            plain_heads: Vec::new(),
         }
     }
 

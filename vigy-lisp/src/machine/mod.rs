@@ -198,6 +198,10 @@ impl<'m> Machine<'m> {
         if !self.globals.is_empty() {
             self.globals.copy_from_slice(self.program.globals);
         }
+        // What a run leaves on the stack refers to its heap. Where it had none, there is nothing to clear before the next one.
+        if self.heap.peak_bytes() > 0 {
+            self.written = 0;
+        }
         self.heap.rewind();
         self.state = State::Fresh;
         self.fault = None;
@@ -232,7 +236,6 @@ impl<'m> Machine<'m> {
         self.pc = self.program.function(0).entry as usize;
         self.base = 2;
         self.stack[..2].copy_from_slice(&[Value::NIL.0, 0]);
-        self.written = 2;
         self.depth = 0;
         self.handler = NO_HANDLER;
         self.fibers = Fibers::NONE;
@@ -241,8 +244,11 @@ impl<'m> Machine<'m> {
         self.fuel = i64::try_from(self.budget.fuel).unwrap_or(i64::MAX);
         self.output_left = self.budget.output_bytes;
         self.gensyms = self.gensym_base;
-        // The memory of a machine is never smaller than one window.
-        self.write_stack(2 + WINDOW);
+        if self.written == 0 {
+            self.written = 2;
+            // The memory of a machine is never smaller than one window.
+            self.write_stack(2 + WINDOW);
+        }
     }
 
     /// The host call that the program waits for.

@@ -2,9 +2,13 @@
 
 mod lua;
 mod ours;
+#[cfg(feature = "rhai")]
 mod rhai;
+#[cfg(feature = "starlark")]
 mod starlark;
+#[cfg(feature = "steel")]
 mod steel;
+#[cfg(feature = "tatara")]
 mod tatara;
 
 use crate::workload::Workload;
@@ -24,8 +28,12 @@ pub struct Engine {
 pub const ALL: &[Engine] = &[
     Engine { name: "vigy", prepare: ours::prepare },
     Engine { name: "lua-5.4", prepare: lua::prepare },
+    #[cfg(feature = "starlark")]
     Engine { name: "starlark", prepare: starlark::prepare },
+    #[cfg(feature = "rhai")]
     Engine { name: "rhai", prepare: rhai::prepare },
+    #[cfg(feature = "steel")]
     Engine { name: "steel", prepare: steel::prepare },
+    #[cfg(feature = "tatara")]
     Engine { name: "tatara", prepare: tatara::prepare },
 ];
