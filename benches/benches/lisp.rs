@@ -64,7 +64,8 @@ fn loads(c: &mut Criterion) {
 }
 
 fn door(c: &mut Criterion) {
-    let record = |i| Data::map([("name", Data::from(format!("svc-{i:03}").as_str())), ("replicas", Data::Int(i)), ("image", Data::from("app:1"))]);
+    let record =
+        |i| Data::map([("name", Data::from(format!("svc-{i:03}").as_str())), ("replicas", Data::Int(i)), ("image", Data::from("app:1"))]);
     let bytes = postcard::to_allocvec(&Data::List((0..64).map(record).collect())).expect("data is serialisable");
     let image = load("(log :name :replicas) (log :image 0)");
     let mut words = memory(&image);

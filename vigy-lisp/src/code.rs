@@ -299,10 +299,12 @@ pub(crate) fn operands_fit(p: &Program<'_>, code: &[u32], at: usize, op: Op, fun
             }
         }
         Op::Builtin => ra + rb <= n && fc && crate::builtins::accepts(code[at + 1], rb),
-        Op::Host => ra + rb <= n && fc && (code[at + 1] as usize) < p.imports.len() / 2 && {
-            let (min, max) = p.import_arity(code[at + 1]);
-            rb >= min && max.is_none_or(|max| rb <= max)
-        },
+        Op::Host => {
+            ra + rb <= n && fc && (code[at + 1] as usize) < p.imports.len() / 2 && {
+                let (min, max) = p.import_arity(code[at + 1]);
+                rb >= min && max.is_none_or(|max| rb <= max)
+            }
+        }
         Op::Try => ra + 1 < n,
         Op::Raise => (code[at + 1] as usize) < p.constants.len() && crate::machine::Tag::from_code(ra).is_some(),
     }

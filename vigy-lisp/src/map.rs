@@ -137,12 +137,18 @@ impl Heap<'_> {
     /// Looks a plain key up in a map small enough to need no hash: by comparing words and nothing else. `None` when map or key is not so.
     #[inline]
     pub(crate) fn map_get_plain(&self, map: Value, key: Value) -> Option<Option<Value>> {
-        let at = map.index_of();
-        let table = self.value_at(at + 1).index_of();
-        if !key.is_plain_key() || size_of_header(self.word(table)) > SMALL {
+        if key.is_plain_key() { self.map_get_word(map, key) } else { None }
+    }
+
+    /// The same for a key that is known to be plain.
+    #[inline(always)]
+    pub(crate) fn map_get_word(&self, map: Value, key: Value) -> Option<Option<Value>> {
+        let map = self.slice(map.index_of(), 2);
+        let table = self.slice(Value(map[1]).index_of(), 1 + 3 * count_of(map[0]));
+        if size_of_header(table[0]) > SMALL {
             return None;
         }
-        let (entries, _) = self.slice(table + 1, 3 * count_of(self.word(at))).as_chunks::<3>();
+        let (entries, _) = table[1..].as_chunks::<3>();
         Some(entries.iter().find(|e| e[1] == key.0).map(|e| Value(e[2])))
     }
 

@@ -156,7 +156,11 @@ fn bench_programs_allocate_nothing_from_wake_to_batch() {
 
 #[test]
 fn a_loaded_copy_of_a_shared_image_is_small() {
-    println!("bytes per loaded copy: {} for the program, {} more for a machine that runs it", size_of::<Program<'_>>(), size_of::<Machine<'_>>());
+    println!(
+        "bytes per loaded copy: {} for the program, {} more for a machine that runs it",
+        size_of::<Program<'_>>(),
+        size_of::<Machine<'_>>()
+    );
     println!("{:10} {:>8} {:>8}", "", "image", "per copy");
     for (name, source) in bench_programs() {
         let image = load(&source);

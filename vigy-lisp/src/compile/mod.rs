@@ -215,7 +215,8 @@ impl<'o> Compiler<'o> {
 
     fn read(&mut self, source: &str) -> Result<Vec<Id>> {
         let limits = &self.options.limits;
-        reader::read(source, limits.text_bytes, limits.nesting, &mut self.arena).map_err(|e| CompileError::new(Tag::Reader, e.span, format_args!("{}", e.message)))
+        reader::read(source, limits.text_bytes, limits.nesting, &mut self.arena)
+            .map_err(|e| CompileError::new(Tag::Reader, e.span, format_args!("{}", e.message)))
     }
 
     fn fresh_target(&mut self) -> u32 {

@@ -483,7 +483,8 @@ impl Machine<'_> {
                 byte::Field => {
                     let (map, key) = (Value(regs[b(word)]), Value(p.constants[c(word)]));
                     if map.is(tag::MAP)
-                        && let Some(found) = self.heap.map_get_plain(map, key)
+                        && key.is(tag::KEYWORD)
+                        && let Some(found) = self.heap.map_get_word(map, key)
                     {
                         regs[a(word)] = found.unwrap_or(Value::NIL).0;
                     } else {
@@ -500,7 +501,7 @@ impl Machine<'_> {
                     if callee.is(tag::KEYWORD)
                         && b(word) == 1
                         && map.is(tag::MAP)
-                        && let Some(found) = self.heap.map_get_plain(map, callee)
+                        && let Some(found) = self.heap.map_get_word(map, callee)
                     {
                         regs[a(word)] = found.unwrap_or(Value::NIL).0;
                         pc += 1;

@@ -29,7 +29,7 @@ pub(crate) struct Interner {
 impl Interner {
     pub(crate) fn intern(&mut self, text: &str) -> Sym {
         let hash = table_hash(text.as_bytes());
-        if let Some(id) = self.table.find(hash, |id| self.get(Sym(*id)) == text) {
+        if let Some(id) = self.table.find(hash, |id| self.bytes(*id) == text.as_bytes()) {
             return Sym(*id);
         }
         let id = self.ends.len() as u32;
@@ -56,6 +56,12 @@ impl Interner {
     /// All texts, in the order in which they came.
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
         (0..self.ends.len() as u32).map(|i| self.get(Sym(i)))
+    }
+
+    fn bytes(&self, id: u32) -> &[u8] {
+        let i = id as usize;
+        let start = if i == 0 { 0 } else { self.ends[i - 1] as usize };
+        &self.text.as_bytes()[start..self.ends[i] as usize]
     }
 
     pub(crate) fn get(&self, sym: Sym) -> &str {

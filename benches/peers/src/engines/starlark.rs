@@ -31,11 +31,7 @@ impl Host {
 
 fn records<'v>(records: &[Record], heap: &'v Heap) -> Value<'v> {
     let record = |r: &Record| {
-        let fields = [
-            ("name", heap.alloc(r.name.as_str())),
-            ("replicas", heap.alloc(r.replicas)),
-            ("image", heap.alloc(r.image.as_str())),
-        ];
+        let fields = [("name", heap.alloc(r.name.as_str())), ("replicas", heap.alloc(r.replicas)), ("image", heap.alloc(r.image.as_str()))];
         heap.alloc(AllocDict(fields))
     };
     heap.alloc(records.iter().map(record).collect::<Vec<_>>())

@@ -369,7 +369,7 @@ impl<'c> Emitter<'c> {
                 let op = if matches!(self.tree.get(node), Ir::Define(..)) { Op::Define } else { Op::SetGlobal };
                 match self.meanings[g as usize] {
                     Meaning::Slot(slot) => {
-                        self.schedule([Task::Expr(value, top, top + 1), Task::Op(abx(op, top, slot as usize), span),]);
+                        self.schedule([Task::Expr(value, top, top + 1), Task::Op(abx(op, top, slot as usize), span)]);
                     }
                     // Defined before anything runs.
                     Meaning::Function(_) | Meaning::Constant(_) => {}
@@ -419,12 +419,7 @@ impl<'c> Emitter<'c> {
         match self.tree.get(node) {
             Ir::If(test, yes, no) => {
                 let else_ = self.label();
-                self.schedule([
-                    Task::Branch(test, top, else_, false),
-                    Task::Tail(yes, top),
-                    Task::Label(else_),
-                    Task::Tail(no, top),
-                ]);
+                self.schedule([Task::Branch(test, top, else_, false), Task::Tail(yes, top), Task::Label(else_), Task::Tail(no, top)]);
             }
             Ir::Seq(nodes) => {
                 self.sequence(nodes, top, |last| Task::Tail(last, top));
