@@ -5,7 +5,7 @@
 //! frame returns to, and which handler lies outside the fiber's own. Those are set when the part is put back.
 
 use super::frames::{Called, place, place_word};
-use super::{Machine, Stop};
+use super::{Machine, Stop, Tag};
 use crate::code::{self, Op};
 use crate::heap::{Exhausted, header};
 use crate::image::WINDOW;
@@ -81,9 +81,13 @@ struct Part {
 }
 
 impl Machine<'_> {
-    fn part(&self) -> Part {
+    /// `None` when nothing above the frame of `go-run` runs.
+    fn part(&self) -> Option<Part> {
         let (mut base, mut frames) = (self.base, 1);
         loop {
+            if base <= self.fibers.home {
+                return None;
+            }
             let below = base - place(self.stack[base - 1]).1;
             if below == self.fibers.home {
                 break;
@@ -97,13 +101,15 @@ impl Machine<'_> {
             handler = outside;
             outside -= place(self.stack[outside]).1;
         }
-        Part { start, base, frames, handler, outside }
+        Some(Part { start, base, frames, handler, outside })
     }
 
     /// Makes the fiber that runs wait; its answer will be that of the builtin at `pc`. Nothing has changed when the heap is full.
     pub(crate) fn park(&mut self, status: usize) -> Result<Value, Stop> {
         let fiber = self.fibers.running;
-        let part = self.part();
+        let Some(part) = self.part() else {
+            return Err(self.error(Tag::NativeFn, format_args!("only a fiber can wait")));
+        };
         let registers = &self.stack[part.start..self.frame_end()];
         let word = self.program.code[self.pc];
         let (after, answer) = match Op::decode(word) {
@@ -128,7 +134,8 @@ impl Machine<'_> {
 
     /// Takes the fiber that waits from now on off the stack. `go-run` goes on, as if its call had returned.
     pub(super) fn leave_fiber(&mut self) {
-        let part = self.part();
+        // `park` has found it.
+        let Some(part) = self.part() else { return };
         self.pc = place(self.stack[part.base - 1]).0;
         self.base = self.fibers.home;
         self.depth -= part.frames;

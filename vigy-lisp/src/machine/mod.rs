@@ -282,12 +282,18 @@ impl<'m> Machine<'m> {
         if !matches!(self.state, State::Calling(_)) {
             return;
         }
+        let made = self.or_collect(|m| m.make_error(tag, format_args!("{message}")));
         self.state = State::Ready;
         // The failure belongs to the call, which lies in front of where the machine would go on.
         self.pc = self.pc.saturating_sub(1);
-        let made = self.or_collect(|m| m.make_error(tag, format_args!("{message}")));
-        let stop = made.map_or_else(|e| e.into(), Stop::Raised);
-        if self.unwind(stop).is_err() {
+        let raised = match made {
+            Ok(error) => self.unwind(Stop::Raised(error)).is_ok(),
+            Err(full) => {
+                let _ = self.fail(full.into());
+                false
+            }
+        };
+        if !raised {
             self.state = State::Raised;
         }
     }
