@@ -286,12 +286,14 @@ impl<'m> Machine<'m> {
         self.state = State::Ready;
         // The failure belongs to the call, which lies in front of where the machine would go on.
         self.pc = self.pc.saturating_sub(1);
-        let ended = match made {
-            Ok(error) => self.unwind(Stop::Raised(error)).is_err(),
-            // The heap was collected already: nothing is run again.
-            Err(full) => self.fail(full.into()) == Step::Failed,
+        let raised = match made {
+            Ok(error) => self.unwind(Stop::Raised(error)).is_ok(),
+            Err(full) => {
+                let _ = self.fail(full.into());
+                false
+            }
         };
-        if ended {
+        if !raised {
             self.state = State::Raised;
         }
     }
