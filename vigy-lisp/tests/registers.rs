@@ -51,7 +51,10 @@ fn closures_see_what_they_share() {
     check("(define (a x) (lambda (y) (lambda (z) (list x y z)))) (((a 1) 2) 3)", "(1 2 3)");
     check("(let* ((n 1.5) (m n) (up (lambda () (set! n 2)))) (up) (list n m))", "(2 1.5)");
     check("(loop [n 0 up (lambda () (set! n (+ n 1)) n)] (list (up) (up) n))", "(1 2 2)");
-    check("(loop [i 0 f (lambda () (set! i (+ i 10)) i) fs ()] (if (< i 3) (recur (+ i 1) f (cons (f) fs)) (list i fs)))", "(3 (30 20 10))");
+    check(
+        "(loop [i 0 f (lambda () (set! i (+ i 10)) i) fs ()] (if (< i 3) (recur (+ i 1) f (cons (f) fs)) (list i fs)))",
+        "(3 (30 20 10))",
+    );
     check("(letrec ((f (lambda (n) (if (= n 0) :done (f (- n 1)))))) (f 5))", ":done");
     check("(let ((e 1)) (try (throw 2) (catch (e) ((lambda () (set! e (+ e 1)) e)))))", "3");
 }

@@ -30,7 +30,7 @@ use crate::budget::Budget;
 use crate::builtins::{self, Builtins};
 use crate::code::Op;
 use crate::heap::{Exhausted, Heap};
-use crate::image::{Program, WINDOW};
+use crate::image::{Program, WINDOW, stack_len};
 use crate::print::{self, Style};
 use crate::value::{Value, tag};
 use crate::view::View;
@@ -164,7 +164,7 @@ impl<'m> Machine<'m> {
             return Err(MemoryTooSmall { needed, given });
         };
         let (globals, memory) = memory.split_at_mut(program.globals.len());
-        let (stack, heap) = memory.split_at_mut(budget.stack_words as usize + WINDOW);
+        let (stack, heap) = memory.split_at_mut(stack_len(budget));
         globals.copy_from_slice(program.globals);
         Ok(Self {
             program,
@@ -298,12 +298,14 @@ impl<'m> Machine<'m> {
         self.state = State::Ready;
         // The failure belongs to the call, which lies in front of where the machine would go on.
         self.pc = self.pc.saturating_sub(1);
-        let ended = match made {
-            Ok(error) => self.unwind(Stop::Raised(error)).is_err(),
-            // The heap was collected already: nothing is run again.
-            Err(full) => self.fail(full.into()) == Step::Failed,
+        let raised = match made {
+            Ok(error) => self.unwind(Stop::Raised(error)).is_ok(),
+            Err(full) => {
+                let _ = self.fail(full.into());
+                false
+            }
         };
-        if ended {
+        if !raised {
             self.state = State::Raised;
         }
     }
