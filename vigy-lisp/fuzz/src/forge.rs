@@ -79,10 +79,11 @@ fn checksum(words: &[u64]) -> u64 {
 }
 
 fn hash(bytes: &[u8]) -> u32 {
-    let mix = |h: u64, word: u64| (h.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+    // The bytes are whole words.
     let words = bytes.chunks_exact(8).map(|chunk| u64::from_le_bytes(chunk.try_into().expect("eight bytes")));
-    // The bytes are whole words; the rest, which is none, counts as one more.
-    (mix(words.fold(bytes.len() as u64, mix), 0) >> 32) as u32
+    let hash = words.fold(bytes.len() as u64, |hash, word| (hash.rotate_left(5) ^ word).wrapping_mul(MIX));
+    ((hash ^ hash >> 32).wrapping_mul(MIX) >> 32) as u32
 }
 
 #[cfg(test)]
