@@ -147,7 +147,25 @@ fn closures_cells_promises_and_errors_survive() {
 }
 
 #[test]
+fn registers_that_are_no_longer_used_mean_nothing() {
+    // It goes down and up again and again, and collections fall at every depth.
+    let source = "(define (down n) (if (= n 0) (list \"leaf\") (let* ((a (list n (str n))) (b (down (- n 1))) (c (map (lambda (x) (list x a b)) a))) (list (count c) (car (cdr a))))))
+        (loop [i 0 last ()] (if (= i 300) last (recur (+ i 1) (list (str i) (down (modulo (* i 7) 40))))))";
+    for heap_bytes in (12 << 10..16 << 10).step_by(56) {
+        assert_eq!(ran(source, heap_bytes, |_| None).result, Ok("(\"299\" (2 \"13\"))".to_string()), "{heap_bytes}");
+    }
+    survives(
+        "(define (f n) (if (= n 0) 0 (let ((a (list n n))) (+ (f (- n 1)) (apply + a))))) (list (f 9) (map f (range 4)) (f 9))",
+        "(90 (0 2 6 12) 90)",
+    );
+}
+
+#[test]
 fn channels_and_waiting_fibers_survive() {
+    survives(
+        "(define c (chan)) (go (lambda () (>! c (str 1 2)))) (map str (range 9)) (list (go-run (go (lambda () (list (<! c))))) (map str (range 3)))",
+        "((\"12\") (\"0\" \"1\" \"2\"))",
+    );
     survives("(define c (chan)) (>! c \"a\") (>! c (list 1)) (list (<! c) (<! c) (<! c))", "(\"a\" (1) :empty)");
     survives("(define c (chan 2)) (>! c 1) (>! c 2) (list (<! c) (>! c 3) (drain! c))", "(1 #t (2 3))");
     survives(
