@@ -32,6 +32,7 @@
 //! | try a program without the outside world | [`Recorded`] answers |
 //! | evaluate programs otherwise: as wasm modules, or in a way of your own | [`Engine`], [`Evaluators`] |
 //! | offer vigies over some protocol | [`service::Service`], [`Local`], [`Remote`], [`server`] |
+//! | run scripts inside the app, with functions of your own | [`lisp`]: a `Host` offers functions, a `Script` calls them |
 //! | tick without tokio, or without an allocator | the crate `vigy-core` |
 #![forbid(unsafe_code)]
 
@@ -55,6 +56,8 @@ pub use vigy_core::{
     ActionKind, Incarnation, InvalidVigy, Labels, Limits, Name, Outcome, ResultStatus, RunKey, Selector, TickInterval, Timestamp, Vigy,
     VigyId,
 };
+/// The language by itself, for scripts that are no vigies: begins with *Embed it in five minutes*.
+pub use vigy_lisp as lisp;
 pub use vigy_lisp::{CompileError, Data};
 pub use vigy_programs::{
     Capability, ComputeUnit, Handler, InvalidCapability, InvalidHandler, InvalidUnit, Platform, Recorded, Schedule, Trigger,

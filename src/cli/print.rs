@@ -145,7 +145,8 @@ pub(crate) fn run(out: &mut impl Write, run: &VigyRun) -> io::Result<()> {
 /// The line of the program where a run failed, with a mark under the place, and where to read on.
 pub(crate) fn place(out: &mut impl Write, file: &str, program: &str, run: &VigyRun) -> io::Result<()> {
     let (Some(Place { line, column }), Some(error)) = (run.place, &run.error) else { return Ok(()) };
-    let code = Code::of_tag(error.split(':').next().unwrap_or_default());
+    let said = error.strip_prefix(&format!("{line}:{column}: ")).unwrap_or(error);
+    let code = Code::of_tag(said.split(':').next().unwrap_or_default());
     let span = Span { line, column, ..Span::default() };
     let help = format!("`vigy explain {code}` tells more");
     let diagnostic = Diagnostic::new(code, Some(span), error).help(help);

@@ -3,7 +3,6 @@
 //! A session keeps text, no machine: to evaluate an entry, all entries so far run again, unheard, and then the new one. That is sound,
 //! because a program is told nothing here that could differ the next time. An entry that fails is forgotten, whole, as a failed tick is.
 
-use std::fmt::Write as _;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use vigy::service::{Error, ErrorKind};
 use vigy::{HostEffects as _, Platform};
 use vigy_core::lisp::VERB_FUNCTIONS;
-use vigy_lisp::{Arity, Budget, CompileError, CompileOptions, Fault, HostFn, Loader, Machine, Span, Step, Style, compile};
+use vigy_lisp::{
+    Arity, Budget, CompileError, CompileOptions, Diagnostic, Fault, HostFn, Loader, Machine, Note, Program, Span, Step, Style, compile,
+};
 
 use super::failure::Failure;
 
@@ -194,7 +195,7 @@ impl Session {
                     let (fuel, heap_bytes) = (spent.fuel - before.fuel, spent.heap_bytes - before.heap_bytes);
                     return Ok((Evaluated { value: text, fuel, heap_bytes }, spent));
                 }
-                Step::Failed => return Err(Unevaluated::Failed(self.failed(machine.fault(), source))),
+                Step::Failed => return Err(Unevaluated::Failed(self.failed(machine.fault(), program, source))),
             }
         }
     }
@@ -212,27 +213,44 @@ impl Session {
     }
 
     fn refused(&self, error: &CompileError, source: &str) -> Error {
-        let (name, text, span) = self.place(error.span, source);
-        let mut local = error.clone();
-        local.span = span;
-        let detail = local.render(&name, text).to_string();
-        Error { detail: Some(detail), ..Error::new(ErrorKind::Program, format_args!("{name}:{span}: {}", error.message)) }
+        self.told(ErrorKind::Program, error.diagnostics.clone(), source)
     }
 
-    fn failed(&self, fault: Option<&Fault>, source: &str) -> Error {
-        let Some(fault) = fault else { return Error::new(ErrorKind::Failed, "the machine failed without a fault") };
-        let (kind, message) = (fault.kind.name(), &fault.message);
-        let said = if message.as_str().is_empty() { kind.to_owned() } else { format!("{kind}: {message}") };
-        let Some(span) = fault.span else { return Error::new(ErrorKind::Failed, said) };
-        let (name, text, span) = self.place(span, source);
-        let mut detail = format!("{name}:{span}: {said}\n{}\n", span.excerpt(text));
-        // The first of them may be the place itself.
-        for span in fault.chain.iter().filter(|caller| Some(**caller) != fault.span) {
-            let (name, _, span) = self.place(*span, source);
-            // A string takes everything.
-            _ = writeln!(detail, "called from {name}:{span}");
+    fn failed(&self, fault: Option<&Fault>, program: Program<'_>, source: &str) -> Error {
+        match fault {
+            Some(fault) => self.told(ErrorKind::Failed, vec![fault.diagnostic(program)], source),
+            None => Error::new(ErrorKind::Failed, "the machine failed without a fault"),
         }
-        Error { detail: Some(detail), ..Error::new(ErrorKind::Failed, format_args!("{name}:{span}: {said}")) }
+    }
+
+    /// What is wrong, with places in the entries: the first of it on one line, and all of it with the lines it is about.
+    fn told(&self, kind: ErrorKind, diagnostics: Vec<Diagnostic>, source: &str) -> Error {
+        let (mut first, mut all) = (None, Vec::new());
+        for diagnostic in diagnostics {
+            let (name, text, diagnostic) = self.within_entry(diagnostic, source);
+            all.push(diagnostic.render(&name, text).to_string());
+            first.get_or_insert_with(|| match diagnostic.span {
+                Some(_) => format!("{name}:{diagnostic}"),
+                None => diagnostic.to_string(),
+            });
+        }
+        Error { detail: Some(all.join("\n\n")), ..Error::new(kind, first.unwrap_or_default()) }
+    }
+
+    /// A diagnostic as one of the entry where it is: what that is called, its text, and the diagnostic with places in it.
+    fn within_entry<'t>(&self, diagnostic: Diagnostic, source: &'t str) -> (String, &'t str, Diagnostic) {
+        let Some(span) = diagnostic.span.filter(|_| diagnostic.module.is_none()) else {
+            return (self.name.clone().unwrap_or_else(|| "session".to_owned()), "", diagnostic);
+        };
+        let (name, text, span) = self.place(span, source);
+        let local = |note: Note| match note.span.map(|span| self.place(span, source)) {
+            None => note,
+            Some((entry, _, span)) if entry == name => Note { span: Some(span), ..note },
+            // Lines of two entries are not shown side by side.
+            Some((entry, _, span)) => Note { message: format!("{} at {entry}:{span}", note.message), span: None },
+        };
+        let notes = diagnostic.notes.into_iter().map(local).collect();
+        (name, text, Diagnostic { notes, span: Some(span), ..diagnostic })
     }
 
     /// The entry where a place of the whole text is: what it is called, its text, and the place in it.

@@ -52,7 +52,9 @@ impl Sim {
         self.host.clock.0 = self.checkpoint.due;
         let record = Record::parse(self.host.storage.runs.values().next_back().unwrap()).unwrap();
         let told = Explain(record.end().0, &limits).to_string();
-        told.split(':').next().unwrap_or_default().to_owned()
+        // Line and column stand in front of what went wrong, where they are known.
+        let named = |part: &&str| !part.trim().bytes().all(|b| b.is_ascii_digit());
+        told.split(':').find(named).unwrap_or_default().trim().to_owned()
     }
 }
 
@@ -180,11 +182,12 @@ fn nesting_of_text() -> Family {
 }
 
 /// Values that are nested while the program runs.
-fn nesting_of_values() -> Family {
+fn nesting_of_values() -> [Family; 2] {
     let deep = "(define (nest n x) (if (= n 0) x (nest (- n 1) (list x)))) (define deep (nest 5000 1)) X";
+    // One list in another is no work for later: no limit is met.
+    let harmless = ["(= deep (nest 5000 1))", "(assoc {} deep 1)", "(vigy-log :info deep)"];
     let uses = [
-        "(= deep (nest 5000 1))",
-        "(assoc {} deep 1)",
+        "(define (pairs n x) (if (= n 0) x (pairs (- n 1) (list x 1)))) (= (pairs 500 1) (pairs 500 1))",
         "(json-stringify deep)",
         "(vigy-set :k deep)",
         "(vigy-push deep)",
@@ -195,7 +198,10 @@ fn nesting_of_values() -> Family {
         "(re-match? (string-append (string-repeat \"(\" 1000) (string-repeat \")\" 1000)) \"a\")",
         "(is? deep (nest 5000 :int))",
     ];
-    family("nesting", &["depth-exceeded", "native-fn", "reader", "value-too-deep", "not-data", "too-deep"], each(&[deep], &uses))
+    [
+        family("nesting", &["depth-exceeded", "native-fn", "reader", "not-data"], each(&[deep], &uses)),
+        family("nesting", &["ok"], each(&[deep], &harmless)),
+    ]
 }
 
 fn unicode() -> [Family; 2] {
@@ -231,9 +237,9 @@ fn macro_bombs() -> Family {
     ]
     .map(String::from)
     .into();
-    programs
-        .extend((0..6).map(|n| format!("(defmacro m (x) (loop [i 0] (if (< i 100000) (recur (+ i 1)) x))) {}", "(m 1) ".repeat(40 << n))));
-    programs.extend([2_001, 5_000].map(|n| format!("(cond {})", "(#f 1) ".repeat(n))));
+    let slow = "(defmacro m (x) (loop [i 0] (if (< i 1000000) (recur (+ i 1)) x)))";
+    programs.extend([30, 60, 200].map(|n| format!("{slow} {}", "(m 1) ".repeat(n))));
+    programs.extend([5_000, 20_000].map(|n| format!("(cond {})", "(#f 1) ".repeat(n))));
     programs.extend([5_000, 20_000].map(|n| format!("(defmacro id (x) x) (list {})", "(id 1) ".repeat(n))));
     family("macro bomb", &["compiler: macro-expansion-limit", "compiler: native-fn", "compiler: depth-exceeded"], programs)
 }
@@ -275,9 +281,8 @@ fn run(source: &str) -> String {
 
 #[test]
 fn hostile_programs_end_with_outcomes_that_have_names() {
-    let mut families =
-        vec![loops(), recursion(), memory(), nesting_of_text(), nesting_of_values(), macro_bombs(), action_floods(), log_floods()];
-    families.extend(unicode());
+    let mut families = vec![loops(), recursion(), memory(), nesting_of_text(), macro_bombs(), action_floods(), log_floods()];
+    families.extend(nesting_of_values().into_iter().chain(unicode()));
     let mut outcomes: BTreeMap<String, usize> = BTreeMap::new();
     let mut programs = 0;
     let mut names: Vec<&str> = families.iter().map(|family| family.name).collect();
@@ -287,13 +292,8 @@ fn hostile_programs_end_with_outcomes_that_have_names() {
     for Family { name, outcomes: allowed, programs: sources } in families {
         for source in sources {
             let short: String = source.chars().take(120).collect();
-            let begun = std::time::Instant::now();
-            eprintln!("{name}: {short}");
             let thread = std::thread::Builder::new().stack_size(STACK).spawn(move || run(&source)).expect("a thread");
             let outcome = thread.join().unwrap_or_else(|_| panic!("{name}: {short} panicked"));
-            if begun.elapsed().as_millis() > 300 {
-                eprintln!("SLOW {:?}", begun.elapsed());
-            }
             if !allowed.contains(&outcome.as_str()) {
                 wrong.push(format!("{name}: {outcome}, of {short}"));
             }

@@ -292,7 +292,7 @@ impl<'i> Program<'i> {
     /// Words of memory that a [`crate::Machine`] needs to run this program within `budget`.
     #[must_use]
     pub fn words_needed(&self, budget: &Budget) -> usize {
-        self.globals.len() + budget.stack_words as usize + WINDOW + Heap::words_for(budget.heap_bytes)
+        self.globals.len() + stack_len(budget) + Heap::words_for(budget.heap_bytes)
     }
 
     /// The name of the program: BLAKE3 of its code and data, as the compiler stored it in the image. The same on every host.
@@ -377,6 +377,11 @@ pub(crate) fn import_word(host: &crate::HostFn) -> u32 {
 }
 
 const IMPORT_WRITES: u32 = 1 << 15;
+
+/// Words of the stack: what the budget says, but never less than the main program needs, and a window behind it.
+pub(crate) fn stack_len(budget: &Budget) -> usize {
+    (budget.stack_words as usize).max(2) + WINDOW
+}
 
 /// Registers that one frame may address.
 pub(crate) const WINDOW: usize = 256;

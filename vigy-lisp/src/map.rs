@@ -35,10 +35,19 @@ pub(crate) const fn table_words(capacity: usize) -> usize {
     1 + 3 * capacity + if capacity > SMALL { capacity } else { 0 }
 }
 
+/// The capacity of a table that is made for `n` entries: a small one has no room to spare, unless nothing is known.
+const fn fitting(n: usize) -> usize {
+    match n {
+        0 => 4,
+        1..=SMALL => n,
+        _ => n.next_power_of_two(),
+    }
+}
+
 impl Heap<'_> {
     /// An empty map with room for `capacity` entries.
     pub(crate) fn map(&mut self, capacity: usize) -> Result<Value, Exhausted> {
-        let table = self.table(capacity.max(4).next_power_of_two())?;
+        let table = self.table(fitting(capacity))?;
         self.map_of(table, 0)
     }
 
@@ -169,7 +178,7 @@ impl Heap<'_> {
         let (used, capacity) = (count_of(head), size_of_header(head));
         if let Some(i) = self.map_find(map, key, hash, fuel)? {
             *fuel -= n as i64 / 8;
-            let copy = self.table_copy(map, n, n.max(4).next_power_of_two(), usize::MAX)?;
+            let copy = self.table_copy(map, n, fitting(n), usize::MAX)?;
             self.words[copy as usize + 1 + 3 * i + 2] = value.0;
             return Ok(self.map_of(copy, n)?);
         }
@@ -233,7 +242,7 @@ impl Heap<'_> {
         };
         let n = self.map_count(map);
         *fuel -= n as i64 / 8;
-        let copy = self.table_copy(map, n, n.max(4).next_power_of_two(), i)?;
+        let copy = self.table_copy(map, n, fitting(n), i)?;
         Ok(self.map_of(copy, n - 1)?)
     }
 }

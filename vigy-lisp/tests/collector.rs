@@ -2,7 +2,7 @@
 
 mod common;
 
-use vigy_lisp::{Budget, CompileOptions, Machine, Step, Style, compile};
+use vigy_lisp::{Arity, Budget, CompileOptions, Data, HostFn, Machine, Step, Style, compile};
 
 /// What a program gave, the fuel that it used for itself and for the collector, and whether it was collected.
 struct Ran {
@@ -156,4 +156,52 @@ fn channels_and_waiting_fibers_survive() {
          (list (go-run q) (go-run p))",
         "(((0 \"0\") (1 \"1\") (2 \"2\") (3 \"3\") (4 \"4\")) :sent)",
     );
+}
+
+/// The mirror of the repository, told of so many equal files in both directories, but for every tenth. The heap it needed at most.
+fn mirrored(files: i64) {
+    const PROGRAM: &str = include_str!("../../programs/mirror-dir/main.tlisp");
+    const fn host(name: &'static str) -> HostFn {
+        HostFn { name, arity: Arity { min: 0, max: None }, writes: false, doc: "" }
+    }
+    const HOSTS: &[&[HostFn]] = &[&[
+        host("fs/list"),
+        host("fs/hash"),
+        host("fs/read"),
+        host("vigy-emit"),
+        host("vigy-log"),
+        host("vigy-desired"),
+        host("vigy-observed"),
+        host("vigy-metric"),
+        host("vigy-condition"),
+        host("vigy-pending"),
+    ]];
+    let path = |i: i64| format!("directory-{:03}/file-{i:05}.txt", i / 100);
+    let mut told = Vec::new();
+    common::hosted(PROGRAM, HOSTS, |name, args, line| match name {
+        "fs/list" => Data::List(
+            (0..files)
+                .map(|i| Data::map([("path", Data::from(path(i).as_str())), ("type", Data::keyword("file")), ("size", Data::Int(i))]))
+                .collect(),
+        ),
+        "fs/hash" => {
+            let source = args[0] == Data::from("mirror/source");
+            let hash = |i: i64| format!("{:064x}", if source || i % 10 != 0 { i } else { -i });
+            Data::Map((0..files).map(|i| (Data::from(path(i).as_str()), Data::from(hash(i).as_str()))).collect())
+        }
+        "fs/read" => Data::map([("encoding", Data::from("utf8")), ("content", Data::from("content"))]),
+        "vigy-condition" => {
+            told.push(line.to_string());
+            Data::Nil
+        }
+        "vigy-pending" => Data::Int(100),
+        _ => Data::Nil,
+    });
+    assert_eq!(told, [format!("vigy-condition \"Converged\" \"false\" \"Copying\" \"{} changes to go\"", files / 10 - 1)]);
+}
+
+#[test]
+fn the_mirror_holds_five_thousand_files() {
+    mirrored(1_000);
+    mirrored(5_000);
 }

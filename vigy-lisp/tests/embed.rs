@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use vigy_lisp::{Ctx, Data, Host, Keywords, LoadOptions, Next, Raise, Rest, Script, ScriptError, Serde, Value, View};
+use vigy_lisp::{Ctx, Data, Host, Keywords, LoadOptions, Loader, Next, Raise, Rest, Script, ScriptError, Serde, Value, View};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -51,11 +51,19 @@ fn check(source: &str, expected: &str) {
     assert_eq!(shown.as_deref().map_err(ToString::to_string), Ok(expected), "{source}");
 }
 
-/// Running `source` fails, and the first line of what people see is `message`.
+/// Of what people see, the place and the message.
+fn placed(error: &str) -> String {
+    let mut lines = error.lines();
+    let message = lines.next().and_then(|line| line.split_once("]: ")).map_or("", |(_, message)| message);
+    let place = lines.next().and_then(|line| line.trim_start().strip_prefix("--> ")).unwrap_or("");
+    format!("{place}: {message}")
+}
+
+/// Running `source` fails, and people see `message` with its place in front.
 #[track_caller]
 fn fails(source: &str, message: &str) {
     let error = host().load(source).and_then(|mut script| script.run::<()>()).expect_err(source);
-    assert_eq!(error.to_string().lines().next(), Some(message), "{source}");
+    assert_eq!(placed(&error.to_string()), message, "{source}");
 }
 
 #[test]
@@ -140,6 +148,40 @@ fn a_script_is_called_by_name_after_its_top_level_ran() {
     assert_eq!(script.call::<String>("f", (1, "z")).expect("a call"), "z1", "from the beginning");
 }
 
+#[test]
+fn variables_can_be_looked_at() {
+    let source =
+        "(define size 3) (define names '(\"a\" \"b\")) (define total 0) (define (add x) (set! total (+ total x))) (define later car)";
+    let mut script = ran(source);
+    script.call::<()>("add", (5,)).expect("it runs");
+    script.call::<()>("add", (2,)).expect("it runs");
+    assert_eq!(script.get::<i64>("total").expect("an int"), 7);
+    assert_eq!(script.get::<u8>("size").expect("an int"), 3);
+    assert_eq!(script.get::<Vec<String>>("names").expect("a list"), ["a", "b"]);
+    let message = |error: ScriptError| error.to_string();
+    assert_eq!(script.get::<i64>("totl").map_err(message), Err("the script defines no `totl`".to_string()));
+    assert_eq!(script.get::<bool>("size").map_err(message), Err("expected a boolean, got 3".to_string()));
+    assert_eq!(script.get::<Data>("later").map_err(message), Err("a native-fn is not data".to_string()));
+}
+
+#[test]
+fn a_script_is_called_by_its_own_names_whatever_its_modules_and_the_host_call_theirs() {
+    struct Modules;
+    impl Loader for Modules {
+        fn load(&self, _: &str) -> Option<String> {
+            Some("(define count 7) (define (next) (set! count (+ count 1)) count) (define (int x) :module) (provide next)".into())
+        }
+    }
+    let source =
+        "(require \"m\" :as m) (define count 100) (define (int x) :own) (define (both) (set! count (+ count 1)) (list (m/next) count))";
+    let options = LoadOptions { loader: Some(&Modules), ..LoadOptions::default() };
+    let mut script = host().load_with(source, &options, ()).expect("a program");
+    script.run::<()>().expect("it runs");
+    assert_eq!(script.call::<(i64, i64)>("both", ()).expect("it runs"), (8, 101));
+    assert_eq!(script.get::<i64>("count").expect("an int"), 101);
+    assert_eq!(script.call::<String>("int", (1,)).expect("it runs"), "own");
+}
+
 /// A script of `source` whose top level has run.
 fn ran(source: &str) -> Script {
     let mut script = host().load(source).expect("a program");
@@ -171,15 +213,14 @@ fn a_failure_shows_the_lines_that_led_there() {
     let source = "(define (inner x)\n  (+ 1 (int x)))\n(define (outer x)\n  (+ 1 (inner x)))\n(+ 1 (outer \"no\"))";
     let error = host().load(source).and_then(|mut script| script.run::<()>()).expect_err("it fails");
     let shown = "\
-script:2:8: type-mismatch: `int`: argument 1: expected int, got string
-   2 |   (+ 1 (int x)))
-     |        ^^^^^^^
-called at script:4:8
-   4 |   (+ 1 (inner x)))
-     |        ^^^^^^^^^
-called at script:5:6
-   5 | (+ 1 (outer \"no\"))
-     |      ^^^^^^^^^^^^";
+error[E0032]: type-mismatch: `int`: argument 1: expected int, got string
+ --> script:2:8
+  |
+2 |   (+ 1 (int x)))
+  |        ^^^^^^^
+  in inner, script:2:8
+  called from outer, script:4:8
+  called from the program, script:5:6";
     assert_eq!(error.to_string(), shown);
     assert_eq!(format!("{error:?}"), shown);
 }
@@ -216,9 +257,11 @@ fn what_is_not_granted_is_refused_where_it_is_used() {
     let source = "(define (f)\n  (fs/read \"a\"))\n(free)";
     let refused = host.load(source).err().expect("refused").to_string();
     let shown = "\
-script:2:4: `fs/read` needs the capability `fs`, which is not granted
-   2 |   (fs/read \"a\"))
-     |    ^^^^^^^";
+error[E0031]: `fs/read` needs the capability `fs`, which is not granted
+ --> script:2:4
+  |
+2 |   (fs/read \"a\"))
+  |    ^^^^^^^";
     assert_eq!(refused, shown);
     let granted = LoadOptions { grants: &["fs"], name: "main.tlisp", ..LoadOptions::default() };
     assert_eq!(host.load_with(source, &granted, ()).expect("granted").run::<i64>().expect("it runs"), 1);
@@ -291,7 +334,7 @@ fn a_refused_ask_can_be_caught_and_its_arguments_are_checked_before_anybody_is_a
     let mut script = asking().load("(sleep -1)").expect("a program");
     script.start();
     let error = script.step::<()>().expect_err("negative").to_string();
-    assert!(error.starts_with("script:1:1: type-mismatch: `sleep`: argument 1: expected an int from 0 to"), "{error}");
+    assert!(placed(&error).starts_with("script:1:1: type-mismatch: `sleep`: argument 1: expected an int from 0 to"), "{error}");
 }
 
 #[test]

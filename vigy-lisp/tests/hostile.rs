@@ -3,7 +3,7 @@
 mod common;
 
 use common::{check, fails, run};
-use vigy_lisp::{CompileOptions, Image, compile};
+use vigy_lisp::{Budget, CompileLimits, CompileOptions, Image, Loader, compile};
 
 /// As little native stack as the smallest host has.
 const STACK: usize = 64 << 10;
@@ -117,6 +117,54 @@ fn floods_end() {
     fails("(defmacro m (x) `(m (m ,x))) (m 1)", "macro-expansion-limit");
     fails("(defmacro m () (loop [] (recur))) (m)", "macro-expansion-limit");
     fails("(defmacro m (x) (list 'm x)) (m 1)", "macro-expansion-limit");
+}
+
+/// Modules that require each other, without end.
+struct Endless;
+
+impl Loader for Endless {
+    fn load(&self, path: &str) -> Option<String> {
+        Some(format!("(require \"{path}x\")"))
+    }
+}
+
+#[test]
+fn every_limit_of_the_compiler_is_an_error_that_says_it() {
+    type Set = fn(&mut CompileLimits);
+    let limited = |set: Set, source: &str, message: &str| {
+        let mut limits = CompileLimits::DEFAULT;
+        set(&mut limits);
+        let error = compile(source, &CompileOptions { limits, loader: Some(&Endless), ..CompileOptions::default() }).expect_err(source);
+        assert!(error.to_string().ends_with(message), "{error}");
+    };
+    let twice = "(defmacro twice (x) `(+ ,x ,x)) (twice (twice (twice 1)))";
+    let long = "(defmacro long () (loop [i 0] (if (< i 1000) (recur (+ i 1)) i))) (long)";
+    let nested = "(defmacro a () 1) (defmacro b () (a)) (defmacro c () (b)) (c)";
+    limited(|l| l.text_bytes = 10, twice, "the text is longer than 10 bytes");
+    limited(|l| l.nesting = 2, twice, "nested deeper than 2");
+    limited(|l| l.parts = 50, twice, "the program has more than 50 parts");
+    limited(
+        |l| l.rewrites = 3,
+        "(defmacro less (n) (if (= n 0) 1 (list 'less (- n 1)))) (less 5)",
+        "the form was rewritten 3 times and is still not done",
+    );
+    limited(|l| l.macro_uses = 2, twice, "macro `twice`: more than 2 uses of macros in one program");
+    limited(|l| l.macro_depth = 2, nested, "macros use macros that use macros, more than 2 deep");
+    limited(|l| l.macro_fuel = 900, long, "the macros of the program took more than 900 steps");
+    limited(|l| l.macro_heap_bytes = 2_000, "(defmacro big () (string-repeat \"x\" 10000)) (big)", "the limit is 2000 bytes");
+    limited(|l| l.module_depth = 3, "(require \"x\")", "modules require each other more than 3 deep");
+}
+
+#[test]
+fn no_budget_is_too_small_to_say_so() {
+    let image = compile("(define (f n) (list n (f (+ n 1)))) (f 1)", &CompileOptions::default()).expect("a program");
+    let budget = Budget { fuel: 1_000, heap_bytes: 1_000, depth: 10, stack_words: 100, output_bytes: 100 };
+    let names = |budget| common::outcome(&image, &budget).0.expect_err("too little");
+    assert_eq!(names(Budget { fuel: 0, ..budget }), "out-of-fuel");
+    assert_eq!(names(Budget { heap_bytes: 0, ..budget }), "out-of-heap");
+    assert_eq!(names(Budget { depth: 0, ..budget }), "depth-exceeded");
+    assert_eq!(names(Budget { stack_words: 0, ..budget }), "depth-exceeded");
+    assert_eq!(names(Budget { fuel: 0, heap_bytes: 0, depth: 0, stack_words: 0, output_bytes: 0 }), "out-of-fuel");
 }
 
 #[test]

@@ -67,7 +67,12 @@ const fn bool(value: bool) -> Value {
 }
 
 fn int(machine: &mut Machine<'_>, value: i64) -> Answer {
-    machine.int(value).map(Poll::Ready).map_err(|_| Resource::Heap.into())
+    int_value(machine, value).map(Poll::Ready)
+}
+
+/// An int, with room for a large one. Values of the machine that are at hand are void afterwards.
+fn int_value(machine: &mut Machine<'_>, value: i64) -> Result<Value, VerbError> {
+    machine.reserve(16).and_then(|()| machine.int(value)).map_err(|_| Resource::Heap.into())
 }
 
 fn mistake(tag: &'static str, message: &'static str) -> VerbError {
@@ -271,7 +276,7 @@ fn incr(machine: &mut Machine<'_>, door: &mut Door<'_>) -> Answer {
         },
     };
     let after = before.checked_add(delta).ok_or_else(|| mistake("integer-overflow", "vigy-incr goes beyond 64 bits"))?;
-    let value = machine.int(after).map_err(|_| Resource::Heap)?;
+    let value = int_value(machine, after)?;
     door.set(key(machine)?, Encoded(machine, value))?;
     Ok(Poll::Ready(value))
 }
@@ -308,7 +313,7 @@ fn converged(machine: &mut Machine<'_>, door: &mut Door<'_>) -> Answer {
 
 /// Sets a key to the tick's time.
 fn stamp(machine: &mut Machine<'_>, door: &mut Door<'_>, key: &str) -> Result<(), VerbError> {
-    let now = machine.int(door.header().at.0 as i64).map_err(|_| Resource::Heap)?;
+    let now = int_value(machine, door.header().at.0 as i64)?;
     door.set(key, Encoded(machine, now))
 }
 

@@ -32,31 +32,89 @@ impl<'d> Bytes<'d> {
 
 /// Every name of the library: the builtins, those that only the prelude calls among them, and the prelude's functions.
 static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
-    let builtins = include_str!("../../src/builtins/mod.rs").lines().filter_map(|line| line.trim().strip_prefix("row(\"")?.split('"').next());
+    let builtins =
+        include_str!("../../src/builtins/mod.rs").lines().filter_map(|line| line.trim().strip_prefix("row(\"")?.split('"').next());
     const PRELUDE: &[&str] = &[
         include_str!("../../src/prelude/lists.tlisp"),
         include_str!("../../src/prelude/maps.tlisp"),
         include_str!("../../src/prelude/patterns.tlisp"),
     ];
-    let functions = PRELUDE.iter().flat_map(|text| text.lines()).filter_map(|line| line.strip_prefix("(define (")?.split([' ', ')']).next());
+    let functions =
+        PRELUDE.iter().flat_map(|text| text.lines()).filter_map(|line| line.strip_prefix("(define (")?.split([' ', ')']).next());
     builtins.chain(functions).filter(|name| !name.is_empty()).collect()
 });
 
 const LEAVES: &[&str] = &[
-    "0", "1", "-1", "2", "7", "100", "9223372036854775807", "-9223372036854775808", "2305843009213693951", "2305843009213693952",
-    "-2305843009213693953", "65536", "1.5", "-0.0", "1e300", "1e-300", "+inf.0", "-inf.0", "+nan.0", "#t", "#f", "()", "\"\"", "\"a\"",
-    "\"héllo wörld\"", "\"日本\\u{1F600}\"", "\"(1 [2 {3 4}] \\\"x\\\")\"", "\"{\\\"a\\\": [1, 2.5, null]}\"", "\"a(b|c)*\"", "\"0123456789abcdef0123456789abcdef\"",
-    ":a", ":b", "'x", "'(1 2 3)", "'(a (b (c)) \"d\")", "'{:a 1 :b 2}", "[1 2 3]", "{:a 1}", "car", "list", "+", "str", "(chan)", "(chan 1)", "(ask)", "(tell 1)",
+    "0",
+    "1",
+    "-1",
+    "2",
+    "7",
+    "100",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "2305843009213693951",
+    "2305843009213693952",
+    "-2305843009213693953",
+    "65536",
+    "1.5",
+    "-0.0",
+    "1e300",
+    "1e-300",
+    "+inf.0",
+    "-inf.0",
+    "+nan.0",
+    "#t",
+    "#f",
+    "()",
+    "\"\"",
+    "\"a\"",
+    "\"héllo wörld\"",
+    "\"日本\\u{1F600}\"",
+    "\"(1 [2 {3 4}] \\\"x\\\")\"",
+    "\"{\\\"a\\\": [1, 2.5, null]}\"",
+    "\"a(b|c)*\"",
+    "\"0123456789abcdef0123456789abcdef\"",
+    ":a",
+    ":b",
+    "'x",
+    "'(1 2 3)",
+    "'(a (b (c)) \"d\")",
+    "'{:a 1 :b 2}",
+    "[1 2 3]",
+    "{:a 1}",
+    "car",
+    "list",
+    "+",
+    "str",
+    "(chan)",
+    "(chan 1)",
+    "(ask)",
+    "(tell 1)",
 ];
 const VARIABLES: &[&str] = &["a", "b", "c", "d", "g"];
 const HIGHER: &[&str] = &[
-    "map", "filter", "for-each", "any?", "every?", "take-while", "drop-while", "group-by", "sort-by", "partition", "mapcat", "find", "keep", "remove",
+    "map",
+    "filter",
+    "for-each",
+    "any?",
+    "every?",
+    "take-while",
+    "drop-while",
+    "group-by",
+    "sort-by",
+    "partition",
+    "mapcat",
+    "find",
+    "keep",
+    "remove",
 ];
 
 /// A program of a few forms.
 #[must_use]
 pub fn program(bytes: &mut Bytes<'_>) -> String {
-    let mut out = String::from("(define a 1) (define b \"b\") (define c (list 1 2 3)) (define d (hash-map :a 1)) (define (f x y) (list x y))\n");
+    let mut out =
+        String::from("(define a 1) (define b \"b\") (define c (list 1 2 3)) (define d (hash-map :a 1)) (define (f x y) (list x y))\n");
     for _ in 0..1 + bytes.below(4) {
         form(bytes, &mut out, 6);
         out.push('\n');
@@ -135,7 +193,8 @@ fn form(bytes: &mut Bytes<'_>, out: &mut String, depth: usize) {
         }
         23 => call(bytes, out, "f", 2, depth),
         24 => {
-            let head = bytes.one(&["list", "vector", "str", "begin", "and", "or", "append", "string-append", "println", "hash-map", "+", "="]);
+            let head =
+                bytes.one(&["list", "vector", "str", "begin", "and", "or", "append", "string-append", "println", "hash-map", "+", "="]);
             let n = bytes.below(6);
             call(bytes, out, head, n, depth);
         }
@@ -155,12 +214,26 @@ fn form(bytes: &mut Bytes<'_>, out: &mut String, depth: usize) {
             out.push_str("))");
         }
         27 => {
-            let head = bytes.one(&["go-run (go (lambda ()", "force (delay (begin", "go-result (go (lambda ()", "map (lambda (x) (list x)) (list (begin"]);
+            let head = bytes.one(&[
+                "go-run (go (lambda ()",
+                "force (delay (begin",
+                "go-result (go (lambda ()",
+                "map (lambda (x) (list x)) (list (begin",
+            ]);
             call(bytes, out, head, 2, depth);
             out.push_str("))");
         }
         28 => {
-            let head = bytes.one(&[">! (chan 2)", "<! (chan)", "close! c", "apply list", "apply +", "apply f", "reduce +", "foldl (lambda (p q) (cons q p)) ()"]);
+            let head = bytes.one(&[
+                ">! (chan 2)",
+                "<! (chan)",
+                "close! c",
+                "apply list",
+                "apply +",
+                "apply f",
+                "reduce +",
+                "foldl (lambda (p q) (cons q p)) ()",
+            ]);
             call(bytes, out, head, 1, depth);
         }
         29 => call(bytes, out, bytes_host(depth), 2, depth),

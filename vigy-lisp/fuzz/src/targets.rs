@@ -93,15 +93,39 @@ fn run_all_ways(program: Program<'_>, slice: u64, answers: &[u8]) -> Outcome {
 /// What reads text at run time, each over the text that the host gives.
 static READERS: LazyLock<Image> = LazyLock::new(|| {
     const ONE: &[&str] = &[
-        "read-string", "read-all", "json-parse", "json/parse", "parse-int", "parse-float", "string->number", "base64-decode",
-        "base64url-decode", "hex-decode", "url-decode", "url-encode", "hex-encode", "base64-encode", "string-uppercase",
-        "string-lowercase", "string-trim", "string-reverse", "string-chars", "string-bytes", "string-length", "pr-str", "sha256",
-        "string->symbol", "string->keyword", "path-basename", "path-dirname", "path-extension",
+        "read-string",
+        "read-all",
+        "json-parse",
+        "json/parse",
+        "parse-int",
+        "parse-float",
+        "string->number",
+        "base64-decode",
+        "base64url-decode",
+        "hex-decode",
+        "url-decode",
+        "url-encode",
+        "hex-encode",
+        "base64-encode",
+        "string-uppercase",
+        "string-lowercase",
+        "string-trim",
+        "string-reverse",
+        "string-chars",
+        "string-bytes",
+        "string-length",
+        "pr-str",
+        "sha256",
+        "string->symbol",
+        "string->keyword",
+        "path-basename",
+        "path-dirname",
+        "path-extension",
     ];
-    const TWO: &[&str] = &[
-        "re-match?", "re-find", "re-find-all", "re-captures", "re-split", "string-split", "string-contains?", "string-index", "str/join",
-    ];
-    let mut text = String::from("(define a (ask)) (define b (ask)) (define (each f) (try (f) (catch (e) (if (error? e) (error-tag e) e))))\n(list");
+    const TWO: &[&str] =
+        &["re-match?", "re-find", "re-find-all", "re-captures", "re-split", "string-split", "string-contains?", "string-index", "str/join"];
+    let mut text =
+        String::from("(define a (ask)) (define b (ask)) (define (each f) (try (f) (catch (e) (if (error? e) (error-tag e) e))))\n(list");
     for name in ONE {
         write!(text, " (each (lambda () ({name} a)))").expect("a string takes everything");
     }
@@ -146,7 +170,7 @@ pub fn compiler(data: &[u8]) {
             Ok(image) => {
                 Image::from_bytes(image.as_bytes()).expect("what the compiler makes is an image");
                 let outcome = run_all_ways(image.program(), 7, data);
-                assert!(outcome.end.as_ref().err().is_none_or(|e| !e.contains("damaged-image")), "{outcome:?}");
+                check_whole(&text, &outcome);
             }
             Err(e) => assert!(!e.to_string().contains("wrong image"), "{e}"),
         }
@@ -173,6 +197,11 @@ pub fn machine(data: &[u8]) {
         Ok(image) => image,
         Err(e) => panic!("{e}\n{text}"),
     };
-    let outcome = run_all_ways(image.program(), slice, data);
-    assert!(outcome.end.as_ref().err().is_none_or(|e| !e.contains("damaged-image")), "{outcome:?}\n{text}");
+    check_whole(&text, &run_all_ways(image.program(), slice, data));
+}
+
+/// What a compiler makes of a text is no broken image, unless the text does by hand what is the prelude's.
+fn check_whole(text: &str, outcome: &Outcome) {
+    let broken = outcome.end.as_ref().is_err_and(|e| e.contains("damaged-image"));
+    assert!(!broken || text.contains('%'), "{outcome:?}\n{text}");
 }

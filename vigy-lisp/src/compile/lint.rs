@@ -27,8 +27,8 @@ pub(super) struct Notes {
     locals: Vec<Local>,
     /// Where macros were used, by their offsets: what stands at just such a place is the macro's.
     expanded: HashSet<(u32, u32)>,
-    /// Variables that something reads.
-    used: HashSet<u32>,
+    /// Whether something reads a variable, by its number.
+    used: Vec<bool>,
     /// Names that nobody has to use: they hold a place in a pattern.
     exempt: HashSet<Id>,
     /// Names that a broken form would perhaps have defined.
@@ -94,7 +94,11 @@ impl Compiler<'_> {
     }
 
     pub(super) fn note_use(&mut self, var: u32) {
-        self.notes.used.insert(var);
+        let (used, var) = (&mut self.notes.used, var as usize);
+        if used.len() <= var {
+            used.resize(var + 1, false);
+        }
+        used[var] = true;
     }
 
     pub(super) fn note_exempt(&mut self, name: Id) {
@@ -140,7 +144,8 @@ impl Compiler<'_> {
         for local in core::mem::take(&mut self.notes.locals) {
             let Some(at) = local.at else { continue };
             let name = self.arena.names.get(local.name);
-            let meant = name.starts_with('_') || self.notes.used.contains(&local.var) || self.notes.exempt.contains(&at);
+            let used = self.notes.used.get(local.var as usize) == Some(&true);
+            let meant = used || name.starts_with('_') || self.notes.exempt.contains(&at);
             if meant || !self.in_text(at) || self.notes.expanded.contains(&(local.within.start, local.within.end)) {
                 continue;
             }
@@ -169,20 +174,22 @@ impl Compiler<'_> {
                 *mentions.entry(name).or_default() += 1;
             }
         }
+        let mut definitions: HashMap<Sym, u32> = HashMap::default();
+        names.iter().for_each(|(_, name)| *definitions.entry(*name).or_default() += 1);
+        let library: HashSet<&str> = prelude::names().collect();
         for (at, name) in &names {
             let text = self.arena.names.get(*name);
             let span = Some(self.arena.span(*at));
             let hidden = if self.options.hosts.iter().any(|table| table.iter().any(|h| h.name == text)) {
                 "a function of the host"
-            } else if builtins::find(text).is_some() || prelude::names().any(|n| n == text) {
+            } else if builtins::find(text).is_some() || library.contains(text) {
                 "a function of the language"
             } else if shapes::of(text).is_some() {
                 "a form of the language"
             } else {
                 ""
             };
-            let defined = names.iter().filter(|(_, n)| n == name).count() as u32;
-            let unused = runs && !text.starts_with('_') && mentions.get(name).is_none_or(|n| *n <= defined);
+            let unused = runs && !text.starts_with('_') && mentions.get(name) <= definitions.get(name);
             let unused = unused.then(|| Diagnostic::new(Code::UnusedDefinition, span, format_args!("`{text}` is defined and never used")));
             let hides = Diagnostic::new(Code::ShadowedName, span, format_args!("`{text}` hides {hidden}"));
             let hides = hides.help("everything behind this definition means the new one");
@@ -214,7 +221,7 @@ impl Compiler<'_> {
         }
         // What another lisp calls otherwise binds names that are therefore unknown, too.
         let foreign: Vec<Span> = unknown.iter().filter(|u| shapes::elsewhere(self.arena.names.get(u.1)).is_some()).map(|u| u.2).collect();
-        let forms: Vec<Span> = foreign.iter().filter_map(|head| self.written_with(*head)).collect();
+        let forms: Vec<Span> = foreign.iter().filter_map(|head| self.form_at(*head)).collect();
         let inside = |span: Span| forms.iter().any(|form| form.start + 1 < span.start && span.end <= form.end);
         unknown.retain(|u| foreign.contains(&u.2) || !inside(u.2));
         for (namespace, name, span) in unknown {
@@ -225,7 +232,7 @@ impl Compiler<'_> {
     }
 
     /// The place of the form whose head is at `head`.
-    fn written_with(&self, head: Span) -> Option<Span> {
+    fn form_at(&self, head: Span) -> Option<Span> {
         let form = (0..self.notes.text).map(Id).find(|id| self.arena.items(*id).first().is_some_and(|h| self.arena.span(*h) == head))?;
         Some(self.arena.span(form))
     }

@@ -233,7 +233,7 @@ impl Compiler<'_> {
             Ok(mut machine) => {
                 let made = self.drive(&mut machine, args, span, name);
                 // What it took is charged whether or not it came to anything.
-                self.charge_macros(machine.fuel_used(), span).and(made)
+                self.charge_macros(1 + machine.fuel_used(), span).and(made)
             }
             Err(e) => Err(CompileError::new(Tag::NotImplemented, span, format_args!("{e}"))),
         };

@@ -85,11 +85,14 @@ pub fn compile(source: &str, options: &CompileOptions<'_>) -> Result<Image> {
 /// What is to be said of a program before it runs.
 #[derive(Clone, Debug, Default)]
 pub struct Checked {
-    /// Errors, or else warnings, in the order of the text; at most [`MAX_DIAGNOSTICS`](crate::MAX_DIAGNOSTICS) of each.
+    /// Errors, or else warnings, in the order of the text: at most [`MAX_DIAGNOSTICS`](crate::MAX_DIAGNOSTICS).
     pub diagnostics: Vec<Diagnostic>,
     /// The functions of the host that the program may call, and where it names each first; nothing when there are errors.
     pub calls: Vec<(String, Option<Span>)>,
 }
+
+/// Functions of the host, and where a program names each first; no place for one that only a module names.
+type Calls = Vec<(String, Option<Span>)>;
 
 /// Finds everything that is wrong with a program, and what is hardly meant: [`compile`] without the image.
 #[must_use]
@@ -105,7 +108,7 @@ pub fn check(source: &str, options: &CompileOptions<'_>) -> Checked {
 struct Made {
     image: Image,
     forms: Vec<Id>,
-    calls: Vec<(String, Option<Span>)>,
+    calls: Calls,
 }
 
 /// Globals that need a place in memory, and what they are before the program defines them.
@@ -464,10 +467,9 @@ impl<'o> Compiler<'o> {
                         Ir::Lambda(f) if self.tree.funcs[f as usize].captures.is_empty() => {
                             meanings[g as usize] = Meaning::Function(f);
                         }
-                        Ir::Word(_) | Ir::Datum(_) if !self.options.exports => {
+                        Ir::Word(_) | Ir::Datum(_) => {
                             meanings[g as usize] = Meaning::Constant(value);
                         }
-                        Ir::Word(_) | Ir::Datum(_) => {}
                         _ => return,
                     }
                 }
@@ -490,7 +492,7 @@ impl<'o> Compiler<'o> {
     }
 
     /// Makes the image, and says what it calls of the host.
-    fn link(&mut self) -> Result<(Image, Vec<(String, Option<Span>)>)> {
+    fn link(&mut self) -> Result<(Image, Calls)> {
         let mut hosts = Vec::new();
         let (meanings, mut slots) = self.resolve(&mut hosts)?;
         if let Some(wrong) = CompileError::all(core::mem::take(&mut self.notes.found)) {
@@ -498,7 +500,7 @@ impl<'o> Compiler<'o> {
         }
         if self.options.exports {
             let own = self.globals.iter().zip(&meanings).enumerate().filter(|(_, (global, _))| global.namespace == USER);
-            let fixed = own.filter(|(_, (_, meaning))| matches!(meaning, Meaning::Function(_)));
+            let fixed = own.filter(|(_, (_, meaning))| matches!(meaning, Meaning::Function(_) | Meaning::Constant(_)));
             slots.extend(fixed.map(|(g, (_, meaning))| (g as u32, Some(*meaning))));
         }
         let calls = self.globals.iter().zip(&meanings).filter_map(|(global, meaning)| match meaning {
@@ -523,6 +525,11 @@ impl<'o> Compiler<'o> {
                 Some(Meaning::Builtin(id)) => Value::make(tag::BUILTIN, *id, 0).0,
                 Some(Meaning::Host(id)) => Value::make(tag::HOST, *id, 0).0,
                 Some(Meaning::Function(f)) => Value::make(tag::FUNCTION, e.row(*f), 0).0,
+                Some(Meaning::Constant(node)) => match e.tree.get(*node) {
+                    Ir::Word(v) => v.0,
+                    Ir::Datum(id) => e.constants.datum(e.arena, id).0,
+                    _ => Value::UNBOUND.0,
+                },
                 _ => Value::UNBOUND.0,
             });
         }

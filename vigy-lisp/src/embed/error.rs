@@ -35,6 +35,11 @@ pub enum ScriptError {
         /// A name like it that there is.
         near: Option<String>,
     },
+    /// The script defines nothing of that name.
+    NotDefined {
+        /// The name.
+        name: String,
+    },
     /// The top level of the script has not run: nothing is defined yet.
     NotRun,
     /// No run is under way: nothing can be stepped or answered.
@@ -74,6 +79,7 @@ impl fmt::Display for ScriptError {
             Self::Refused { rendered, .. } | Self::Failed { rendered, .. } => f.write_str(rendered),
             Self::NoFunction { name, near: Some(near) } => write!(f, "the script has no function `{name}`; did you mean `{near}`?"),
             Self::NoFunction { name, near: None } => write!(f, "the script has no function `{name}`"),
+            Self::NotDefined { name } => write!(f, "the script defines no `{name}`"),
             Self::NotRun => f.write_str("the top level of the script has not run yet"),
             Self::NotRunning => f.write_str("no run of the script is under way"),
             Self::Convert(error) => error.fmt(f),

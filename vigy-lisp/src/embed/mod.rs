@@ -57,9 +57,17 @@ impl Data {
     /// # Errors
     /// [`ConvertError`]: serde cannot write it, an int needs more than 64 bits, or it is nested too deeply.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, ConvertError> {
+        Self::decode(&Self::bytes_of(value)?).map_err(ConvertError::new)
+    }
+
+    /// The bytes of what [`Self::of`] gives, as postcard writes it: what crosses the door of a vigy.
+    ///
+    /// # Errors
+    /// [`ConvertError`]: serde cannot write it, or an int needs more than 64 bits.
+    pub fn bytes_of<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, ConvertError> {
         let mut bytes = Vec::new();
         ser::write(value, &mut bytes)?;
-        Self::decode(&bytes).map_err(ConvertError::new)
+        Ok(bytes)
     }
 
     /// The data as serde reads it, the other way round as [`Self::of`].

@@ -247,6 +247,15 @@ impl<S, Q> Script<S, Q> {
         }
     }
 
+    /// The value that a variable has now.
+    ///
+    /// # Errors
+    /// [`ScriptError::NotDefined`], or [`ScriptError::Convert`] when its value is not what was asked for.
+    pub fn get<R: DeserializeOwned>(&self, name: &str) -> Result<R, ScriptError> {
+        let value = self.running.with_dependent(|_, machine| machine.global(name).map(|value| machine.from_value(value)));
+        Ok(value.ok_or_else(|| ScriptError::NotDefined { name: name.to_string() })??)
+    }
+
     /// What the last run or call has printed so far.
     #[must_use]
     pub fn printed(&self) -> &str {

@@ -31,7 +31,7 @@ use crate::budget::Budget;
 use crate::builtins::{self, Builtins};
 use crate::code::Op;
 use crate::heap::{Exhausted, Heap};
-use crate::image::{Program, WINDOW};
+use crate::image::{Program, WINDOW, stack_len};
 use crate::print::{self, Style};
 use crate::value::{Value, tag};
 use crate::view::View;
@@ -165,7 +165,7 @@ impl<'m> Machine<'m> {
             return Err(MemoryTooSmall { needed, given });
         };
         let (globals, memory) = memory.split_at_mut(program.globals.len());
-        let (stack, heap) = memory.split_at_mut(budget.stack_words as usize + WINDOW);
+        let (stack, heap) = memory.split_at_mut(stack_len(budget));
         globals.copy_from_slice(program.globals);
         Ok(Self {
             program,

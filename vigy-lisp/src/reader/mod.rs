@@ -3,6 +3,7 @@
 mod datum;
 mod token;
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -92,7 +93,7 @@ pub(crate) fn read(text: &str, max_bytes: u32, max_nesting: u32, arena: &mut Are
         Ok(data) if errors.is_empty() => Ok(data),
         Ok(_) => Err(errors),
         Err(last) => {
-            errors.push(last);
+            errors.push(*last);
             Err(errors)
         }
     }
@@ -103,10 +104,10 @@ fn read_all(
     (max_bytes, max_nesting): (u32, u32),
     arena: &mut Arena,
     errors: &mut Vec<Diagnostic>,
-) -> Result<Vec<Id>, Diagnostic> {
+) -> Result<Vec<Id>, Box<Diagnostic>> {
     let mut c = Cursor { text, at: 0, line: 1, column: 1 };
     if text.len() > max_bytes as usize {
-        return Err(error(Code::TextLength, c.place(), format_args!("the text is longer than {max_bytes} bytes")));
+        return Err(Box::new(error(Code::TextLength, c.place(), format_args!("the text is longer than {max_bytes} bytes"))));
     }
     if text.starts_with("#!") {
         c.skip(|c| c != '\n');
@@ -145,7 +146,7 @@ fn read_all(
                 c.next();
                 depth += 1;
                 if depth > max_nesting {
-                    return Err(error(Code::Nesting, c.to_here(from), format_args!("nested deeper than {max_nesting}")));
+                    return Err(Box::new(error(Code::Nesting, c.to_here(from), format_args!("nested deeper than {max_nesting}"))));
                 }
                 if open.is_empty() {
                     margin = None;
@@ -212,7 +213,7 @@ fn read_all(
                 };
                 depth += 1;
                 if depth > max_nesting {
-                    return Err(error(Code::Nesting, c.to_here(from), format_args!("nested deeper than {max_nesting}")));
+                    return Err(Box::new(error(Code::Nesting, c.to_here(from), format_args!("nested deeper than {max_nesting}"))));
                 }
                 open.push(Open::Prefix { name, span: c.to_here(from) });
                 continue;
@@ -250,11 +251,11 @@ fn read_all(
     }
     match open.pop() {
         None => Ok(done),
-        Some(Open::List { shape, span, .. }) => Err(match margin {
+        Some(Open::List { shape, span, .. }) => Err(Box::new(match margin {
             None => unclosed(shape, span),
             Some((shape, span, next)) => unclosed(shape, span).note("something new seems to begin here", Some(next)),
-        }),
-        Some(Open::Prefix { span, .. } | Open::Skip { span }) => Err(nothing_follows(span)),
+        })),
+        Some(Open::Prefix { span, .. } | Open::Skip { span }) => Err(Box::new(nothing_follows(span))),
     }
 }
 
@@ -273,7 +274,7 @@ fn nothing_follows(span: Span) -> Diagnostic {
     error(Code::Prefix, span, format_args!("nothing follows the prefix")).label("a datum is expected behind this")
 }
 
-fn block_comment(c: &mut Cursor<'_>, from: Span) -> Result<(), Diagnostic> {
+fn block_comment(c: &mut Cursor<'_>, from: Span) -> Result<(), Box<Diagnostic>> {
     let mut depth = 0;
     loop {
         if c.rest().starts_with("#|") {
@@ -285,9 +286,8 @@ fn block_comment(c: &mut Cursor<'_>, from: Span) -> Result<(), Diagnostic> {
         }
         if c.next().is_none() {
             let opener = Span { end: from.start + 2, ..from };
-            return Err(
-                error(Code::UnendedComment, opener, format_args!("the comment does not end")).help("`#|` ends with `|#`, and nests")
-            );
+            let wrong = error(Code::UnendedComment, opener, format_args!("the comment does not end"));
+            return Err(Box::new(wrong.help("`#|` ends with `|#`, and nests")));
         }
         if depth == 0 {
             return Ok(());
@@ -295,16 +295,16 @@ fn block_comment(c: &mut Cursor<'_>, from: Span) -> Result<(), Diagnostic> {
     }
 }
 
-fn string(c: &mut Cursor<'_>, from: Span, errors: &mut Vec<Diagnostic>) -> Result<String, Diagnostic> {
+fn string(c: &mut Cursor<'_>, from: Span, errors: &mut Vec<Diagnostic>) -> Result<String, Box<Diagnostic>> {
     let mut text = String::new();
     c.next();
     loop {
         let escape = c.place();
         match c.next() {
-            None => return Err(unended(from)),
+            None => return Err(Box::new(unended(from))),
             Some('"') => return Ok(text),
             Some('\\') => match c.next() {
-                None => return Err(unended(from)),
+                None => return Err(Box::new(unended(from))),
                 Some('n') => text.push('\n'),
                 Some('t') => text.push('\t'),
                 Some('r') => text.push('\r'),
