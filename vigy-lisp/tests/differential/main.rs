@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use form::{Form, source};
 use generate::Generator;
 use oracle::{Bug, Oracle};
-use vigy_lisp::{Budget, CompileOptions, FaultKind, Image, Machine, Step, Style, compile};
+use vigy_lisp::{Budget, CompileOptions, FaultKind, Machine, Step, Style, compile};
 
 /// Programs that are compared when nobody asks for another number.
 const PROGRAMS: usize = 100_000;
@@ -25,28 +25,26 @@ const STACK: usize = 1 << 30;
 
 type Outcome = (Result<String, String>, String);
 
-/// Heaps that a program is run in, until one is large enough. In the small one, memory is used again and again.
-const HEAPS: [u32; 2] = [16 << 10, 32 << 20];
+/// Calls and turns of loops at the start of a program at each of which the heap is collected.
+const SQUEEZED: usize = 100;
 
 /// What a machine makes of a text; `None` when a budget ran out.
 fn machine(source: &str, memory: &mut Vec<u64>) -> Option<Outcome> {
     let options = CompileOptions { force: true, ..CompileOptions::default() };
-    match compile(source, &options) {
-        Ok(image) => HEAPS.iter().find_map(|heap| within(&image, *heap, memory)),
-        Err(e) => Some((Err(e.tag().to_owned()), String::new())),
-    }
-}
-
-fn within(image: &Image, heap_bytes: u32, memory: &mut Vec<u64>) -> Option<Outcome> {
-    let budget = Budget { fuel: 3_000_000, heap_bytes, output_bytes: 60_000, ..Budget::default() };
+    let image = match compile(source, &options) {
+        Ok(image) => image,
+        Err(e) => return Some((Err(e.tag().to_owned()), String::new())),
+    };
+    let budget = Budget { fuel: 3_000_000, heap_bytes: 32 << 20, output_bytes: 60_000, ..Budget::default() };
     let program = image.program();
     if memory.len() < program.words_needed(&budget) {
         memory.resize(program.words_needed(&budget), 0);
     }
     let mut machine = Machine::new(program, memory, &budget).expect("memory of the size asked for");
     let mut printed = String::new();
-    loop {
-        match machine.run(u64::MAX) {
+    for step in 0.. {
+        machine.squeeze([0, 1, 2, 3, 5, 8, 13, 21][step % 8]);
+        match machine.run(if step < SQUEEZED { 1 } else { 10_000 }) {
             Step::Done(v) => {
                 let mut text = String::new();
                 machine.display(v, Style::Readable, &mut text).expect("a string takes everything");
@@ -61,6 +59,7 @@ fn within(image: &Image, heap_bytes: u32, memory: &mut Vec<u64>) -> Option<Outco
             }
         }
     }
+    None
 }
 
 enum Verdict {
