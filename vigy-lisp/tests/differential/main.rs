@@ -159,15 +159,18 @@ fn the_machine_agrees_with_a_naive_evaluator() {
 #[test]
 fn a_planted_bug_is_noticed() {
     /// Programs within which each must show.
-    const WITHIN: u64 = 20_000;
+    const WITHIN: u64 = 100_000;
     let found = deep(|| {
         let mut memory = Vec::new();
         let mut shows =
             |bug| (1..=WITHIN).find(|seed| matches!(compare(&Generator::program(*seed), Some(bug), &mut memory), Verdict::Different(..)));
-        Bug::ALL.map(|bug| (bug, shows(bug)))
+        Bug::ALL.map(|bug| {
+            let seed = shows(bug);
+            println!("{bug:?}: seed {seed:?}");
+            (bug, seed)
+        })
     });
     for (bug, seed) in found {
-        println!("{bug:?}: seed {seed:?}");
         assert!(seed.is_some(), "{bug:?} does not show in {WITHIN} programs");
     }
 }
