@@ -131,7 +131,7 @@ const FLOATS: &[f64] = &[
 impl Generator {
     pub(crate) fn program(seed: u64) -> Vec<Form> {
         let mut numbers = Numbers::new(seed);
-        let room = 25 + numbers.below(85);
+        let room = 30 + numbers.below(110);
         let mut g = Self { numbers, vars: Vec::new(), funcs: Vec::new(), macros: Vec::new(), room, names: 0 };
         g.top_level()
     }

@@ -168,6 +168,11 @@ impl Generator {
             }
             4 => {
                 let head = self.pick(&["=", "equal?", "not="]);
+                if self.one_in(3) {
+                    // The same number, and of another kind.
+                    let x = self.leaf(Ty::Int);
+                    return call(head, [x.clone(), call("+", [x, Form::Float(0.0)])]);
+                }
                 self.call_of(head, &[Ty::Any, Ty::Any], d)
             }
             5 => {
