@@ -47,30 +47,10 @@ pub(super) enum Task {
 
 /// The heads of forms that are no calls, whatever is rewritten into them.
 fn special(head: &str) -> Option<&'static str> {
+    #[rustfmt::skip]
     const NAMES: &[&str] = &[
-        "if",
-        "begin",
-        "define",
-        "let",
-        "let*",
-        "and",
-        "or",
-        "quote",
-        "lambda",
-        "%lambda",
-        "loop",
-        "recur",
-        "set!",
-        "letrec",
-        "%try",
-        "%eval-here",
-        "unquote",
-        "unquote-splice",
-        "defmacro",
-        "defcheck",
-        "defpoint-template",
-        "require",
-        "provide",
+        "if", "begin", "define", "let", "let*", "and", "or", "quote", "lambda", "%lambda", "loop", "recur",
+        "set!", "letrec", "%try", "%eval-here", "unquote", "unquote-splice", "defmacro", "defcheck", "defpoint-template", "require", "provide", "%let*", "%define-global",
     ];
     NAMES.iter().find(|name| **name == head).copied()
 }
