@@ -91,6 +91,8 @@ ops! {
     Sub = 1,
     /// a := b * c
     Mul = 1,
+    /// a := b modulo c
+    Mod = 1,
     /// a := b + the int c
     AddInt = 1,
     /// a := b < c
@@ -228,6 +230,7 @@ pub(crate) fn written(op: Op, word: u32) -> Option<usize> {
         | Op::Add
         | Op::Sub
         | Op::Mul
+        | Op::Mod
         | Op::AddInt
         | Op::Less
         | Op::AtMost
@@ -238,6 +241,8 @@ pub(crate) fn written(op: Op, word: u32) -> Option<usize> {
         | Op::Car
         | Op::Cdr
         | Op::Get
+        | Op::Field
+        | Op::Push
         | Op::Call
         | Op::TailCall
         | Op::Apply
@@ -284,7 +289,7 @@ pub(crate) fn operands_fit(p: &Program<'_>, code: &[u32], at: usize, op: Op, fun
                 })
         }
         Op::Jump | Op::Loop => true,
-        Op::Add | Op::Sub | Op::Mul | Op::Less | Op::AtMost | Op::Equal | Op::Cons | Op::Get | Op::Push => fa && fb && fc,
+        Op::Add | Op::Sub | Op::Mul | Op::Mod | Op::Less | Op::AtMost | Op::Equal | Op::Cons | Op::Get | Op::Push => fa && fb && fc,
         Op::Call | Op::TailCall | Op::Apply | Op::TailApply => ra + 2 + rb <= n && (rb > 0 || matches!(op, Op::Call | Op::TailCall)),
         Op::CallKnown | Op::TailKnown => {
             let f = code[at + 1];

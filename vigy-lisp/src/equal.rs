@@ -1,6 +1,6 @@
 //! Equality, hashing and order of values, without native recursion over their depth.
 
-use crate::heap::{Heap, hash_bytes, hash_end, hash_word};
+use crate::heap::{Heap, hash_end, hash_word};
 use crate::map::MapError;
 use crate::value::{Value, tag};
 
@@ -72,8 +72,8 @@ pub(crate) fn same_key(heap: &Heap<'_>, a: Value, b: Value, fuel: &mut i64) -> R
         return Ok(true);
     }
     if a.is(tag::STRING) && b.is(tag::STRING) {
-        let (a, b) = (heap.bytes(a), heap.bytes(b));
-        *fuel -= a.len() as i64 / 64;
+        let (a, b) = (heap.string_words(a), heap.string_words(b));
+        *fuel -= a.0 as i64 / 64;
         return Ok(a == b);
     }
     equal_at(heap, a, b, Numbers::Bits, fuel, 0)
@@ -185,13 +185,21 @@ fn mix(h: u32, word: u64) -> u32 {
     hash_end(hash_word(u64::from(h), word))
 }
 
+/// The hash of a key that is its word and nothing else.
+#[inline]
+pub(crate) fn hash_plain_key(heap: &Heap<'_>, key: Value) -> u32 {
+    match key.tag() {
+        // A name made at run time may move: it hashes by its text.
+        tag::SYMBOL | tag::KEYWORD if !key.frozen() => mix(u32::from(key.tag()), heap.field(key, 0).0),
+        _ => mix(7, key.0),
+    }
+}
+
 fn hash_leaf(heap: &Heap<'_>, v: Value) -> Option<u32> {
     Some(match v.tag() {
-        // A name made at run time may move: it hashes by its text.
-        tag::SYMBOL | tag::KEYWORD if !v.frozen() => mix(u32::from(v.tag()), heap.field(v, 0).0),
-        0 | 2 | tag::CONST | tag::SYMBOL | tag::KEYWORD => mix(7, v.0),
+        0 | 2 | tag::CONST | tag::SYMBOL | tag::KEYWORD => hash_plain_key(heap, v),
         tag::INT | tag::FLOAT => mix(u32::from(v.tag()), heap.field(v, 0).0),
-        tag::STRING => hash_bytes(heap.bytes(v)),
+        tag::STRING => heap.hash_string(v),
         tag::LIST => mix(11, heap.length(v) as u64),
         tag::MAP => mix(13, heap.map_count(v) as u64),
         _ => return None,
@@ -199,7 +207,16 @@ fn hash_leaf(heap: &Heap<'_>, v: Value) -> Option<u32> {
 }
 
 /// The hash of a key. A list hashes by its length and its elements, what is inside those by kind and size.
+#[inline]
 pub(crate) fn hash_key(heap: &Heap<'_>, key: Value, fuel: &mut i64) -> Result<u32, MapError> {
+    match key.tag() {
+        tag::STRING => Ok(heap.hash_string(key)),
+        tag::KEYWORD => Ok(hash_plain_key(heap, key)),
+        _ => hash_any_key(heap, key, fuel),
+    }
+}
+
+fn hash_any_key(heap: &Heap<'_>, key: Value, fuel: &mut i64) -> Result<u32, MapError> {
     let Some(mut hash) = hash_leaf(heap, key) else {
         return Err(MapError::Unhashable(key));
     };

@@ -77,10 +77,15 @@ pub(crate) const fn hash_bytes(bytes: &[u8]) -> u32 {
         rest = more;
     }
     if !rest.is_empty() {
-        let mut word = 0;
-        while let Some((byte, more)) = rest.split_last() {
-            word = word << 8 | *byte as u64;
-            rest = more;
+        // As if zeros followed.
+        let (mut word, mut shift) = (0, 0);
+        if let Some((four, more)) = rest.split_first_chunk() {
+            word = u32::from_le_bytes(*four) as u64;
+            (shift, rest) = (32, more);
+        }
+        while let Some((byte, more)) = rest.split_first() {
+            word |= (*byte as u64) << shift;
+            (shift, rest) = (shift + 8, more);
         }
         hash = hash_word(hash, word);
     }
@@ -282,6 +287,21 @@ impl<'m> Heap<'m> {
             tag::SYMBOL | tag::KEYWORD => self.name_bytes(at),
             _ => &[],
         }
+    }
+
+    /// Length and words of a string: the same for equal ones, since what is behind the last byte is zero.
+    #[inline(always)]
+    pub(crate) fn string_words(&self, v: Value) -> (usize, &[u64]) {
+        let at = v.index_of();
+        let len = size_of_header(self.word(at));
+        (len, self.slice(at + 1, len.div_ceil(8)))
+    }
+
+    /// What [`hash_bytes`] makes of the bytes of a string.
+    #[inline]
+    pub(crate) fn hash_string(&self, v: Value) -> u32 {
+        let (len, words) = self.string_words(v);
+        hash_end(words.iter().fold(len as u64, |hash, word| hash_word(hash, u64::from_le(*word))))
     }
 
     pub(crate) fn is_ascii(&self, v: Value) -> bool {

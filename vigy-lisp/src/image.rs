@@ -413,7 +413,13 @@ pub struct Image {
 
 #[cfg(feature = "compiler")]
 impl Image {
-    pub(crate) fn from_words(words: alloc::vec::Vec<u64>) -> Result<Self, ImageError> {
+    /// An image from what [`assemble`] made: its header is as it should be.
+    pub(crate) fn assembled(words: alloc::vec::Vec<u64>) -> Result<Self, ImageError> {
+        crate::verify::verify(&Program::sections(&words)?)?;
+        Ok(Self { words })
+    }
+
+    fn from_words(words: alloc::vec::Vec<u64>) -> Result<Self, ImageError> {
         Program::load(&words)?;
         Ok(Self { words })
     }

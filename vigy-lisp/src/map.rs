@@ -4,7 +4,7 @@
 //!
 //! Up to eight entries are searched one by one; larger tables carry an index of twice their capacity.
 
-use crate::equal::{Work, hash_key, same_key};
+use crate::equal::{Work, hash_key, hash_plain_key, same_key};
 use crate::heap::{Exhausted, Heap, MAX_COUNT, count_of, header, size_of_header};
 use crate::value::{FROZEN, Value, tag};
 
@@ -72,6 +72,27 @@ impl Heap<'_> {
         Ok(Value::make(tag::MAP, at, 0))
     }
 
+    /// A map of keys and values in turn, when they are few, and the keys plain and all different: what most literals are.
+    pub(crate) fn map_of_plain(&mut self, pairs: &[u64]) -> Result<Option<Value>, Exhausted> {
+        let (pairs, _) = pairs.as_chunks::<2>();
+        let plain = |i: usize| Value(pairs[i][0]).is_plain_key() && pairs[..i].iter().all(|p| p[0] != pairs[i][0]);
+        if pairs.len() > SMALL || !(0..pairs.len()).all(plain) {
+            return Ok(None);
+        }
+        let map = self.map(pairs.len())?;
+        let table = self.field(map, 0).index_of() as usize;
+        let (entries, _) = self.words[table + 1..][..3 * pairs.len()].as_chunks_mut::<3>();
+        for (entry, [key, value]) in entries.iter_mut().zip(pairs) {
+            *entry = [0, *key, *value];
+        }
+        for (i, [key, _]) in pairs.iter().enumerate() {
+            self.words[table + 1 + 3 * i] = u64::from(hash_plain_key(self, Value(*key)));
+        }
+        self.words[table] |= (pairs.len() as u64) << 8;
+        self.set_count(map, pairs.len());
+        Ok(Some(map))
+    }
+
     pub(crate) fn map_count(&self, map: Value) -> usize {
         count_of(self.word(map.index_of()))
     }
@@ -83,21 +104,27 @@ impl Heap<'_> {
         (self.value_at(at + 1), self.value_at(at + 2))
     }
 
-    fn map_find(&self, map: Value, key: Value, hash: u32, fuel: &mut i64) -> Result<Option<usize>, Work> {
+    /// Which entry has `key`, and what it has under it.
+    fn map_find(&self, map: Value, key: Value, hash: u32, fuel: &mut i64) -> Result<Option<(usize, Value)>, Work> {
         let n = self.map_count(map);
         let table = self.field(map, 0).index_of();
         let capacity = size_of_header(self.word(table));
+        let (entries, index) = self.slice(table + 1, table_words(capacity) - 1).split_at(3 * capacity);
+        let (entries, _) = entries.as_chunks::<3>();
         if capacity <= SMALL {
-            let entries = self.slice(table + 1, 3 * n);
-            for (i, e) in entries.chunks_exact(3).enumerate() {
+            let entries = &entries[..n];
+            if key.is_plain_key() {
+                return Ok(entries.iter().position(|e| e[1] == key.0).map(|i| (i, Value(entries[i][2]))));
+            }
+            for (i, e) in entries.iter().enumerate() {
                 if e[0] == u64::from(hash) && same_key(self, Value(e[1]), key, fuel)? {
-                    return Ok(Some(i));
+                    return Ok(Some((i, Value(e[2]))));
                 }
             }
             return Ok(None);
         }
-        let mask = 2 * capacity - 1;
-        let index: &[u32] = bytemuck::cast_slice(self.slice(table + 1 + 3 * capacity as u32, capacity));
+        let index: &[u32] = bytemuck::cast_slice(index);
+        let mask = index.len() - 1;
         let mut slot = hash as usize & mask;
         loop {
             let entry = index[slot] as usize;
@@ -106,10 +133,9 @@ impl Heap<'_> {
             }
             let i = entry - 1;
             if i < n {
-                let at = table + 1 + 3 * i as u32;
-                let e = self.slice(at, 2);
+                let e = &entries[i];
                 if e[0] == u64::from(hash) && same_key(self, Value(e[1]), key, fuel)? {
-                    return Ok(Some(i));
+                    return Ok(Some((i, Value(e[2]))));
                 }
             }
             slot = (slot + 1) & mask;
@@ -120,12 +146,18 @@ impl Heap<'_> {
     /// Looks a plain key up in a map small enough to need no hash: by comparing words and nothing else. `None` when map or key is not so.
     #[inline]
     pub(crate) fn map_get_plain(&self, map: Value, key: Value) -> Option<Option<Value>> {
-        let at = map.index_of();
-        let table = self.value_at(at + 1).index_of();
-        if !key.is_plain_key() || size_of_header(self.word(table)) > SMALL {
+        if key.is_plain_key() { self.map_get_word(map, key) } else { None }
+    }
+
+    /// The same for a key that is known to be plain.
+    #[inline(always)]
+    pub(crate) fn map_get_word(&self, map: Value, key: Value) -> Option<Option<Value>> {
+        let map = self.slice(map.index_of(), 2);
+        let table = self.slice(Value(map[1]).index_of(), 1 + 3 * count_of(map[0]));
+        if size_of_header(table[0]) > SMALL {
             return None;
         }
-        let (entries, _) = self.slice(table + 1, 3 * count_of(self.word(at))).as_chunks::<3>();
+        let (entries, _) = table[1..].as_chunks::<3>();
         Some(entries.iter().find(|e| e[1] == key.0).map(|e| Value(e[2])))
     }
 
@@ -134,7 +166,7 @@ impl Heap<'_> {
             return Ok(found);
         }
         let hash = hash_key(self, key, fuel)?;
-        Ok(self.map_find(map, key, hash, fuel)?.map(|i| self.map_entry(map, i).1))
+        Ok(self.map_find(map, key, hash, fuel)?.map(|(_, value)| value))
     }
 
     fn table_append(&mut self, table: u32, hash: u32, key: Value, value: Value) {
@@ -176,7 +208,7 @@ impl Heap<'_> {
         let table = self.field(map, 0).index_of();
         let head = self.word(table);
         let (used, capacity) = (count_of(head), size_of_header(head));
-        if let Some(i) = self.map_find(map, key, hash, fuel)? {
+        if let Some((i, _)) = self.map_find(map, key, hash, fuel)? {
             *fuel -= n as i64 / 8;
             let copy = self.table_copy(map, n, fitting(n), usize::MAX)?;
             self.words[copy as usize + 1 + 3 * i + 2] = value.0;
@@ -204,7 +236,7 @@ impl Heap<'_> {
             return self.map_set(map, key, value, fuel);
         }
         let hash = hash_key(self, key, fuel)?;
-        if let Some(i) = self.map_find(map, key, hash, fuel)? {
+        if let Some((i, _)) = self.map_find(map, key, hash, fuel)? {
             self.set(table + 1 + 3 * i as u32 + 2, value.0);
             return Ok(map);
         }
@@ -237,7 +269,7 @@ impl Heap<'_> {
     /// `map` without `key`; the same map when it is not there.
     pub(crate) fn map_remove(&mut self, map: Value, key: Value, fuel: &mut i64) -> Result<Value, MapError> {
         let hash = hash_key(self, key, fuel)?;
-        let Some(i) = self.map_find(map, key, hash, fuel)? else {
+        let Some((i, _)) = self.map_find(map, key, hash, fuel)? else {
             return Ok(map);
         };
         let n = self.map_count(map);

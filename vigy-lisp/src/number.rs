@@ -11,17 +11,17 @@ pub(crate) enum Parsed {
 
 /// The number that `text` spells; `Err` when it is one that does not fit, `None` when it is none.
 pub(crate) fn parse(text: &str) -> Option<Result<Parsed, ()>> {
-    match text {
-        "+nan.0" | "-nan.0" => return Some(Ok(Parsed::Float(crate::value::NAN))),
-        "+inf.0" => return Some(Ok(Parsed::Float(f64::INFINITY))),
-        "-inf.0" => return Some(Ok(Parsed::Float(f64::NEG_INFINITY))),
-        _ => {}
-    }
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     let first = digits.chars().next()?;
     // Most texts are names, and are seen to be by their first letter: what is left besides digits is `inf` and `nan`, in capitals too.
     if !matches!(first, '0'..='9' | '.' | 'i' | 'I' | 'n' | 'N') {
         return None;
+    }
+    match text {
+        "+nan.0" | "-nan.0" => return Some(Ok(Parsed::Float(crate::value::NAN))),
+        "+inf.0" => return Some(Ok(Parsed::Float(f64::INFINITY))),
+        "-inf.0" => return Some(Ok(Parsed::Float(f64::NEG_INFINITY))),
+        _ => {}
     }
     if digits.bytes().all(|b| b.is_ascii_digit()) {
         return Some(text.parse().map(Parsed::Int).map_err(|_| ()));

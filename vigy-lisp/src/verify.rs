@@ -133,7 +133,7 @@ fn objects(p: &Program<'_>) -> Checked {
                 check(head as u8 == tag::TABLE && n <= count_of(head), "the size of a map")?;
             }
             tag::TABLE => {
-                check(size >= 4 && size.is_power_of_two() && n <= size, "the table of a map")?;
+                check((matches!(size, 1..=8) || size.is_power_of_two()) && n <= size, "the table of a map")?;
                 for entry in object[1..1 + 3 * n].chunks_exact(3) {
                     value(p, Value(entry[1]), at)?;
                     value(p, Value(entry[2]), at)?;

@@ -150,3 +150,40 @@ fn an_image_is_its_bytes() {
     assert_eq!(copy.hash(), image.hash());
     assert_eq!(outcome(&copy, &Budget::default()).0, Ok("(1 4 9)".to_string()));
 }
+
+#[test]
+fn answers_and_failures_make_room_for_themselves() {
+    // Each answer fills most of the heap; only the last one is kept.
+    let source = "(loop [i 0 keep ()] (if (= i 50) (string-length keep) (recur (+ i 1) (if (odd? i) (try (ask i) (catch (e) (error-message e))) (give)))))";
+    let image = image(source);
+    let budget = Budget { heap_bytes: 4_096, ..Budget::default() };
+    let mut memory = vec![0; image.program().words_needed(&budget)];
+    let mut machine = Machine::new(image.program(), &mut memory, &budget).expect("memory");
+    let answer = postcard::to_allocvec(&Data::from("x".repeat(1_900).as_str())).expect("postcard");
+    loop {
+        match machine.run(u64::MAX) {
+            Step::Call if machine.arg_count() > 0 => machine.raise("refused", &"y".repeat(200)),
+            Step::Call => {
+                let v = machine.decode(&answer).expect("room");
+                machine.resume(v);
+            }
+            Step::Done(v) => break assert!(matches!(machine.view(v), vigy_lisp::View::Int(200))),
+            other => panic!("{other:?} {:?}", machine.fault()),
+        }
+    }
+    assert!(machine.collector_fuel() > 0 && machine.heap_used() <= 4_096);
+}
+
+#[test]
+fn room_is_made_before_it_is_needed() {
+    let image = image("(list 1 2 3) (list 1 2 3) (ask \"what is kept\")");
+    let budget = Budget { heap_bytes: 256, ..Budget::default() };
+    let mut memory = vec![0; image.program().words_needed(&budget)];
+    let mut machine = Machine::new(image.program(), &mut memory, &budget).expect("memory");
+    assert_eq!(machine.run(u64::MAX), Step::Call);
+    while machine.string("garbage").is_ok() {}
+    assert!(machine.reserve(200).is_ok() && machine.string("room again").is_ok());
+    assert!(machine.reserve(1_000).is_err());
+    let v = machine.arg(0);
+    assert_eq!(machine.text(v), Some("what is kept"));
+}

@@ -122,6 +122,23 @@ fn fibers_run_fibers() {
 }
 
 #[test]
+fn a_fiber_waits_wherever_it_is() {
+    let feed = "(define c (chan)) (go (lambda () (for-each (lambda (i) (>! c i)) (range 9))))";
+    for (body, expected) in [
+        ("(apply <! (list c))", "0"),
+        ("(map <! (list c c c))", "(0 1 2)"),
+        ("(let ((f <!)) (f c))", "0"),
+        ("(apply list (<! c) (<! c) (list (<! c)))", "(0 1 2)"),
+        ("(sort-by (lambda (a b) (begin (<! c) (- a b))) '(3 1 2))", "(1 2 3)"),
+        ("(force (delay (<! c)))", "0"),
+        ("(loop [i 0 acc ()] (if (= i 3) acc (recur (+ i 1) (cons (<! c) acc))))", "(2 1 0)"),
+        ("(str (<! c) \"-\" {:k (<! c)})", "\"0-{:k 1}\""),
+    ] {
+        check(&format!("{feed} (go-run (go (lambda () {body})))"), expected);
+    }
+}
+
+#[test]
 fn what_still_waits_ends_with_the_run() {
     let image = compile("(define c (chan)) (define q (go (lambda () (<! c)))) (list (go-status q) (go-run (go (lambda () 1))) (try (go-run q) (catch (e) (go-status q))))", &CompileOptions::default()).expect("a program");
     let program = image.program();

@@ -139,7 +139,7 @@ fn call(bytes: &mut Bytes<'_>, out: &mut String, head: &str, n: usize, depth: us
 
 fn form(bytes: &mut Bytes<'_>, out: &mut String, depth: usize) {
     let Some(depth) = depth.checked_sub(1).filter(|_| out.len() < 4_000) else {
-        out.push_str(if bytes.byte() % 2 == 0 { bytes.one(LEAVES) } else { bytes.one(VARIABLES) });
+        out.push_str(if bytes.byte().is_multiple_of(2) { bytes.one(LEAVES) } else { bytes.one(VARIABLES) });
         return;
     };
     let var = bytes.one(VARIABLES);
@@ -244,5 +244,5 @@ fn form(bytes: &mut Bytes<'_>, out: &mut String, depth: usize) {
 
 /// A function of the host.
 fn bytes_host(depth: usize) -> &'static str {
-    if depth % 2 == 0 { "ask" } else { "tell" }
+    if depth.is_multiple_of(2) { "ask" } else { "tell" }
 }

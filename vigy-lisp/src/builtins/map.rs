@@ -45,6 +45,10 @@ pub(super) fn hash_map(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
         return Err(m.error(Tag::NativeFn, format_args!("`hash-map`: a key without a value")));
     }
     m.charge(n / 8)?;
+    let (pairs, heap) = m.args_and_heap(at, n);
+    if let Some(map) = heap.map_of_plain(pairs)? {
+        return Ok(map);
+    }
     let mut map = m.heap.map(n / 2)?;
     for i in (0..n).step_by(2) {
         let (k, v) = (m.at(at + i), m.at(at + i + 1));

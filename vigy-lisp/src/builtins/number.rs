@@ -131,6 +131,12 @@ pub(super) fn add(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     if n == 0 {
         return Ok(Value::index(0));
     }
+    // What `(foldl + 0 xs)` does again and again.
+    if n == 2
+        && let (Some(x), Some(y)) = (m.at(at).as_small_int(), m.at(at + 1).as_small_int())
+    {
+        return Ok(m.heap.int(x + y)?);
+    }
     // Started with the first argument, not with zero: -0.0 stays -0.0.
     let v = m.at(at);
     let first = num(m, v)?;
@@ -165,6 +171,10 @@ pub(super) fn div(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
 
 pub(super) fn modulo(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let (x, y) = (m.at(at), m.at(at + 1));
+    modulo_of(m, x, y)
+}
+
+pub(crate) fn modulo_of(m: &mut Machine<'_>, x: Value, y: Value) -> Answer {
     let x = int(m, x)?;
     let y = int(m, y)?;
     if y == 0 {

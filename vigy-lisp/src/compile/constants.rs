@@ -3,12 +3,12 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::table::HashMap;
+use super::table::{HashMap, USUAL};
 
 use crate::equal;
 use crate::heap::{Heap, SHAPE_SHIFT, header};
 use crate::image::Names;
-use crate::reader::{Arena, Datum, Id, Interner, Shape};
+use crate::reader::{Arena, Datum, Id, Interner, Shape, Sym};
 use crate::value::{FROZEN, Value, tag};
 
 pub(super) struct Constants {
@@ -19,7 +19,10 @@ pub(super) struct Constants {
     numbers: HashMap<(u8, u64), Value>,
     data: HashMap<Id, Value>,
     names: Interner,
-    pub(super) globals: Vec<String>,
+    /// Numbers among the names, by symbol.
+    known: Vec<Option<u32>>,
+    /// Names of globals, as the program has them.
+    pub(super) globals: Vec<Sym>,
     pub(super) imports: Vec<String>,
     /// Maps stay marked lists, as macros want them.
     for_macro: bool,
@@ -29,12 +32,13 @@ impl Constants {
     pub(super) fn new(for_macro: bool) -> Self {
         Self {
             values: Vec::new(),
-            index: HashMap::default(),
+            index: HashMap::with_capacity_and_hasher(USUAL, Default::default()),
             frozen: Vec::new(),
             strings: HashMap::default(),
             numbers: HashMap::default(),
             data: HashMap::default(),
             names: Interner::default(),
+            known: Vec::new(),
             globals: Vec::new(),
             imports: Vec::new(),
             for_macro,
@@ -49,12 +53,24 @@ impl Constants {
         })
     }
 
+    /// The number of a name that the compiler has as a symbol.
+    pub(super) fn name_of(&mut self, arena: &Arena, name: Sym) -> u32 {
+        let at = name.0 as usize;
+        if let Some(Some(id)) = self.known.get(at) {
+            return *id;
+        }
+        let id = self.name(arena.names.get(name));
+        self.known.resize(self.known.len().max(at + 1), None);
+        self.known[at] = Some(id);
+        id
+    }
+
     pub(super) fn name(&mut self, text: &str) -> u32 {
         self.names.intern(text).0
     }
 
-    pub(super) fn global_name(&self, g: u32) -> String {
-        self.globals.get(g as usize).cloned().unwrap_or_default()
+    pub(super) fn global_name<'a>(&self, arena: &'a Arena, g: u32) -> &'a str {
+        self.globals.get(g as usize).map_or("", |name| arena.names.get(*name))
     }
 
     pub(super) fn import_name(&self, i: u32) -> String {
@@ -95,8 +111,8 @@ impl Constants {
             Datum::Int(i) => Value::small_int(i).unwrap_or_else(|| self.boxed(tag::INT, i as u64)),
             Datum::Float(f) => Value::small_float(f).unwrap_or_else(|| self.boxed(tag::FLOAT, f.to_bits())),
             Datum::Str(s) => self.string(arena.names.get(s)),
-            Datum::Symbol(s) => Value::make(tag::SYMBOL, self.name(arena.names.get(s)) | FROZEN, 0),
-            Datum::Keyword(s) => Value::make(tag::KEYWORD, self.name(arena.names.get(s)) | FROZEN, 0),
+            Datum::Symbol(s) => Value::make(tag::SYMBOL, self.name_of(arena, s) | FROZEN, 0),
+            Datum::Keyword(s) => Value::make(tag::KEYWORD, self.name_of(arena, s) | FROZEN, 0),
             Datum::List { len: 0, shape: Shape::Paren | Shape::Bracket, .. } => Value::NIL,
             Datum::List { .. } => return None,
         })

@@ -9,7 +9,7 @@ use super::analyze::bad;
 use super::make::Make;
 use super::{CompileError, Compiler, Result};
 use crate::machine::Tag;
-use crate::reader::{Datum, Id, Shape};
+use crate::reader::{Datum, Id, Shape, Sym};
 use crate::span::Span;
 
 /// Whether a form with this head is rewritten whatever the program defines.
@@ -26,6 +26,10 @@ impl<'o> Compiler<'o> {
         self.fresh += 1;
         let name = alloc::format!(" {}", self.fresh);
         self.arena.symbol(&name, span)
+    }
+
+    fn is_plain(&self, head: Sym) -> bool {
+        self.plain_heads.get(head.0 as usize) == Some(&true)
     }
 
     /// Rewrites `id` until its head is neither a macro nor a form that is rewritten.
@@ -53,7 +57,7 @@ impl<'o> Compiler<'o> {
             return Ok(None);
         };
         // Most heads name neither form nor macro, which is found out once.
-        if self.plain_heads.contains(&head) && !self.macros.contains_key(&(self.namespace, head)) {
+        if self.is_plain(head) && !self.macros.contains_key(&(self.namespace, head)) {
             return Ok(None);
         }
         if self.lookup(head).is_some() {
@@ -75,7 +79,9 @@ impl<'o> Compiler<'o> {
             return self.expand_macro(head, id);
         }
         if !is_core(self.arena.names.get(head)) {
-            self.plain_heads.insert(head);
+            let at = head.0 as usize;
+            self.plain_heads.resize(self.plain_heads.len().max(at + 1), false);
+            self.plain_heads[at] = true;
         }
         Ok(None)
     }

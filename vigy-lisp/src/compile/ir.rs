@@ -92,7 +92,7 @@ pub(crate) struct Tree {
 
 impl Tree {
     /// Makes room for about `nodes`, up to what a program of usual size needs.
-    pub(crate) fn expect(&mut self, nodes: usize) {
+    pub(crate) fn reserve(&mut self, nodes: usize) {
         self.nodes.reserve(nodes.min(1 << 14));
     }
 

@@ -20,8 +20,8 @@ use crate::reader::{Arena, Datum, Id, Shape, Sym};
 use crate::span::Span;
 use crate::value::{Value, tag};
 
-/// What one expansion may use; its fuel and its heap are less when the limits say so.
-const BUDGET: Budget = Budget { fuel: 2_000_000, heap_bytes: u32::MAX, depth: 5_000, stack_words: 1 << 16, output_bytes: 1 << 16 };
+/// What one expansion may use. Its fuel is less when not so much is left of the program's; its heap is what the limits say.
+const BUDGET: Budget = Budget { fuel: 2_000_000, heap_bytes: 0, depth: 5_000, stack_words: 1 << 16, output_bytes: 1 << 16 };
 /// Fuel that a word of a macro's image takes: what compiling it costs, in steps.
 const WORD_FUEL: u64 = 16;
 
@@ -243,7 +243,7 @@ impl Compiler<'_> {
         let limits = &self.options.limits;
         let budget = Budget {
             fuel: BUDGET.fuel.min(limits.macro_fuel.saturating_sub(self.macro_fuel)),
-            heap_bytes: BUDGET.heap_bytes.min(limits.macro_heap_bytes),
+            heap_bytes: limits.macro_heap_bytes,
             ..BUDGET
         };
         let needed = program.words_needed(&budget);

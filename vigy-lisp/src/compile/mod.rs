@@ -199,7 +199,7 @@ struct Compiler<'o> {
     gensyms: u64,
     prelude_known: HashMap<Sym, Option<Meaning>>,
     /// Heads that name neither a form nor a macro of the library.
-    plain_heads: HashSet<Sym>,
+    plain_heads: Vec<bool>,
     /// What the program's own functions say of themselves.
     docs: HashMap<Sym, Sym>,
 }
@@ -227,7 +227,7 @@ impl<'o> Compiler<'o> {
             arena: Arena::default(),
             tree,
             globals: Vec::new(),
-            global_index: HashMap::default(),
+            global_index: HashMap::with_capacity_and_hasher(table::USUAL, Default::default()),
             defined: HashSet::default(),
             macros: HashMap::default(),
             definitions: Vec::new(),
@@ -254,14 +254,14 @@ impl<'o> Compiler<'o> {
             macro_memory: Vec::new(),
             gensyms: 0,
             prelude_known: HashMap::default(),
-            plain_heads: HashSet::default(),
+            plain_heads: Vec::new(),
             docs: HashMap::default(),
         }
     }
 
     /// The image of a program; or else every mistake in it.
     fn compile(&mut self, source: &str) -> Result<Made> {
-        self.tree.expect(source.len() / 4);
+        self.tree.reserve(source.len() / 4);
         let made = self.read(source).and_then(|forms| {
             self.note_text();
             self.program(forms.clone())?;
@@ -358,7 +358,7 @@ impl<'o> Compiler<'o> {
     }
 
     fn top_form(&mut self, form: Id, work: &mut VecDeque<Id>) -> Result<()> {
-        let form = self.expand(form)?;
+        let mut form = self.expand(form)?;
         let span = self.arena.span(form);
         match self.arena.head(form) {
             Some("defmacro" | "defcheck" | "defpoint-template") => {
@@ -390,6 +390,7 @@ impl<'o> Compiler<'o> {
                     let name_id = make.c.arena.add(Datum::Symbol(name), span);
                     let plain = make.form("define", &[name_id, value]);
                     self.definitions.push((name, plain));
+                    form = plain;
                 }
             }
             _ => {}
@@ -401,7 +402,7 @@ impl<'o> Compiler<'o> {
 
     /// What a name means that the program itself does not define.
     fn library(&mut self, name: Sym, hosts: &mut Vec<HostFn>, user: bool) -> Result<Option<Meaning>> {
-        let text = self.arena.names.get(name).to_string();
+        let text = self.arena.names.get(name);
         if user {
             let host = self.options.hosts.iter().flat_map(|t| t.iter()).find(|h| h.name == text);
             if let Some(host) = host {
@@ -418,10 +419,10 @@ impl<'o> Compiler<'o> {
                 return Ok(None);
             }
         }
-        if let Some(id) = builtins::find(&text) {
+        if let Some(id) = builtins::find(text) {
             return Ok(Some(Meaning::Builtin(id)));
         }
-        self.prelude(name, &text)
+        self.prelude(name)
     }
 
     /// Finds out what every global name means, pulling in what is reached of the prelude.
@@ -519,7 +520,7 @@ impl<'o> Compiler<'o> {
         };
         self.tree.funcs[0].body = if self.main.is_empty() { self.tree.add(Ir::Word(Value::NIL), Span::default()) } else { body };
         let mut constants = Constants::new(self.building_macro);
-        constants.globals = self.globals.iter().map(|g| self.arena.names.get(g.name).to_string()).collect();
+        constants.globals = self.globals.iter().map(|g| g.name).collect();
         constants.imports = hosts.iter().map(|host| host.name.to_string()).collect();
         let arities: Vec<_> = hosts.iter().map(|host| (usize::from(host.arity.min), host.arity.max.map(usize::from))).collect();
         let mut e = Emitter::new(&mut self.tree, &self.arena, &meanings, &mut constants, &arities, self.options.force);
@@ -575,8 +576,7 @@ impl<'o> Compiler<'o> {
         put(Section::NameTable, pairs(table.into_iter()));
         put(Section::Constants, constants.values);
         put(Section::Frozen, constants.frozen);
-        let image = Image::from_words(assemble(&sections));
-        image
+        Image::assembled(assemble(&sections))
             .map(|image| (image, calls))
             .map_err(|e| CompileError::new(Tag::NotImplemented, Span::default(), format_args!("the compiler made a wrong image: {e}")))
     }

@@ -194,11 +194,11 @@ impl Compiler<'_> {
     }
 
     /// The prelude's function of that name, compiled when it is reached for the first time.
-    pub(super) fn prelude(&mut self, name: Sym, text: &str) -> Result<Option<Meaning>> {
+    pub(super) fn prelude(&mut self, name: Sym) -> Result<Option<Meaning>> {
         if let Some(known) = self.prelude_known.get(&name) {
             return Ok(*known);
         }
-        let Some(place) = FUNCTIONS.find(text) else {
+        let Some(place) = FUNCTIONS.find(self.arena.names.get(name)) else {
             return Ok(None);
         };
         let home = core::mem::replace(&mut self.namespace, PRELUDE);
@@ -209,7 +209,7 @@ impl Compiler<'_> {
         self.optional_params = optional;
         self.force = force;
         self.sealed = sealed;
-        let wrong = || CompileError::new(crate::machine::Tag::NotImplemented, Span::default(), format_args!("prelude: {text}"));
+        let wrong = || CompileError::new(crate::machine::Tag::NotImplemented, Span::default(), format_args!("prelude: {}", place.name()));
         let meaning = match self.tree.get(made?) {
             Ir::Define(_, value) => match self.tree.get(value) {
                 Ir::Lambda(f) => Meaning::Function(f),

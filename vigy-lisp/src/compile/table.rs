@@ -7,6 +7,9 @@ use crate::heap::hash_bytes;
 pub(super) type HashMap<K, V> = hashbrown::HashMap<K, V, BuildHasherDefault<Mix>>;
 pub(super) type HashSet<K> = hashbrown::HashSet<K, BuildHasherDefault<Mix>>;
 
+/// Names in a program of usual size: tables that hold most of them start with room for so many.
+pub(super) const USUAL: usize = 56;
+
 /// Mixes words by multiplication. Not proof against chosen keys: a compiler's limits are sizes, not times.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Mix(u64);

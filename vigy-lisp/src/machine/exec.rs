@@ -21,6 +21,17 @@ fn window(stack: &mut [u64], base: usize) -> &mut Window {
     }
 }
 
+/// The words of a frame: callee, return address, registers.
+const FRAME: usize = 2 + WINDOW;
+
+#[inline]
+fn frame(stack: &mut [u64], at: usize) -> &mut [u64; FRAME] {
+    match stack.get_mut(at..).and_then(|s| s.first_chunk_mut()) {
+        Some(frame) => frame,
+        None => unreachable!("it was checked that the frame fits"),
+    }
+}
+
 impl Machine<'_> {
     #[allow(clippy::too_many_lines, reason = "one arm per instruction, in one loop: that is what is fast")]
     pub(super) fn execute(&mut self, slice: u64) -> Step {
@@ -141,14 +152,15 @@ impl Machine<'_> {
                     self.stack.copy_within(base + at + 2..base + at + 2 + b($word), base);
                     self.stack[base - 2] = Value::make(tag::FUNCTION, f, 0).0;
                 } else {
-                    let next = base + at + 2;
-                    if self.depth >= self.budget.depth || (next + WINDOW > self.written && !self.write_stack(next + WINDOW)) {
+                    let end = base + at + FRAME;
+                    if self.depth >= self.budget.depth || (end > self.written && !self.write_stack(end)) {
                         stop!(self.too_deep());
                     }
                     self.depth += 1;
-                    self.stack[next - 2] = Value::make(tag::FUNCTION, f, 0).0;
-                    self.stack[next - 1] = place_word(pc + 2, at + 2);
-                    base = next;
+                    let frame = frame(self.stack, base + at);
+                    frame[0] = Value::make(tag::FUNCTION, f, 0).0;
+                    frame[1] = place_word(pc + 2, at + 2);
+                    base += at + 2;
                 }
                 pc = p.functions[f as usize * crate::image::FUNCTION_U32S] as usize;
                 regs = window(self.stack, base);
@@ -161,15 +173,15 @@ impl Machine<'_> {
                 let at = base + $at;
                 if (callee.is(tag::CLOSURE) || callee.is(tag::FUNCTION))
                     && let Some(entry) = p.entry_for(self.heap.function_of(callee), $n)
-                    && ($tail || (self.depth < self.budget.depth && at + 2 + WINDOW <= self.stack.len()))
+                    && ($tail || (self.depth < self.budget.depth && at + FRAME <= self.written))
                 {
                     if $tail {
                         self.stack.copy_within(at + 2..at + 2 + $n, base);
                         self.stack[base - 2] = callee.0;
                     } else {
                         self.depth += 1;
+                        frame(self.stack, at)[1] = place_word(pc + 1, $at + 2);
                         base = at + 2;
-                        self.stack[base - 1] = place_word(pc + 1, $at + 2);
                     }
                     pc = entry;
                     regs = window(self.stack, base);
@@ -390,6 +402,19 @@ impl Machine<'_> {
                     }
                     pc += 1;
                 }
+                byte::Mod => {
+                    let (x, y) = (regs[b(word)], regs[c(word)]);
+                    // Words are four times their ints, so their rests are, too.
+                    if (x | y) & 3 == 0
+                        && let Some(r) = (x as i64).checked_rem_euclid(y as i64)
+                    {
+                        regs[a(word)] = r as u64;
+                    } else {
+                        let v = with_machine!(builtins::number::modulo_of(self, Value(x), Value(y)));
+                        regs[a(word)] = v.0;
+                    }
+                    pc += 1;
+                }
                 byte::Less => {
                     let yes = compare!(regs[b(word)], regs[c(word)], |x, y| x < y, Ordering::is_lt);
                     regs[a(word)] = Value::bool(yes).0;
@@ -458,7 +483,8 @@ impl Machine<'_> {
                 byte::Field => {
                     let (map, key) = (Value(regs[b(word)]), Value(p.constants[c(word)]));
                     if map.is(tag::MAP)
-                        && let Some(found) = self.heap.map_get_plain(map, key)
+                        && key.is(tag::KEYWORD)
+                        && let Some(found) = self.heap.map_get_word(map, key)
                     {
                         regs[a(word)] = found.unwrap_or(Value::NIL).0;
                     } else {
@@ -471,6 +497,16 @@ impl Machine<'_> {
                 byte::TailKnown => enter_known!(word, true),
                 byte::Call => {
                     tick!();
+                    let (callee, map) = (Value(regs[a(word)]), Value(regs[a(word) + 2]));
+                    if callee.is(tag::KEYWORD)
+                        && b(word) == 1
+                        && map.is(tag::MAP)
+                        && let Some(found) = self.heap.map_get_word(map, callee)
+                    {
+                        regs[a(word)] = found.unwrap_or(Value::NIL).0;
+                        pc += 1;
+                        continue;
+                    }
                     call_value!(regs[a(word)], a(word), b(word), false);
                 }
                 byte::TailCall => {
@@ -518,13 +554,14 @@ impl Machine<'_> {
                 }
                 byte::Return => {
                     let v = regs[a(word)];
-                    let back = self.stack[base - 1];
+                    let frame = frame(self.stack, base - 2);
+                    let back = frame[1];
+                    frame[0] = v;
                     if base == 2 {
                         leave!(pc);
                         self.state = State::Done(Value(v));
                         return Step::Done(Value(v));
                     }
-                    self.stack[base - 2] = v;
                     self.depth -= 1;
                     let (after, distance) = place(back);
                     pc = after;
@@ -564,6 +601,11 @@ impl Machine<'_> {
 
     /// `=` of any two values.
     fn same(&mut self, x: Value, y: Value) -> Result<bool, Stop> {
+        if x.is(tag::STRING) && y.is(tag::STRING) {
+            let (x, y) = (self.heap.string_words(x), self.heap.string_words(y));
+            self.fuel -= x.0 as i64 / 64;
+            return Ok(x == y);
+        }
         let mut fuel = self.fuel;
         let answer = equal::equal(&self.heap, x, y, Numbers::Value, &mut fuel);
         self.fuel = fuel;

@@ -5,7 +5,7 @@
 //! frame returns to, and which handler lies outside the fiber's own. Those are set when the part is put back.
 
 use super::frames::{Called, place, place_word};
-use super::{Machine, Stop};
+use super::{Machine, Stop, Tag};
 use crate::code::{self, Op};
 use crate::heap::{Exhausted, header};
 use crate::image::WINDOW;
@@ -81,7 +81,7 @@ struct Part {
 }
 
 impl Machine<'_> {
-    /// `None` when the `go-run` is over, which only a forged image can bring about.
+    /// `None` when nothing above the frame of `go-run` runs.
     fn part(&self) -> Option<Part> {
         let (mut base, mut frames) = (self.base, 1);
         loop {
@@ -107,7 +107,9 @@ impl Machine<'_> {
     /// Makes the fiber that runs wait; its answer will be that of the builtin at `pc`. Nothing has changed when the heap is full.
     pub(crate) fn park(&mut self, status: usize) -> Result<Value, Stop> {
         let fiber = self.fibers.running;
-        let part = self.part().ok_or(Stop::Damaged)?;
+        let Some(part) = self.part() else {
+            return Err(self.error(Tag::NativeFn, format_args!("only a fiber can wait")));
+        };
         let registers = &self.stack[part.start..self.frame_end()];
         let word = self.program.code[self.pc];
         let (after, answer) = match Op::decode(word) {
@@ -131,15 +133,15 @@ impl Machine<'_> {
     }
 
     /// Takes the fiber that waits from now on off the stack. `go-run` goes on, as if its call had returned.
-    pub(super) fn leave_fiber(&mut self) -> Option<()> {
-        let part = self.part()?;
+    pub(super) fn leave_fiber(&mut self) {
+        // `park` has found it.
+        let Some(part) = self.part() else { return };
         self.pc = place(self.stack[part.base - 1]).0;
         self.base = self.fibers.home;
         self.depth -= part.frames;
         self.handler = part.outside;
         self.stack[part.start] = Value::NIL.0;
         self.fibers.running = Value::NIL;
-        Some(())
     }
 
     /// Puts the frames of a fiber onto the stack, where `go-run` calls them.

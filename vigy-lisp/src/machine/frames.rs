@@ -84,7 +84,8 @@ impl Machine<'_> {
                 }
                 // The window of the callee must fit, and what is spread behind it may be long.
                 let next = if tail { base } else { at + 2 };
-                if !self.write_stack(at + 2 + WINDOW) || (!tail && self.depth >= self.budget.depth) {
+                let window = at + 2 + WINDOW;
+                if (window > self.written && !self.write_stack(window)) || (!tail && self.depth >= self.budget.depth) {
                     return Err(self.too_deep());
                 }
                 if fixed > n {

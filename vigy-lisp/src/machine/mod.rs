@@ -195,7 +195,14 @@ impl<'m> Machine<'m> {
 
     /// Makes the next [`Self::run`] start from the beginning, with fresh globals, heap and budgets. Takes time linear in the number of globals.
     pub fn rewind(&mut self) {
-        self.globals.copy_from_slice(self.program.globals);
+        // Most programs have no variables of their own, and copying nothing is a call all the same.
+        if !self.globals.is_empty() {
+            self.globals.copy_from_slice(self.program.globals);
+        }
+        // What a run leaves on the stack refers to its heap. Where it had none, there is nothing to clear before the next one.
+        if self.heap.peak_bytes() > 0 {
+            self.written = 0;
+        }
         self.heap.rewind();
         self.state = State::Fresh;
         self.fault = None;
@@ -230,7 +237,6 @@ impl<'m> Machine<'m> {
         self.pc = self.program.function(0).entry as usize;
         self.base = 2;
         self.stack[..2].copy_from_slice(&[Value::NIL.0, 0]);
-        self.written = 2;
         self.depth = 0;
         self.handler = NO_HANDLER;
         self.fibers = Fibers::NONE;
@@ -239,8 +245,11 @@ impl<'m> Machine<'m> {
         self.fuel = i64::try_from(self.budget.fuel).unwrap_or(i64::MAX);
         self.output_left = self.budget.output_bytes;
         self.gensyms = self.gensym_base;
-        // The memory of a machine is never smaller than one window.
-        self.write_stack(2 + WINDOW);
+        if self.written == 0 {
+            self.written = 2;
+            // The memory of a machine is never smaller than one window.
+            self.write_stack(2 + WINDOW);
+        }
     }
 
     /// The host call that the program waits for.
@@ -248,6 +257,7 @@ impl<'m> Machine<'m> {
     /// # Panics
     /// When it waits for none: a bug of the host.
     #[must_use]
+    #[inline]
     pub fn call(&self) -> HostCall {
         match self.state {
             State::Calling(call) => call,
@@ -299,12 +309,14 @@ impl<'m> Machine<'m> {
         self.state = State::Ready;
         // The failure belongs to the call, which lies in front of where the machine would go on.
         self.pc = self.pc.saturating_sub(1);
-        let ended = match made {
-            Ok(error) => self.unwind(Stop::Raised(error)).is_err(),
-            // The heap was collected already: nothing is run again.
-            Err(full) => self.fail(full.into()) == Step::Failed,
+        let raised = match made {
+            Ok(error) => self.unwind(Stop::Raised(error)).is_ok(),
+            Err(full) => {
+                let _ = self.fail(full.into());
+                false
+            }
         };
-        if ended {
+        if !raised {
             self.state = State::Raised;
         }
     }
@@ -323,6 +335,7 @@ impl<'m> Machine<'m> {
 
     /// The text of a string, or the name of a symbol or keyword.
     #[must_use]
+    #[inline]
     pub fn text(&self, v: Value) -> Option<&str> {
         matches!(v.tag(), tag::STRING | tag::SYMBOL | tag::KEYWORD).then(|| self.heap.text(v))
     }
@@ -463,6 +476,7 @@ impl<'m> Machine<'m> {
             _ => match self.program.code.get(self.pc).and_then(|word| Op::decode(*word)) {
                 Some(Op::Builtin) => builtins::name(self.program.code[self.pc + 1]),
                 Some(Op::Mul) => "*",
+                Some(Op::Mod) => "modulo",
                 Some(Op::Cons) => "cons",
                 Some(Op::Get) => "get",
                 Some(Op::Car) => "car",

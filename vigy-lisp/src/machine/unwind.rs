@@ -24,7 +24,10 @@ impl Machine<'_> {
         let v = match stop {
             Stop::Raised(v) | Stop::Thrown(v) if self.handler != NO_HANDLER => v,
             Stop::OutOfHeap => return self.again(),
-            Stop::Parked => return self.leave_fiber().ok_or(()).or_else(|()| Err(self.fail(Stop::Damaged))),
+            Stop::Parked => {
+                self.leave_fiber();
+                return Ok(());
+            }
             stop => return Err(self.fail(stop)),
         };
         let at = self.handler;

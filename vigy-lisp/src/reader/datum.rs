@@ -29,7 +29,7 @@ pub(crate) struct Interner {
 impl Interner {
     pub(crate) fn intern(&mut self, text: &str) -> Sym {
         let hash = table_hash(text.as_bytes());
-        if let Some(id) = self.table.find(hash, |id| self.get(Sym(*id)) == text) {
+        if let Some(id) = self.table.find(hash, |id| self.bytes(*id) == text.as_bytes()) {
             return Sym(*id);
         }
         let id = self.ends.len() as u32;
@@ -43,9 +43,25 @@ impl Interner {
         Sym(id)
     }
 
+    fn reserve(&mut self, names: usize) {
+        self.ends.reserve(names);
+        self.text.reserve(8 * names);
+        let (texts, ends) = (&self.text, &self.ends);
+        self.table.reserve(names, |id| {
+            let start = if *id == 0 { 0 } else { ends[*id as usize - 1] as usize };
+            table_hash(&texts.as_bytes()[start..ends[*id as usize] as usize])
+        });
+    }
+
     /// All texts, in the order in which they came.
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
         (0..self.ends.len() as u32).map(|i| self.get(Sym(i)))
+    }
+
+    fn bytes(&self, id: u32) -> &[u8] {
+        let i = id as usize;
+        let start = if i == 0 { 0 } else { self.ends[i - 1] as usize };
+        &self.text.as_bytes()[start..self.ends[i] as usize]
     }
 
     pub(crate) fn get(&self, sym: Sym) -> &str {
@@ -92,10 +108,11 @@ pub(crate) struct Arena {
 
 impl Arena {
     /// Makes room for about `nodes` more, up to what a text of usual size needs.
-    pub(crate) fn expect(&mut self, nodes: usize) {
+    pub(crate) fn reserve(&mut self, nodes: usize) {
         let nodes = nodes.min(1 << 14);
         self.nodes.reserve(nodes);
         self.items.reserve(nodes);
+        self.names.reserve(nodes / 4);
     }
 
     pub(crate) fn add(&mut self, datum: Datum, span: Span) -> Id {

@@ -53,8 +53,24 @@ impl Cursor<'_> {
     /// Passes what `accept` takes, to the first character that it does not.
     #[inline]
     fn skip(&mut self, accept: impl Fn(char) -> bool) {
-        while self.peek().is_some_and(&accept) {
-            self.next();
+        let bytes = self.text.as_bytes();
+        while let Some(byte) = bytes.get(self.at) {
+            if !byte.is_ascii() {
+                if !self.peek().is_some_and(&accept) {
+                    return;
+                }
+                self.next();
+                continue;
+            }
+            if !accept(char::from(*byte)) {
+                return;
+            }
+            self.at += 1;
+            self.column += 1;
+            if *byte == b'\n' {
+                self.line += 1;
+                self.column = 1;
+            }
         }
     }
 
@@ -82,8 +98,19 @@ fn closes(shape: Shape) -> char {
     }
 }
 
+/// What ends a name or a number, among the bytes of ASCII.
+const DELIMITERS: [bool; 128] = {
+    let mut delimiters = [false; 128];
+    let mut rest: &[u8] = b"()[]{}'`,\";\t\n\x0b\x0c\r ";
+    while let Some((byte, more)) = rest.split_first() {
+        delimiters[*byte as usize] = true;
+        rest = more;
+    }
+    delimiters
+};
+
 fn is_delimiter(c: char) -> bool {
-    matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | '\'' | '`' | ',' | '"' | ';') || c.is_whitespace()
+    DELIMITERS.get(c as usize).copied().unwrap_or_else(|| c.is_whitespace())
 }
 
 /// All data of `text`, in order, when it is not longer than `max_bytes` and not nested deeper than `max_nesting`; or everything that is wrong with it. What is wrong only with itself does not keep the rest from being read.
@@ -112,7 +139,7 @@ fn read_all(
     if text.starts_with("#!") {
         c.skip(|c| c != '\n');
     }
-    arena.expect(text.len() / 4);
+    arena.reserve(text.len() / 4);
     let mut open: Vec<Open> = Vec::new();
     let mut done: Vec<Id> = Vec::new();
     let mut depth = 0u32;

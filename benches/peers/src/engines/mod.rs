@@ -2,6 +2,14 @@
 
 mod lua;
 mod ours;
+#[cfg(feature = "rhai")]
+mod rhai;
+#[cfg(feature = "starlark")]
+mod starlark;
+#[cfg(feature = "steel")]
+mod steel;
+#[cfg(feature = "tatara")]
+mod tatara;
 
 use crate::workload::Workload;
 
@@ -17,5 +25,15 @@ pub struct Engine {
 }
 
 /// All engines; ours and Lua first, since the others are measured against them.
-pub const ALL: &[Engine] =
-    &[Engine { name: "vigy", prepare: ours::prepare }, Engine { name: "lua-5.4", prepare: lua::prepare }];
+pub const ALL: &[Engine] = &[
+    Engine { name: "vigy", prepare: ours::prepare },
+    Engine { name: "lua-5.4", prepare: lua::prepare },
+    #[cfg(feature = "starlark")]
+    Engine { name: "starlark", prepare: starlark::prepare },
+    #[cfg(feature = "rhai")]
+    Engine { name: "rhai", prepare: rhai::prepare },
+    #[cfg(feature = "steel")]
+    Engine { name: "steel", prepare: steel::prepare },
+    #[cfg(feature = "tatara")]
+    Engine { name: "tatara", prepare: tatara::prepare },
+];

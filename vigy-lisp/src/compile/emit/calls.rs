@@ -211,6 +211,7 @@ impl<'c> Emitter<'c> {
                 }
             }
             ("*", [x, y]) => self.three(Op::Mul, *x, *y, dst, top, tasks, span, false),
+            ("modulo" | "mod" | "rem", [x, y]) => self.three(Op::Mod, *x, *y, dst, top, tasks, span, false),
             ("<", [x, y]) => self.three(Op::Less, *x, *y, dst, top, tasks, span, false),
             ("<=", [x, y]) => self.three(Op::AtMost, *x, *y, dst, top, tasks, span, false),
             (">", [x, y]) => self.three(Op::Less, *x, *y, dst, top, tasks, span, true),

@@ -19,7 +19,7 @@ impl<'c> Emitter<'c> {
     }
 
     pub(super) fn unbound(&mut self, g: u32, span: Span) -> Result<()> {
-        let name = self.constants.global_name(g);
+        let name = self.constants.global_name(self.arena, g);
         let text = self.constants.string(&alloc::format!("`{name}` is not defined"));
         let i = self.constant(text, span)?;
         self.op(abc(Op::Raise, Tag::UnboundSymbol as usize, 0, 0), span);

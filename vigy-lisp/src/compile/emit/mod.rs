@@ -133,11 +133,11 @@ impl<'c> Emitter<'c> {
             registers: 0,
             captures: func.captures.len() as u16,
             native: func.native,
-            name: func.name.map_or(u32::MAX, |n| self.constants.name(self.arena.names.get(n))),
+            name: func.name.map_or(u32::MAX, |n| self.constants.name_of(self.arena, n)),
             params,
         };
         for (name, _) in &func.params {
-            self.params.push(self.constants.name(self.arena.names.get(*name)));
+            self.params.push(self.constants.name_of(self.arena, *name));
         }
         let row = self.functions.len() as u32;
         self.functions.push(function);
@@ -376,7 +376,7 @@ impl<'c> Emitter<'c> {
                     _ => {
                         self.tasks.push(Task::Expr(value, top, top + 1));
                         // What is set was never defined: the value is computed, then it is an error.
-                        let name = self.constants.global_name(g);
+                        let name = self.constants.global_name(self.arena, g);
                         let text = self.constants.string(&alloc::format!("`{name}` is not defined"));
                         let i = self.constant(text, span)?;
                         let at = self.tasks.len() - 1;
