@@ -133,7 +133,8 @@ static MACROS: Library<{ count(MACRO) }, 256> = Library::of(MACRO);
 /// Definitions that others are made of and that the reference leaves out. One that ends in `/` means all that begin so.
 #[rustfmt::skip]
 const HELPERS: &[&str] = &[
-    "map-many", "merge-sorted", "merge-sort", "check-key", "cycle-impl", "get-or-nil", "sm-lookup-row", "sm-fire-state-actions",
+    "eval/", "yaml/", "toml/", "text/", "args/", "script/", "controller/", "state/", "check-times", "string->integer", "range-impl", "sm-row",
+    "record-keyword", "record-field-accessor", "record-field-setter", "map-many", "merge-sorted", "merge-sort", "check-key", "cycle-impl", "get-or-nil", "sm-lookup-row", "sm-fire-state-actions",
     "sm-fire-event-actions", "schema/", "declare/", "webhook/", "quantity/wrong", "quantity/times", "quantity/scaled", "quantity/up",
     "quantity/digit?", "quantity/digit-at?", "quantity/scale", "quantity/exponent", "quantity/power",
 ];
