@@ -3,6 +3,10 @@
 //! A program is compiled once, into an image of words that run where they lie. A machine runs it in memory that the caller
 //! owns, within a [`Budget`], and never calls out: it stops and says why ([`Step`]).
 //!
+//! `eval` of a quoted form is compiled with the program. Any other form is evaluated by an evaluator in the language itself, which sees the
+//! program's globals, its macros and the library: the image of a program that does so carries both (about 120 KB), and needs no compiler
+//! where it runs. Such a form may not hold `match`, `for`, `with-gensyms` or a definition of a record, machine or typed function.
+//!
 //! The feature `compiler` (default) brings reader, compiler, owned images and owned data, and needs an allocator. Without it, this
 //! crate is the machine alone: no allocator, no text, for a firmware that is sent images.
 #![cfg_attr(feature = "compiler", doc = include_str!("embed/guide.md"))]

@@ -15,7 +15,7 @@ fn text(m: &mut Machine<'_>, at: usize, name: &str) -> Result<Value, Stop> {
 
 /// Makes a string of the bytes that `step` makes of the text, stretch by stretch: it says how many it took, and what they mean.
 fn decoded(m: &mut Machine<'_>, v: Value, len: usize, name: &str, step: impl Fn(&[u8]) -> Option<(usize, [u8; 3], usize)>) -> Answer {
-    m.charge(len / 4)?;
+    m.charge(len)?;
     let mut w = m.heap.writer()?;
     let mut at = 0;
     let mut well = true;

@@ -125,6 +125,7 @@ impl Parser {
 
     /// The value at hand when it has no parts.
     fn leaf(&mut self, m: &mut Machine<'_>, byte: u8) -> Answer {
+        m.charge(8)?;
         let word = |m: &Machine<'_>, i: usize, text: &str| m.heap.bytes(self.v)[i..].starts_with(text.as_bytes());
         let (value, len) = if word(m, self.i, "true") {
             (Value::TRUE, 4)

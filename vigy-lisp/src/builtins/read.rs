@@ -27,7 +27,7 @@ fn ends_atom(c: char) -> bool {
 /// Reads data from byte `from` of the string `v` on, onto the stack from `sp` on: all of them, or one. Where the stack ends then.
 fn read(m: &mut Machine<'_>, v: Value, sp: usize, all: bool) -> Result<usize, Stop> {
     let len = m.heap.bytes(v).len();
-    m.charge(len / 16)?;
+    m.charge(len / 4)?;
     let mut open: heapless::Vec<Open, DEPTH> = heapless::Vec::new();
     let mut top = sp;
     let mut i = 0;
@@ -144,6 +144,7 @@ fn read(m: &mut Machine<'_>, v: Value, sp: usize, all: bool) -> Result<usize, St
             }
         }
         if let Some(x) = value {
+            m.charge(8)?;
             m.put_scratch(top, x)?;
             top += 1;
             if open.is_empty() && !all {

@@ -13,7 +13,7 @@ pub(super) fn find(hay: &[u8], needle: &[u8], from: usize) -> Option<usize> {
 fn two(m: &mut Machine<'_>, at: usize, name: &str) -> Result<(Value, Value), Stop> {
     let a = script_text(m, at, name)?;
     let b = script_text(m, at + 1, name)?;
-    m.charge((m.heap.bytes(a).len() + m.heap.bytes(b).len()) / 8)?;
+    m.charge((m.heap.bytes(a).len() + m.heap.bytes(b).len()) / 4)?;
     Ok((a, b))
 }
 
@@ -85,7 +85,7 @@ pub(super) fn split(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
         count += 1;
         from = next + step;
     }
-    m.charge(count)?;
+    m.charge(4 * count)?;
     let buffer = m.heap.buffer(count)?;
     let mut from = 0;
     loop {

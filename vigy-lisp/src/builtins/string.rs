@@ -59,7 +59,7 @@ pub(super) fn build(m: &mut Machine<'_>, write: impl FnOnce(&mut Writer<'_, '_>)
     write(&mut writer);
     let v = writer.seal()?;
     let len = m.heap.bytes(v).len();
-    m.charge(len / 16)?;
+    m.charge(len / 4)?;
     Ok(v)
 }
 
@@ -354,7 +354,7 @@ pub(super) fn format(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
 fn mapped(m: &mut Machine<'_>, at: usize, name: &str, f: fn(char, &[u8], usize, &mut heapless::Vec<char, 3>)) -> Answer {
     let s = script_text(m, at, name)?;
     let len = m.heap.bytes(s).len();
-    m.charge(len / 8)?;
+    m.charge(len * 4)?;
     build(m, |w| {
         let (mut at, mut made) = (0, heapless::Vec::new());
         while let Some((c, width)) = char_at(w.heap().bytes(s), at) {
@@ -409,7 +409,7 @@ pub(super) fn repeat(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 pub(super) fn reverse(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let s = script_text(m, at, "string-reverse")?;
     let len = m.heap.bytes(s).len();
-    m.charge(len / 8)?;
+    m.charge(len)?;
     build(m, |w| {
         let mut end = len;
         while let Some((c, width)) = char_before(w.heap().bytes(s), end) {
