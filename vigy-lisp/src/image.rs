@@ -9,8 +9,8 @@
 //!          sections, each starting at a whole word
 //! ```
 //!
-//! Words are little-endian. [`Program::load`] checks every index, jump and register once; after that nothing in an image can
-//! make the machine stumble.
+//! Words are little-endian. [`Program::load`] checks every index, jump and register once, as `verify.rs` says; what it leaves is a
+//! fault of the run ([`crate::FaultKind::Damaged`]). So nothing in an image can make the machine stumble, whoever made it.
 
 use core::fmt;
 
