@@ -158,6 +158,7 @@ note: it is `(area width height)`
 ";
     assert_eq!(shown("(define (area width height) (* width height))\n(println (area 3))"), expected);
     assert!(shown("(map inc)").contains("= help: it is `(map f xs & more)`"));
+    assert!(shown("(defmacro twice [x & more] `(do ,x ,@more)) (twice)").contains("= help: it is `(twice x & more)`"));
     assert!(shown("(disk/usage)").contains("= help: it is `(disk/usage PATH): bytes in use`"));
 }
 
@@ -243,6 +244,7 @@ fn near_misses_are_suggested_wherever_names_come_from() {
     meant("(require \"shapes\" :as shapes) (shapes/aera 1 2)", "shapes/area");
     meant("(require \"shapes\" :refer (aera))", "area");
     meant("(require \"shapes\" :sa shapes)", ":as");
+    meant("(for [x '(1) :wen x] x)", ":when");
     meant("(defun f (x) x)", "defn");
 }
 
@@ -272,6 +274,13 @@ fn one_mistake_is_told_once() {
 fn wrong_calls_are_found_where_nothing_reaches_them_too() {
     assert_eq!(codes("(define (f x) (subs x)) (define (g) (f))"), ["E0013", "E0013"]);
     assert_eq!(codes("(println 1) (define (f x) x) (println (f))"), ["E0013"]);
+    assert_eq!(lines("(let [f (fn [x] x)] (f))"), ["1:21: `f` expected 1 argument, got 0"]);
+    assert_eq!(lines("(define (f) (define (g x) x) (g 1 2)) (f)"), ["1:30: `g` expected 1 argument, got 2"]);
+    assert_eq!(lines("(let turn ((i 0)) (if (= i 3) i (+ 1 (turn))))"), ["1:38: `turn` expected 1 argument, got 0"]);
+    fine("(define (f g) (g 1 2)) (f list)");
+    fine("(let [f (fn [x] x)] (set! f (fn [] 1)) (f))");
+    fine("(define (f x) x) (set! f (fn [] 1)) (f)");
+    fine("(define f (fn [x] x)) (define f (fn [] 1)) (f)");
 }
 
 #[test]
