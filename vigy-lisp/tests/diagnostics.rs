@@ -12,6 +12,7 @@ impl Loader for Modules {
             "shapes" => Some("(define (helper x) x) (define (area w h) (* (helper w) h)) (provide area)".into()),
             "hen" => Some("(require \"egg\" :as egg) (define (lay) egg/hatch) (provide lay)".into()),
             "egg" => Some("(require \"hen\" :as hen) (define (hatch) hen/lay) (provide hatch)".into()),
+            "unread" => Some("(provide area)\n(define (area w h)\n  (* w h)".into()),
             "broken" => Some("(provide area)\n\n(define (area w h)\n  (* w hight))".into()),
             _ => path.strip_prefix("deep-").and_then(|n| n.parse().ok()).map(deep),
         }
@@ -287,6 +288,18 @@ fn wrong_calls_are_found_where_nothing_reaches_them_too() {
 fn mistakes_in_a_module_are_told_of_the_module() {
     let expected = "error[E0012]: `hight` is not defined\n --> broken:4:8\n";
     assert_eq!(shown("(require \"broken\" :as b)\n(println (b/area 1 2))"), expected);
+    assert_eq!(
+        lines("(require \"unread\" :as u)\n(println (u/area 1 2))"),
+        ["unread:2:1: the text ends before the `)` that belongs to this"]
+    );
+    // What lies in a module is not shown as if it were the program's line of that number.
+    let expected = "\
+error[E0032]: type-mismatch: `*`: expected number, got string
+ --> (module):1:42
+  in area, (module):1:42
+  called from the program, main.tlisp:2:10
+";
+    assert_eq!(shown("(require \"shapes\" :as shapes)\n(println (shapes/area 1 \"2\"))"), expected);
 }
 
 #[test]

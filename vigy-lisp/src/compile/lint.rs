@@ -66,11 +66,12 @@ impl Compiler<'_> {
     }
 
     /// The mistake, with the module whose text it is in.
-    fn in_module(&self, namespace: u16, mut e: CompileError) -> CompileError {
-        if namespace > USER {
-            let path = self.module_path(namespace);
-            for d in e.diagnostics.iter_mut().filter(|d| d.module.is_none()) {
-                d.module = path.map(ToString::to_string);
+    pub(super) fn in_module(&self, namespace: u16, mut e: CompileError) -> CompileError {
+        let Some((path, base)) = (namespace > USER).then(|| self.module_text(namespace)).flatten() else { return e };
+        for d in e.diagnostics.iter_mut().filter(|d| d.module.is_none()) {
+            d.module = Some(path.to_string());
+            for span in d.span.iter_mut().chain(d.notes.iter_mut().filter_map(|note| note.span.as_mut())) {
+                (span.start, span.end) = (span.start.saturating_sub(base), span.end.saturating_sub(base));
             }
         }
         e

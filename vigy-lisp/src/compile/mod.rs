@@ -147,6 +147,8 @@ struct Compiler<'o> {
     /// Mistakes become code that raises them.
     force: bool,
     notes: lint::Notes,
+    /// Where the offsets of the next text start.
+    offset: u32,
     arena: Arena,
     tree: Tree,
     globals: Vec<Global>,
@@ -203,6 +205,7 @@ impl<'o> Compiler<'o> {
             options,
             force: true,
             notes: lint::Notes::default(),
+            offset: 0,
             arena: Arena::default(),
             tree,
             globals: Vec::new(),
@@ -236,7 +239,7 @@ impl<'o> Compiler<'o> {
 
     /// The image of a program; or else every mistake in it.
     fn compile(&mut self, source: &str) -> Result<Made> {
-        let made = self.read(source).and_then(|forms| {
+        let made = self.read_next(source).and_then(|forms| {
             self.note_text();
             self.program(forms.clone())?;
             let (image, calls) = self.link()?;
@@ -259,7 +262,14 @@ impl<'o> Compiler<'o> {
     }
 
     fn read(&mut self, source: &str) -> Result<Vec<Id>> {
-        reader::read(source, &mut self.arena).map_err(CompileError::of_reading)
+        reader::read(source, 0, &mut self.arena).map_err(CompileError::of_reading)
+    }
+
+    /// The data of the program, or of a module: their offsets lie behind those of all texts before.
+    fn read_next(&mut self, source: &str) -> Result<Vec<Id>> {
+        let base = self.offset;
+        self.offset = base.saturating_add(source.len() as u32).saturating_add(1);
+        reader::read(source, base, &mut self.arena).map_err(CompileError::of_reading)
     }
 
     fn fresh_target(&mut self) -> u32 {

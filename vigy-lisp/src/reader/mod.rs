@@ -23,6 +23,8 @@ const MAX_BYTES: usize = 64 << 20;
 struct Cursor<'s> {
     text: &'s str,
     at: usize,
+    /// What the offset of the first byte is.
+    base: u32,
     line: u32,
     column: u32,
 }
@@ -48,12 +50,16 @@ impl Cursor<'_> {
         Some(c)
     }
 
+    fn offset(&self) -> u32 {
+        self.base.saturating_add(self.at as u32)
+    }
+
     fn place(&self) -> Span {
-        Span { start: self.at as u32, end: self.at as u32, line: self.line, column: self.column }
+        Span { start: self.offset(), end: self.offset(), line: self.line, column: self.column }
     }
 
     fn to_here(&self, from: Span) -> Span {
-        Span { end: self.at as u32, ..from }
+        Span { end: self.offset(), ..from }
     }
 }
 
@@ -77,9 +83,10 @@ fn is_delimiter(c: char) -> bool {
 }
 
 /// All data of `text`, in order; or everything that is wrong with it. What is wrong only with itself does not keep the rest from being read.
-pub(crate) fn read(text: &str, arena: &mut Arena) -> Result<Vec<Id>, Vec<Diagnostic>> {
+/// Offsets are counted from `base` on, so that those of several texts differ.
+pub(crate) fn read(text: &str, base: u32, arena: &mut Arena) -> Result<Vec<Id>, Vec<Diagnostic>> {
     let mut errors = Vec::new();
-    match read_all(text, arena, &mut errors) {
+    match read_all(text, base, arena, &mut errors) {
         Ok(data) if errors.is_empty() => Ok(data),
         Ok(_) => Err(errors),
         Err(last) => {
@@ -89,8 +96,8 @@ pub(crate) fn read(text: &str, arena: &mut Arena) -> Result<Vec<Id>, Vec<Diagnos
     }
 }
 
-fn read_all(text: &str, arena: &mut Arena, errors: &mut Vec<Diagnostic>) -> Result<Vec<Id>, Box<Diagnostic>> {
-    let mut c = Cursor { text, at: 0, line: 1, column: 1 };
+fn read_all(text: &str, base: u32, arena: &mut Arena, errors: &mut Vec<Diagnostic>) -> Result<Vec<Id>, Box<Diagnostic>> {
+    let mut c = Cursor { text, at: 0, base, line: 1, column: 1 };
     if text.len() > MAX_BYTES {
         return Err(Box::new(error(Code::TextLength, c.place(), format_args!("the text is longer than {MAX_BYTES} bytes"))));
     }
@@ -105,7 +112,7 @@ fn read_all(text: &str, arena: &mut Arena, errors: &mut Vec<Diagnostic>) -> Resu
     // Where a list opens at the left margin within another one: there somebody began something new. And the list that was open then.
     let mut margin: Option<(Shape, Span, Span)> = None;
     while let Some(next) = c.peek() {
-        let from = c.place();
+        let (begin, from) = (c.at, c.place());
         if errors.len() >= MAX_DIAGNOSTICS {
             break;
         }
@@ -169,7 +176,7 @@ fn read_all(text: &str, arena: &mut Arena, errors: &mut Vec<Diagnostic>) -> Resu
                     }
                     // Perhaps it closes a list further out; then it ends all lists in between.
                     if open.iter().any(|o| matches!(o, Open::List { shape, .. } if closes(*shape) == next)) {
-                        c = Cursor { text, at: from.start as usize, line: from.line, column: from.column };
+                        c = Cursor { text, at: begin, base, line: from.line, column: from.column };
                     }
                 }
                 let span = c.to_here(span);
@@ -216,7 +223,7 @@ fn read_all(text: &str, arena: &mut Arena, errors: &mut Vec<Diagnostic>) -> Resu
                     c.next();
                 }
                 let span = c.to_here(from);
-                atom(&text[span.start as usize..span.end as usize], span, arena, errors)
+                atom(&text[begin..c.at], span, arena, errors)
             }
         };
         // A finished datum finishes the prefixes in front of it.
