@@ -75,7 +75,7 @@ fn one(file: &Path, granted: &[Capability]) -> Result<Checked, Failure> {
         let unit: ComputeUnit = read(file, "ComputeUnit")?
             .parse()
             .map_err(|error| Failure::new(Exit::Usage, format_args!("the ComputeUnit {}: {error}", file.display())))?;
-        (file.parent().unwrap_or(Path::new("")).join(&unit.source), Some([granted, &unit.capabilities].concat()))
+        (file.parent().unwrap_or_else(|| Path::new("")).join(&unit.source), Some([granted, &unit.capabilities].concat()))
     } else {
         (file.to_owned(), (!granted.is_empty()).then(|| granted.to_vec()))
     };

@@ -12,6 +12,7 @@ impl Loader for Modules {
             "shapes" => Some("(define (helper x) x) (define (area w h) (* (helper w) h)) (provide area)".into()),
             "hen" => Some("(require \"egg\" :as egg) (define (lay) egg/hatch) (provide lay)".into()),
             "egg" => Some("(require \"hen\" :as hen) (define (hatch) hen/lay) (provide hatch)".into()),
+            "unread" => Some("(provide area)\n(define (area w h)\n  (* w h)".into()),
             "broken" => Some("(provide area)\n\n(define (area w h)\n  (* w hight))".into()),
             _ => path.strip_prefix("deep-").and_then(|n| n.parse().ok()).map(deep),
         }
@@ -157,6 +158,7 @@ note: it is `(area width height)`
 ";
     assert_eq!(shown("(define (area width height) (* width height))\n(println (area 3))"), expected);
     assert!(shown("(map inc)").contains("= help: it is `(map f xs & more)`"));
+    assert!(shown("(defmacro twice [x & more] `(do ,x ,@more)) (twice)").contains("= help: it is `(twice x & more)`"));
     assert!(shown("(disk/usage)").contains("= help: it is `(disk/usage PATH): bytes in use`"));
 }
 
@@ -242,6 +244,7 @@ fn near_misses_are_suggested_wherever_names_come_from() {
     meant("(require \"shapes\" :as shapes) (shapes/aera 1 2)", "shapes/area");
     meant("(require \"shapes\" :refer (aera))", "area");
     meant("(require \"shapes\" :sa shapes)", ":as");
+    meant("(for [x '(1) :wen x] x)", ":when");
     meant("(defun f (x) x)", "defn");
 }
 
@@ -271,12 +274,31 @@ fn one_mistake_is_told_once() {
 fn wrong_calls_are_found_where_nothing_reaches_them_too() {
     assert_eq!(codes("(define (f x) (subs x)) (define (g) (f))"), ["E0013", "E0013"]);
     assert_eq!(codes("(println 1) (define (f x) x) (println (f))"), ["E0013"]);
+    assert_eq!(lines("(let [f (fn [x] x)] (f))"), ["1:21: `f` expected 1 argument, got 0"]);
+    assert_eq!(lines("(define (f) (define (g x) x) (g 1 2)) (f)"), ["1:30: `g` expected 1 argument, got 2"]);
+    assert_eq!(lines("(let turn ((i 0)) (if (= i 3) i (+ 1 (turn))))"), ["1:38: `turn` expected 1 argument, got 0"]);
+    fine("(define (f g) (g 1 2)) (f list)");
+    fine("(let [f (fn [x] x)] (set! f (fn [] 1)) (f))");
+    fine("(define (f x) x) (set! f (fn [] 1)) (f)");
+    fine("(define f (fn [x] x)) (define f (fn [] 1)) (f)");
 }
 
 #[test]
 fn mistakes_in_a_module_are_told_of_the_module() {
     let expected = "error[E0012]: `hight` is not defined\n --> broken:4:8\n";
     assert_eq!(shown("(require \"broken\" :as b)\n(println (b/area 1 2))"), expected);
+    assert_eq!(
+        lines("(require \"unread\" :as u)\n(println (u/area 1 2))"),
+        ["unread:2:1: the text ends before the `)` that belongs to this"]
+    );
+    // What lies in a module is not shown as if it were the program's line of that number.
+    let expected = "\
+error[E0032]: type-mismatch: `*`: expected number, got string
+ --> (module):1:42
+  in area, (module):1:42
+  called from the program, main.tlisp:2:10
+";
+    assert_eq!(shown("(require \"shapes\" :as shapes)\n(println (shapes/area 1 \"2\"))"), expected);
 }
 
 #[test]

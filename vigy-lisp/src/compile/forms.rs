@@ -331,7 +331,11 @@ fn comprehension(m: &mut Make<'_, '_>, args: &[Id]) -> Result<Id> {
                         m.form("if", &[pair[1], form, nil])
                     }
                     "let" => m.form("let", &[pair[1], form]),
-                    _ => return Err(bad(m.span, "for", "`:when` and `:let` are known")),
+                    other => {
+                        let near = super::error::nearest(other, ["when", "let"].into_iter()).map(|near| alloc::format!(":{near}"));
+                        let e = bad(m.c.arena.span(pair[0]), "for", "`:when` and `:let` are known");
+                        return Err(e.with(|d| d.meant(near.as_deref())));
+                    }
                 };
                 last_list = false;
             }

@@ -39,6 +39,7 @@ pub(super) struct Notes {
 
 /// A name that is bound somewhere inside the program.
 struct Local {
+    namespace: u16,
     name: Sym,
     at: Option<Id>,
     var: u32,
@@ -65,11 +66,12 @@ impl Compiler<'_> {
     }
 
     /// The mistake, with the module whose text it is in.
-    fn in_module(&self, namespace: u16, mut e: CompileError) -> CompileError {
-        if namespace > USER {
-            let path = self.module_path(namespace);
-            for d in e.diagnostics.iter_mut().filter(|d| d.module.is_none()) {
-                d.module = path.map(ToString::to_string);
+    pub(super) fn in_module(&self, namespace: u16, mut e: CompileError) -> CompileError {
+        let Some((path, base)) = (namespace > USER).then(|| self.module_text(namespace)).flatten() else { return e };
+        for d in e.diagnostics.iter_mut().filter(|d| d.module.is_none()) {
+            d.module = Some(path.to_string());
+            for span in d.span.iter_mut().chain(d.notes.iter_mut().filter_map(|note| note.span.as_mut())) {
+                (span.start, span.end) = (span.start.saturating_sub(base), span.end.saturating_sub(base));
             }
         }
         e
@@ -86,7 +88,7 @@ impl Compiler<'_> {
 
     /// Notes that a variable is bound by the name at `at`, visible in the form at `within`. Without `at`, nobody has to use it.
     pub(super) fn note_local(&mut self, name: Sym, at: Option<Id>, var: u32, within: Span) {
-        self.notes.locals.push(Local { name, at, var, within });
+        self.notes.locals.push(Local { namespace: self.namespace, name, at, var, within });
     }
 
     pub(super) fn note_expansion(&mut self, span: Span) {
@@ -276,41 +278,39 @@ impl Compiler<'_> {
 
     /// Notes every call of a known function with the wrong number of arguments, those included that nothing reaches.
     pub(super) fn find_wrong_calls(&mut self, meanings: &[Meaning], nodes: Node) -> Result<()> {
-        let mut known: HashMap<u32, u32> = HashMap::default();
-        for node in &self.main {
-            if let Ir::Define(g, value) = self.tree.get(*node)
-                && let (Ir::Lambda(f), 1, 0) = (self.tree.get(value), self.globals[g as usize].defs, self.globals[g as usize].sets)
-            {
-                known.insert(g, f);
-            }
-        }
+        let globals = self.known_globals();
+        let locals = self.known_locals(nodes);
         for node in 0..nodes {
             let Ir::Call(head, args) = self.tree.get(node) else { continue };
-            let Ir::Global(g) = self.tree.get(head) else { continue };
-            let namespace = self.globals[g as usize].namespace;
+            let n = args.len as usize;
+            let (namespace, name, meaning) = match self.tree.get(head) {
+                Ir::Global(g) => {
+                    let global = &self.globals[g as usize];
+                    let known = matches!(meanings[g as usize], Meaning::Slot(_)).then(|| globals.get(&g)).flatten();
+                    (global.namespace, self.arena.names.get(global.name), known.map_or(meanings[g as usize], |f| Meaning::Function(*f)))
+                }
+                Ir::Var(v) => {
+                    let Some((namespace, name, f)) = locals.get(&v) else { continue };
+                    (*namespace, self.arena.names.get(*name), Meaning::Function(*f))
+                }
+                _ => continue,
+            };
             if namespace == PRELUDE {
                 continue;
             }
-            let name = self.arena.names.get(self.globals[g as usize].name);
-            let n = args.len as usize;
-            let function = match meanings[g as usize] {
-                Meaning::Function(f) => Some(f),
-                Meaning::Slot(_) => known.get(&g).copied(),
-                _ => None,
-            };
-            let (min, max, shape, place) = match (meanings[g as usize], function) {
-                (_, Some(f)) => {
+            let (min, max, shape, place) = match meaning {
+                Meaning::Function(f) => {
                     let f = &self.tree.funcs[f as usize];
                     let max = (!f.rest).then_some(f.required + f.optional);
                     // Only where it begins.
                     let place = (!f.native).then_some(Span { end: f.span.start + 1, ..f.span });
                     (f.required, max, Some(self.signature(name, f)), place)
                 }
-                (Meaning::Builtin(id), _) => {
+                Meaning::Builtin(id) => {
                     let (min, max) = builtins::arity(id);
                     (min, max, None, None)
                 }
-                (Meaning::Host(_), _) => {
+                Meaning::Host(_) => {
                     let Some(host) = self.options.hosts.iter().flat_map(|t| t.iter()).find(|h| h.name == name) else { continue };
                     (usize::from(host.arity.min), host.arity.max.map(usize::from), Some(host.doc.to_string()), None)
                 }
@@ -333,6 +333,44 @@ impl Compiler<'_> {
             self.find(e)?;
         }
         Ok(())
+    }
+
+    /// Global names that the program defines once, as a function.
+    fn known_globals(&self) -> HashMap<u32, u32> {
+        let mut known = HashMap::default();
+        for node in &self.main {
+            if let Ir::Define(g, value) = self.tree.get(*node)
+                && let (Ir::Lambda(f), 1, 0) = (self.tree.get(value), self.globals[g as usize].defs, self.globals[g as usize].sets)
+            {
+                known.insert(g, f);
+            }
+        }
+        known
+    }
+
+    /// Variables that are given a value once, a function: with the namespace and the name that they were bound in and by.
+    fn known_locals(&self, nodes: Node) -> HashMap<u32, (u16, Sym, u32)> {
+        /// Given more than one value, or one that is no function.
+        const OTHER: u32 = u32::MAX;
+        let mut given: HashMap<u32, u32> = HashMap::default();
+        let mut give = |var: u32, value: Option<Node>| {
+            let function = match value.map(|value| self.tree.get(value)) {
+                Some(Ir::Lambda(f)) => f,
+                _ => OTHER,
+            };
+            given.entry(var).and_modify(|known| *known = OTHER).or_insert(function);
+        };
+        self.tree.funcs.iter().flat_map(|f| &f.params).for_each(|(_, var)| give(*var, None));
+        for node in 0..nodes {
+            match self.tree.get(node) {
+                Ir::SetVar(var, value) => give(var, Some(value)),
+                Ir::Let(binds, _) => self.tree.binds(binds).iter().filter(|b| b.1.is_some()).for_each(|(var, value)| give(*var, *value)),
+                Ir::Loop(_, binds, _) => self.tree.binds(binds).iter().for_each(|(var, _)| give(*var, None)),
+                _ => {}
+            }
+        }
+        let known = |local: &Local| Some((local.var, (local.namespace, local.name, *given.get(&local.var).filter(|f| **f != OTHER)?)));
+        self.notes.locals.iter().filter_map(known).collect()
     }
 
     /// A function as it is called: `(f x y)`.

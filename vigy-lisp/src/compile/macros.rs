@@ -4,7 +4,7 @@
 //! delimiters.
 
 use alloc::collections::BTreeSet;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::table::HashMap;
@@ -96,11 +96,13 @@ impl Compiler<'_> {
         let args = self.arena.items(form)[1..].to_vec();
         let name = self.arena.names.get(head).to_string();
         if args.len() < m.required || m.most.is_some_and(|most| args.len() > most) {
-            let mut wants = alloc::string::String::new();
+            let mut wants = String::new();
             let _ = crate::arity::write(&mut wants, m.required, m.most);
             let got = args.len();
             let e = CompileError::new(Tag::NativeFn, span, format_args!("macro `{name}` expected {wants}, got {got}"));
-            return Err(e.coded(Code::MacroArguments));
+            let params = self.arena.items(m.params).iter().map(|p| self.arena.symbol_text(*p).unwrap_or("…"));
+            let shape: String = params.flat_map(|param| [" ", param]).collect();
+            return Err(e.coded(Code::MacroArguments).with(|d| d.help(format_args!("it is `({name}{shape})`"))));
         }
         self.expansions += 1;
         let limit = self.options.limits.macro_uses;
@@ -141,7 +143,7 @@ impl Compiler<'_> {
     }
 
     /// Name, parameters and body of every macro of a namespace.
-    pub(super) fn macro_bodies(&self, namespace: u16) -> Vec<(alloc::string::String, Id, Vec<Id>)> {
+    pub(super) fn macro_bodies(&self, namespace: u16) -> Vec<(String, Id, Vec<Id>)> {
         let own = self.macros.iter().filter(|((n, _), _)| *n == namespace);
         own.map(|((_, name), m)| (self.arena.names.get(*name).to_string(), m.params, m.body.clone())).collect()
     }

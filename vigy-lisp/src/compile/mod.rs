@@ -160,6 +160,8 @@ struct Compiler<'o> {
     /// Mistakes become code that raises them.
     force: bool,
     notes: lint::Notes,
+    /// Where the offsets of the next text start.
+    offset: u32,
     arena: Arena,
     tree: Tree,
     globals: Vec<Global>,
@@ -224,6 +226,7 @@ impl<'o> Compiler<'o> {
             options,
             force: true,
             notes: lint::Notes::default(),
+            offset: 0,
             arena: Arena::default(),
             tree,
             globals: Vec::new(),
@@ -262,7 +265,7 @@ impl<'o> Compiler<'o> {
     /// The image of a program; or else every mistake in it.
     fn compile(&mut self, source: &str) -> Result<Made> {
         self.tree.reserve(source.len() / 4);
-        let made = self.read(source).and_then(|forms| {
+        let made = self.read_next(source).and_then(|forms| {
             self.note_text();
             self.program(forms.clone())?;
             let (image, calls) = self.link()?;
@@ -285,8 +288,18 @@ impl<'o> Compiler<'o> {
     }
 
     fn read(&mut self, source: &str) -> Result<Vec<Id>> {
-        let limits = &self.options.limits;
-        reader::read(source, limits.text_bytes, limits.nesting, &mut self.arena).map_err(CompileError::of_reading)
+        self.read_at(0, source)
+    }
+
+    /// The data of the program, or of a module: their offsets lie behind those of all texts before.
+    fn read_next(&mut self, source: &str) -> Result<Vec<Id>> {
+        let base = self.offset;
+        self.offset = base.saturating_add(source.len() as u32).saturating_add(1);
+        self.read_at(base, source)
+    }
+
+    fn read_at(&mut self, base: u32, source: &str) -> Result<Vec<Id>> {
+        reader::read(source, base, &self.options.limits, &mut self.arena).map_err(CompileError::of_reading)
     }
 
     fn fresh_target(&mut self) -> u32 {

@@ -25,6 +25,8 @@ pub(super) struct Modules {
     /// Namespaces given out, of those being loaded: innermost last.
     open: Vec<(String, u16)>,
     next: u16,
+    /// Where the offsets of a module's text start.
+    bases: HashMap<u16, u32>,
     provided: HashMap<u16, Vec<Sym>>,
 }
 
@@ -34,11 +36,12 @@ struct Loaded {
 }
 
 impl Compiler<'_> {
-    /// The path of the module that has that namespace.
-    pub(super) fn module_path(&self, namespace: u16) -> Option<&str> {
+    /// The path of the module that has that namespace, and where the offsets of its text start.
+    pub(super) fn module_text(&self, namespace: u16) -> Option<(&str, u32)> {
         let open = self.modules.open.iter().map(|(path, n)| (path, *n));
         let mut all = open.chain(self.modules.loaded.iter().map(|(path, loaded)| (path, loaded.namespace)));
-        all.find(|(_, n)| *n == namespace).map(|(path, _)| path.as_str())
+        let (path, _) = all.find(|(_, n)| *n == namespace)?;
+        Some((path, self.modules.bases.get(&namespace).copied().unwrap_or_default()))
     }
 
     pub(super) fn provide(&mut self, form: Id) -> Result<()> {
@@ -155,7 +158,8 @@ impl Compiler<'_> {
         let home = core::mem::replace(&mut self.namespace, namespace);
         self.modules.open.push((path.to_string(), namespace));
         // A mistake in a module is one of whoever requires it.
-        let done = self.read(&source).and_then(|forms| self.program(forms));
+        self.modules.bases.insert(namespace, self.offset);
+        let done = self.read_next(&source).map_err(|e| self.in_module(namespace, e)).and_then(|forms| self.program(forms));
         self.modules.open.pop();
         self.namespace = home;
         done?;

@@ -99,7 +99,7 @@ impl Rendered<'_> {
                 Some(name) => self.paint(f, BOLD, format_args!("{}", Clean(name)))?,
                 None => f.write_str("a function without a name")?,
             }
-            write!(f, ", {}:{}", Clean(self.name), call.span)?;
+            write!(f, ", {}:{}", Clean(self.file(call.span)), call.span)?;
         }
         f.write_str(if calls.len() == crate::machine::CHAIN { "\n  called from …" } else { "" })
     }
@@ -107,6 +107,20 @@ impl Rendered<'_> {
     /// The text that a place lies in, when it is at hand.
     fn text(&self) -> Option<&str> {
         self.diagnostic.module.is_none().then_some(self.source)
+    }
+
+    /// Whether a place is in the program's own text: the offsets of its modules lie behind those.
+    fn in_source(&self, span: Span) -> bool {
+        span.start as usize <= self.source.len()
+    }
+
+    /// The name of the file where a place is. A run does not know the names of its modules.
+    fn file(&self, span: Span) -> &str {
+        match &self.diagnostic.module {
+            Some(module) => module,
+            None if self.in_source(span) => self.name,
+            None => "(module)",
+        }
     }
 
     fn last_line(&self, span: Span) -> u32 {
@@ -133,9 +147,9 @@ impl Rendered<'_> {
     /// Where something is: file, line, column, and the text there with a mark under the place.
     fn place(&self, f: &mut fmt::Formatter<'_>, span: Span, width: usize, colour: &str, label: &str) -> fmt::Result {
         self.paint(f, BLUE, format_args!("\n{:width$}-->", ""))?;
-        let name = self.diagnostic.module.as_deref().unwrap_or(self.name);
-        write!(f, " {}:{span}", Clean(name))?;
-        let Some(line) = self.text().and_then(|text| text.lines().nth(span.line.saturating_sub(1) as usize)) else {
+        write!(f, " {}:{span}", Clean(self.file(span)))?;
+        let text = self.text().filter(|_| self.in_source(span));
+        let Some(line) = text.and_then(|text| text.lines().nth(span.line.saturating_sub(1) as usize)) else {
             return if label.is_empty() { Ok(()) } else { write!(f, " {}", Clean(label)) };
         };
         let marked = self.marked(span).unwrap_or("");
@@ -304,7 +318,7 @@ mod tests {
     fn a_place_that_is_not_in_the_text_has_no_excerpt() {
         let span = Span { start: 5, end: 9, line: 3, column: 7 };
         let d = Diagnostic::new(Code::UnknownName, Some(span), "m");
-        assert_eq!(d.render("f", "(a)").to_string(), "error[E0012]: m\n --> f:3:7");
+        assert_eq!(d.render("f", "(a) (b)\n").to_string(), "error[E0012]: m\n --> f:3:7");
         let d = Diagnostic { module: Some("lib".into()), ..d };
         assert_eq!(d.render("f", "(a)\n\n(b c d e)").to_string(), "error[E0012]: m\n --> lib:3:7");
     }

@@ -8,6 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::compile::CompileLimits;
 use crate::diagnostic::{Code, Diagnostic, MAX_DIAGNOSTICS};
 
 pub(crate) use datum::{Arena, Datum, Id, Interner, Shape, Sym};
@@ -20,6 +21,8 @@ use crate::span::Span;
 struct Cursor<'s> {
     text: &'s str,
     at: usize,
+    /// What the offset of the first byte is.
+    base: u32,
     line: u32,
     column: u32,
 }
@@ -74,12 +77,16 @@ impl Cursor<'_> {
         }
     }
 
+    fn offset(&self) -> u32 {
+        self.base.saturating_add(self.at as u32)
+    }
+
     fn place(&self) -> Span {
-        Span { start: self.at as u32, end: self.at as u32, line: self.line, column: self.column }
+        Span { start: self.offset(), end: self.offset(), line: self.line, column: self.column }
     }
 
     fn to_here(&self, from: Span) -> Span {
-        Span { end: self.at as u32, ..from }
+        Span { end: self.offset(), ..from }
     }
 }
 
@@ -113,10 +120,11 @@ fn is_delimiter(c: char) -> bool {
     DELIMITERS.get(c as usize).copied().unwrap_or_else(|| c.is_whitespace())
 }
 
-/// All data of `text`, in order, when it is not longer than `max_bytes` and not nested deeper than `max_nesting`; or everything that is wrong with it. What is wrong only with itself does not keep the rest from being read.
-pub(crate) fn read(text: &str, max_bytes: u32, max_nesting: u32, arena: &mut Arena) -> Result<Vec<Id>, Vec<Diagnostic>> {
+/// All data of `text`, in order, when it keeps to the limits; or everything that is wrong with it. What is wrong only with itself does not
+/// keep the rest from being read. Offsets are counted from `base` on, so that those of several texts differ.
+pub(crate) fn read(text: &str, base: u32, limits: &CompileLimits, arena: &mut Arena) -> Result<Vec<Id>, Vec<Diagnostic>> {
     let mut errors = Vec::new();
-    match read_all(text, (max_bytes, max_nesting), arena, &mut errors) {
+    match read_all(text, base, limits, arena, &mut errors) {
         Ok(data) if errors.is_empty() => Ok(data),
         Ok(_) => Err(errors),
         Err(last) => {
@@ -128,11 +136,13 @@ pub(crate) fn read(text: &str, max_bytes: u32, max_nesting: u32, arena: &mut Are
 
 fn read_all(
     text: &str,
-    (max_bytes, max_nesting): (u32, u32),
+    base: u32,
+    limits: &CompileLimits,
     arena: &mut Arena,
     errors: &mut Vec<Diagnostic>,
 ) -> Result<Vec<Id>, Box<Diagnostic>> {
-    let mut c = Cursor { text, at: 0, line: 1, column: 1 };
+    let CompileLimits { text_bytes: max_bytes, nesting: max_nesting, .. } = *limits;
+    let mut c = Cursor { text, at: 0, base, line: 1, column: 1 };
     if text.len() > max_bytes as usize {
         return Err(Box::new(error(Code::TextLength, c.place(), format_args!("the text is longer than {max_bytes} bytes"))));
     }
@@ -146,7 +156,7 @@ fn read_all(
     // Where a list opens at the left margin within another one: there somebody began something new. And the list that was open then.
     let mut margin: Option<(Shape, Span, Span)> = None;
     while let Some(next) = c.peek() {
-        let from = c.place();
+        let (begin, from) = (c.at, c.place());
         if errors.len() >= MAX_DIAGNOSTICS {
             break;
         }
@@ -208,7 +218,7 @@ fn read_all(
                     }
                     // Perhaps it closes a list further out; then it ends all lists in between.
                     if open.iter().any(|o| matches!(o, Open::List { shape, .. } if closes(*shape) == next)) {
-                        c = Cursor { text, at: from.start as usize, line: from.line, column: from.column };
+                        c = Cursor { text, at: begin, base, line: from.line, column: from.column };
                     }
                 }
                 let span = c.to_here(span);
@@ -253,7 +263,7 @@ fn read_all(
             _ => {
                 c.skip(|c| !is_delimiter(c));
                 let span = c.to_here(from);
-                atom(&text[span.start as usize..span.end as usize], span, arena, errors)
+                atom(&text[begin..c.at], span, arena, errors)
             }
         };
         // A finished datum finishes the prefixes in front of it.

@@ -55,7 +55,7 @@ pub struct Token {
 /// The tokens of `text`, in order. O(length).
 #[must_use]
 pub fn tokens(text: &str) -> Vec<Token> {
-    let mut c = Cursor { text, at: 0, line: 1, column: 1 };
+    let mut c = Cursor { text, at: 0, base: 0, line: 1, column: 1 };
     let (mut tokens, mut open) = (Vec::new(), Vec::new());
     while let Some(next) = c.peek() {
         let from = c.place();
@@ -201,7 +201,7 @@ mod tests {
         let text = "(define (f [a b] & c) `(,a ,@b #t nil -1 .5 :k \"x\")) {:a [1, 2, 'q]} #| no |# 日本";
         let mut arena = crate::reader::Arena::default();
         let mut atoms: Vec<String> = Vec::new();
-        let mut work = crate::reader::read(text, 1 << 20, 100, &mut arena).expect("it reads");
+        let mut work = crate::reader::read(text, 0, &crate::CompileLimits::default(), &mut arena).expect("it reads");
         while let Some(id) = work.pop() {
             let span = arena.span(id);
             match arena.get(id) {

@@ -80,7 +80,7 @@ impl Compiler<'_> {
                         format_args!("`set!` of `{text}`: a macro may not change the program's variables"),
                     ));
                 }
-                let g = self.global(name, span);
+                let g = self.global(name, self.arena.span(args[0]));
                 self.globals[g as usize].sets += 1;
                 self.tasks.push(Task::SetGlobal(g, span));
             }
