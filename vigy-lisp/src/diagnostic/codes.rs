@@ -35,7 +35,6 @@ codes! {
     NotInTailPosition "E0015" "a loop that goes on from where it cannot",
     NotAtTopLevel "E0016" "a declaration that is accepted only at top level",
     OutsideQuasiquote "E0017" "an unquote outside of a quasiquote",
-    NeedsCompiler "E0018" "a form that needs the compiler while the program runs",
     // Macros.
     MacroDefinition "E0019" "a macro that is not written as it should be",
     MacroArguments "E0020" "a macro that is used with what it does not take",
@@ -163,7 +162,7 @@ impl Code {
             Some(Tag::User) => Self::Thrown,
             Some(Tag::OutOfRange) => Self::OutOfRange,
             Some(Tag::FiberError) => Self::FiberFailed,
-            Some(Tag::NotImplemented) => Self::NeedsCompiler,
+            Some(Tag::NotImplemented) => Self::ProgramSize,
             Some(Tag::NotExported) => Self::NotProvided,
             Some(Tag::NotDefined) => Self::NotInModule,
             Some(Tag::ModuleNotFound) => Self::ModuleNotFound,

@@ -1,6 +1,5 @@
 //! `let` and its kin, and loops.
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::{Task, bad};
@@ -181,21 +180,6 @@ impl Compiler<'_> {
                 Some(n)
             }
         };
-        // `loop` binds one after the other, a named `let` all at once. It only matters when a value uses a name in front of it.
-        if name.is_none() && self.uses_earlier(&names, &pairs) {
-            let firsts: Vec<Id> = names.iter().map(|n| self.arena.add(Datum::Symbol(*n), span)).collect();
-            let outer: Vec<(Id, Id)> = firsts.iter().copied().zip(pairs.iter().map(|p| p.1)).collect();
-            let inner: Vec<(Id, Id)> = firsts.iter().map(|n| (*n, *n)).collect();
-            let (outer, inner) = (pairs_of(self, &outer), pairs_of(self, &inner));
-            let mut make = self.make(span);
-            let (outer, inner, fresh) = (make.list(&outer), make.list(&inner), make.fresh());
-            let mut items = alloc::vec![fresh, inner];
-            items.extend(body);
-            let looped = make.form("let", &items);
-            let whole = make.form("%let*", &[outer, looped]);
-            self.tasks.push(Task::Expr(whole, tail));
-            return Ok(());
-        }
         let scope = self.scope.len();
         let vars: Vec<u32> = pairs.iter().map(|_| self.variable()).collect();
         for ((name, var), (at, _)) in names.iter().zip(&vars).zip(&pairs) {
@@ -208,18 +192,14 @@ impl Compiler<'_> {
             self.tasks.push(Task::Open(*name, *var));
         }
         self.tasks.push(Task::PushTarget(target, named));
-        for (_, value) in pairs.iter().rev() {
+        // `loop` binds one after the other, a named `let` all at once.
+        for (i, (_, value)) in pairs.iter().enumerate().rev() {
             self.tasks.push(Task::Expr(*value, false));
+            if name.is_none() && i > 0 {
+                self.tasks.push(Task::Open(names[i - 1], vars[i - 1]));
+            }
         }
         Ok(())
-    }
-
-    fn uses_earlier(&self, names: &[Sym], pairs: &[(Id, Id)]) -> bool {
-        (1..pairs.len()).any(|i| {
-            let mut used = BTreeSet::new();
-            self.names_in(pairs[i].1, &mut used);
-            names[..i].iter().any(|n| used.contains(n))
-        })
     }
 
     /// A named `let` whose name is used as a value: `((letrec ((name (lambda …))) name) …)`.
