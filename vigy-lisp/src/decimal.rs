@@ -220,8 +220,8 @@ mod tests {
     /// 3 · 2^-1075, between the two smallest doubles.
     fn middle() -> String {
         let mut digits = Vec::from([3u8]);
+        digits.resize(1076, 0);
         for _ in 0..1075 {
-            digits.push(0);
             let mut rest = 0;
             for digit in &mut digits {
                 rest = 10 * rest + *digit;
