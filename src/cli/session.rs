@@ -249,8 +249,18 @@ impl Session {
             // Lines of two entries are not shown side by side.
             Some((entry, _, span)) => Note { message: format!("{} at {entry}:{span}", note.message), span: None },
         };
-        let notes = diagnostic.notes.into_iter().map(local).collect();
-        (name, text, Diagnostic { notes, span: Some(span), ..diagnostic })
+        let mut notes: Vec<Note> = diagnostic.notes.into_iter().map(local).collect();
+        let mut calls = diagnostic.calls;
+        if calls.iter().all(|call| self.place(call.span, source).0 == name) {
+            calls.iter_mut().for_each(|call| call.span = self.place(call.span, source).2);
+        } else {
+            notes.extend(calls.drain(..).enumerate().map(|(i, call)| {
+                let function = if call.program { "the program" } else { call.function.as_deref().unwrap_or("a function without a name") };
+                let (entry, _, span) = self.place(call.span, source);
+                Note { message: format!("{} {function} at {entry}:{span}", if i == 0 { "in" } else { "called from" }), span: None }
+            }));
+        }
+        (name, text, Diagnostic { notes, calls, span: Some(span), ..diagnostic })
     }
 
     /// The entry where a place of the whole text is: what it is called, its text, and the place in it.

@@ -233,6 +233,11 @@ pub(super) fn shown(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span) -
             m.form("for-each", &[lambda, range])
         }
         ("doseq", [binding, ..]) if !m.c.arena.is_bracket(*binding) => m.form("dolist", args),
+        ("dolist", [binding, body @ ..]) if !m.c.arena.is_bracket(*binding) => {
+            let [x, xs] = m.c.arena.items(*binding).to_vec()[..] else { return None };
+            let lambda = m.lambda(&[x], body);
+            m.form("for-each", &[lambda, xs])
+        }
         _ => return None,
     })
 }
