@@ -34,14 +34,19 @@ fn name_of(definition: &'static str) -> &'static str {
     start.split([' ', ')', '\n']).next().unwrap_or_default()
 }
 
-/// Names of the prelude's functions.
+/// Names of the prelude's functions that are for programs.
 pub(super) fn functions() -> impl Iterator<Item = &'static str> {
-    definitions().map(name_of)
+    definitions().map(name_of).filter(public)
+}
+
+/// Names with a slash are the prelude's own, but for those of quantities.
+fn public(name: &&str) -> bool {
+    !name.starts_with('%') && (!name.contains('/') || name.starts_with("quantity/"))
 }
 
 /// Names of the prelude.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    definitions().chain(macros()).map(name_of).filter(|n| !n.starts_with('%'))
+    definitions().chain(macros()).map(name_of).filter(public)
 }
 
 impl Compiler<'_> {
