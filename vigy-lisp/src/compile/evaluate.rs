@@ -125,8 +125,7 @@ impl Compiler<'_> {
                 leaves.push((host.name.to_string(), m.sym(host.name)));
             }
         }
-        let functions = prelude::functions().filter(|n| !n.contains('/') || n.starts_with("quantity/"));
-        for name in builtins::names().chain(functions).filter(|n| !n.starts_with('%')) {
+        for name in builtins::names().chain(prelude::functions()).filter(|n| !n.starts_with('%')) {
             if !leaves.iter().any(|(n, _)| n == name) {
                 leaves.push((name.to_string(), m.sym(&alloc::format!("%{name}"))));
             }

@@ -143,9 +143,9 @@ fn is_helper(name: &str) -> bool {
     HELPERS.iter().any(|helper| name == *helper || helper.ends_with('/') && name.starts_with(helper))
 }
 
-/// Names of the prelude's functions.
+/// Names of the prelude's functions that are for programs.
 pub(super) fn functions() -> impl Iterator<Item = &'static str> {
-    FUNCTIONS.places.iter().map(|place| place.name())
+    FUNCTIONS.places.iter().map(|place| place.name()).filter(|name| !is_helper(name))
 }
 
 /// Names of the prelude.
