@@ -361,12 +361,16 @@ fn best_by(o: &mut Oracle, a: &[V], most: bool) -> Answer {
             best = Some((k, x.clone()));
         }
     }
-    Ok(best.map_or(V::Nil, |(_, x)| x))
+    best.map_or_else(|| raise("native-fn"), |(_, x)| Ok(x))
 }
 
 fn iterate(o: &mut Oracle, a: &[V]) -> Answer {
     let (mut x, mut out) = (a[1].clone(), Vec::new());
-    for i in 0..a[2].int()? {
+    let times = a[2].int()?;
+    if times < 0 {
+        return raise("native-fn");
+    }
+    for i in 0..times {
         if i > 0 {
             x = o.call(&a[0], &[x])?;
         }

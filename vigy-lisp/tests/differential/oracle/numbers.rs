@@ -257,7 +257,6 @@ fn extreme(args: &[V], want: Ordering) -> Answer {
 pub(super) fn compare(x: &V, y: &V) -> Result<Ordering, Stop> {
     match (x, y) {
         (V::Str(x), V::Str(y)) | (V::Symbol(x), V::Symbol(y)) | (V::Keyword(x), V::Keyword(y)) => Ok(x.as_bytes().cmp(y.as_bytes())),
-        (V::Nil, V::Nil) => Ok(Ordering::Equal),
         _ => Ok(order(x, y)?.unwrap_or(Ordering::Equal)),
     }
 }
