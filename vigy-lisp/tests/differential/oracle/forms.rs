@@ -112,7 +112,7 @@ impl Oracle {
         let mut params = params.items().to_vec();
         let at = params.iter().position(|p| p.is_symbol("&rest") || p.is_symbol("&"));
         let rest = at.and_then(|at| params.drain(at..).nth(1));
-        Closure { params, rest, body: body.to_vec(), scope: env.clone(), native: false, globals: None }
+        Closure { params, rest, body: body.to_vec(), scope: env.clone(), globals: None }
     }
 
     /// Runs a closure's body; `recur` comes out of it as a stop.

@@ -27,12 +27,7 @@ pub(super) const NATIVES: &[Native] = &[
     },
     Native { name: "length", min: 1, max: 1, run: |_, a| Ok(V::Int(a[0].items()?.len() as i64)) },
     Native { name: "count", min: 1, max: 1, run: count },
-    Native {
-        name: "empty?",
-        min: 1,
-        max: 1,
-        run: |_, a| Ok(V::Bool(matches!(&a[0], V::Nil) || a[0].entries().is_ok_and(<[_]>::is_empty))),
-    },
+    Native { name: "empty?", min: 1, max: 1, run: |_, a| Ok(V::Bool(matches!(&a[0], V::Nil))) },
     Native {
         name: "append",
         min: 0,
@@ -337,7 +332,7 @@ fn made(o: &mut Oracle, body: Form, given: &[V]) -> Answer {
     let scope = o.scope(None);
     let names = ["f", "g"].iter().zip(given).map(|(n, v)| ((*n).into(), v.clone()));
     scope.names.borrow_mut().extend(names);
-    Ok(V::Closure(Rc::new(Closure { params: vec![], rest: Some(sym("args")), body: vec![body], scope, native: true, globals: None })))
+    Ok(V::Closure(Rc::new(Closure { params: vec![], rest: Some(sym("args")), body: vec![body], scope, globals: None })))
 }
 
 fn partial(o: &mut Oracle, a: &[V]) -> Answer {

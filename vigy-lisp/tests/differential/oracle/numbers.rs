@@ -225,12 +225,12 @@ fn int_float(i: i64, f: f64) -> Ordering {
 }
 
 fn chain(args: &[V], fits: fn(Ordering) -> bool) -> Answer {
-    args.iter().try_for_each(|x| float(x).map(drop))?;
-    let mut all = true;
     for pair in args.windows(2) {
-        all &= order(&pair[0], &pair[1])?.is_some_and(fits);
+        if !order(&pair[0], &pair[1])?.is_some_and(fits) {
+            return Ok(V::Bool(false));
+        }
     }
-    Ok(V::Bool(all))
+    Ok(V::Bool(true))
 }
 
 pub(super) fn less(_: &mut Oracle, args: &[V]) -> Answer {
