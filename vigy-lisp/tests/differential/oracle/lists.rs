@@ -322,7 +322,13 @@ fn sort_by_key(o: &mut Oracle, a: &[V]) -> Answer {
     for x in a[1].items()? {
         pairs.push(V::list(vec![o.call(&a[0], std::slice::from_ref(x))?, x.clone()]));
     }
-    let mut behind = |_: &mut Oracle, x: &V, y: &V| Ok(compare(&x.items()?[0], &y.items()?[0])? == Ordering::Greater);
+    let mut behind = |_: &mut Oracle, x: &V, y: &V| {
+        let keys = [&x.items()?[0], &y.items()?[0]];
+        if keys.iter().any(|k| matches!(k, V::Float(f) if f.is_nan())) {
+            return raise("native-fn");
+        }
+        Ok(compare(keys[0], keys[1])? == Ordering::Greater)
+    };
     let pairs = sorted(o, &pairs, &mut behind)?;
     pairs.iter().map(|p| Ok(p.items()?[1].clone())).collect::<Result<Vec<_>, _>>().map(V::list)
 }
