@@ -101,7 +101,6 @@ pub(super) fn count(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     }))
 }
 
-/// `(empty? x)`: whether it is nil or a map without entries. A string is not empty, whatever its length.
 /// `(empty? xs)`: asks about lists. A map and a string are never empty lists: their `count` is 0.
 pub(super) fn is_empty(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     Ok(Value::bool(m.at(at).is_nil()))

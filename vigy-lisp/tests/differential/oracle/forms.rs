@@ -5,10 +5,19 @@ use std::rc::Rc;
 
 use super::patterns::{bindings, is_pattern};
 use super::value::Promise;
-use super::{Answer, Bug, Closure, Macro, Oracle, Scope, Stop, V, mismatch, raise};
+use super::{Answer, Bug, Closure, Macro, Oracle, Scope, Stop, V, cut, mismatch, raise};
 use crate::form::{Form, Shape};
 
 pub(super) type Env = Rc<Scope>;
+
+/// Parts without which no form of this name is whole.
+fn least(form: &str) -> usize {
+    match form {
+        "quote" | "quasiquote" | "when" | "unless" | "let" | "delay" | "eval" | "try" => 1,
+        "if" | "lambda" | "let*" | "letrec" | "define" | "set!" => 2,
+        _ => 0,
+    }
+}
 
 pub(super) fn bad<T>() -> Result<T, Stop> {
     raise("bad-special-form")
@@ -21,7 +30,8 @@ impl Oracle {
             return self.eval(form, top);
         };
         if head.is_symbol("defmacro") {
-            let mut closure = self.closure(&rest[0], &rest[1..], top);
+            let [params, body @ ..] = rest else { return cut() };
+            let mut closure = self.closure(params, body, top);
             closure.globals = Some(Rc::new(self.globals.clone()));
             let Some(name) = name.symbol() else { return raise("reader") };
             self.macros.insert(name.clone(), Macro { closure: Rc::new(closure) });
@@ -102,7 +112,7 @@ impl Oracle {
         let mut params = params.items().to_vec();
         let at = params.iter().position(|p| p.is_symbol("&rest") || p.is_symbol("&"));
         let rest = at.and_then(|at| params.drain(at..).nth(1));
-        Closure { params, rest, body: body.to_vec(), scope: env.clone(), native: false, globals: None }
+        Closure { params, rest, body: body.to_vec(), scope: env.clone(), globals: None }
     }
 
     /// Runs a closure's body; `recur` comes out of it as a stop.
@@ -191,7 +201,7 @@ impl Oracle {
         match form {
             Form::List(Shape::Brace, items) => {
                 let mut entries = Vec::new();
-                for pair in items.chunks(2) {
+                for pair in items.chunks_exact(2) {
                     let (k, v) = (self.quoted(&pair[0]), self.quoted(&pair[1]));
                     super::maps::put(&mut entries, k, v, false);
                 }
@@ -231,6 +241,9 @@ impl Oracle {
 
     /// Forms whose names always mean them.
     fn special(&mut self, head: &str, args: &[Form], env: &Env) -> Option<Answer> {
+        if args.len() < least(head) {
+            return Some(cut());
+        }
         Some(match head {
             "quote" => Ok(self.quoted(&args[0])),
             "quasiquote" => self.quasi(&args[0], 1, env),
@@ -250,7 +263,10 @@ impl Oracle {
             "let" | "let*" => self.let_form(head == "let", args, env),
             "letrec" => {
                 let inner = self.scope(Some(env));
-                let (pairs, _) = bindings(&args[0]);
+                let pairs = match bindings(&args[0]) {
+                    Ok((pairs, _)) => pairs,
+                    Err(stop) => return Some(Err(stop)),
+                };
                 for name in pairs.iter().filter_map(|(n, _)| n.symbol()) {
                     Self::bind(&inner, name, V::Nil);
                 }
@@ -329,12 +345,9 @@ impl Oracle {
 
     fn cond(&mut self, args: &[Form], env: &Env) -> Answer {
         let flat = args.len() > 1 && args.iter().step_by(2).any(|t| !t.is_list());
-        let clauses: Vec<(&Form, &[Form])> = if flat {
-            args.chunks(2).map(|c| (&c[0], &c[1..])).collect()
-        } else {
-            args.iter().map(|c| (&c.items()[0], &c.items()[1..])).collect()
-        };
-        for (test, body) in clauses {
+        let clauses: Vec<&[Form]> = if flat { args.chunks(2).collect() } else { args.iter().map(Form::items).collect() };
+        for clause in clauses {
+            let [test, body @ ..] = clause else { return cut() };
             if test.is_symbol("else") {
                 return self.sequence(body, env);
             }
@@ -350,7 +363,7 @@ impl Oracle {
         if args.len() < 2 {
             return bad();
         }
-        let (pairs, flat) = bindings(&args[0]);
+        let (pairs, flat) = bindings(&args[0])?;
         let inner = self.scope(Some(env));
         let patterns = pairs.iter().any(|(n, _)| is_pattern(n));
         if parallel && !flat && !patterns && !self.has(Bug::LetIsSequential) {
@@ -376,7 +389,8 @@ impl Oracle {
     }
 
     fn named_let(&mut self, args: &[Form], env: &Env) -> Answer {
-        let (pairs, _) = bindings(&args[1]);
+        let [_, bound, ..] = args else { return cut() };
+        let (pairs, _) = bindings(bound)?;
         let mut values = Vec::new();
         for (_, value) in &pairs {
             values.push(self.eval(value, env)?);
@@ -390,7 +404,7 @@ impl Oracle {
     }
 
     pub(super) fn loop_form(&mut self, args: &[Form], env: &Env) -> Answer {
-        let (pairs, _) = bindings(&args[0]);
+        let (pairs, _) = bindings(&args[0])?;
         let mut scope = env.clone();
         for (name, value) in &pairs {
             let v = self.eval(value, &scope)?;
@@ -429,10 +443,11 @@ impl Oracle {
         let mut result = self.sequence(body, env);
         if let (Some(catch), Err(Stop::Raised(v) | Stop::Thrown(v))) = (catch, &result) {
             let inner = self.scope(Some(env));
-            let Some(name) = catch[0].items()[0].symbol() else { return bad() };
+            let [bound, handler @ ..] = &catch[..] else { return cut() };
+            let [Form::Symbol(name)] = bound.items() else { return cut() };
             Self::bind(&inner, name, v.clone());
             let inner = self.scope(Some(&inner));
-            result = self.body(&catch[1..], &inner);
+            result = self.body(handler, &inner);
         }
         if let Some(finally) = finally {
             if matches!(result, Err(Stop::TooLong)) || (result.is_err() && self.has(Bug::FinallySkipped)) {

@@ -5,18 +5,34 @@ use std::rc::Rc;
 use super::forms::{Env, bad};
 use super::patterns::{bindings, flat_bindings};
 use super::value::Numbers;
-use super::{Answer, Bug, Oracle, Stop, V};
+use super::{Answer, Bug, Oracle, Stop, V, cut};
 use crate::form::{Form, Shape, bracket, call, paren, sym};
+
+/// Parts without which no form of this name is whole.
+fn least(form: &str) -> usize {
+    match form {
+        "->" | "->>" | "when-let" | "dotimes" | "doseq" | "dolist" | "for" | "while" | "case" | "match" | "loop" | "%inc" => 1,
+        "fn" | "def" | "defn" | "assert" => 2,
+        "if-let" => 3,
+        _ => 0,
+    }
+}
 
 impl Oracle {
     /// Forms of the library: their names can be taken by the program.
     pub(super) fn library_form(&mut self, head: &str, args: &[Form], env: &Env) -> Option<Answer> {
+        if args.len() < least(head) {
+            return Some(cut());
+        }
         Some(match head {
             "do" => self.sequence(args, env),
             "fn" => Ok(V::Closure(Rc::new(self.closure(&args[0], &args[1..], env)))),
             "def" => self.define(args, env),
             "defn" => {
                 let body = 1 + usize::from(matches!(args[1], Form::Str(_)));
+                if args.len() < body + 2 {
+                    return Some(cut());
+                }
                 let f = V::Closure(Rc::new(self.closure(&args[body], &args[body + 1..], env)));
                 let Some(name) = args[0].symbol() else { return Some(bad()) };
                 self.globals.insert(name.clone(), f);
@@ -37,7 +53,10 @@ impl Oracle {
             "if-let" | "when-let" => {
                 let (name, value) = match args[0].items() {
                     [name, value] if args[0].shape() == Some(Shape::Bracket) || name.symbol().is_some() => (name, value),
-                    _ => bindings(&args[0]).0[0],
+                    _ => match bindings(&args[0]) {
+                        Ok((pairs, _)) if !pairs.is_empty() => pairs[0],
+                        _ => return Some(cut()),
+                    },
                 };
                 self.eval(value, env).and_then(|v| {
                     let yes = self.truth(&v);
@@ -98,6 +117,9 @@ impl Oracle {
 
     fn each(&mut self, args: &[Form], env: &Env) -> Answer {
         let mut pairs = flat_bindings(&args[0]);
+        if pairs.len() < 2 {
+            return cut();
+        }
         let (pattern, list) = (pairs.remove(0), pairs.remove(0));
         let list = self.eval(&list, env)?;
         for item in list.items()?.to_vec() {
@@ -145,7 +167,7 @@ impl Oracle {
             clauses.reverse();
         }
         for clause in clauses {
-            let data = &clause[0];
+            let Some(data) = clause.first() else { return cut() };
             let one = [data.clone()];
             let choices = if data.items().is_empty() { &one } else { data.items() };
             if data.is_symbol("else") || choices.iter().any(|d| value.same(&self.quoted(d), Numbers::Kind)) {

@@ -27,12 +27,7 @@ pub(super) const NATIVES: &[Native] = &[
     },
     Native { name: "length", min: 1, max: 1, run: |_, a| Ok(V::Int(a[0].items()?.len() as i64)) },
     Native { name: "count", min: 1, max: 1, run: count },
-    Native {
-        name: "empty?",
-        min: 1,
-        max: 1,
-        run: |_, a| Ok(V::Bool(matches!(&a[0], V::Nil) || a[0].entries().is_ok_and(<[_]>::is_empty))),
-    },
+    Native { name: "empty?", min: 1, max: 1, run: |_, a| Ok(V::Bool(matches!(&a[0], V::Nil))) },
     Native {
         name: "append",
         min: 0,
@@ -327,7 +322,13 @@ fn sort_by_key(o: &mut Oracle, a: &[V]) -> Answer {
     for x in a[1].items()? {
         pairs.push(V::list(vec![o.call(&a[0], std::slice::from_ref(x))?, x.clone()]));
     }
-    let mut behind = |_: &mut Oracle, x: &V, y: &V| Ok(compare(&x.items()?[0], &y.items()?[0])? == Ordering::Greater);
+    let mut behind = |_: &mut Oracle, x: &V, y: &V| {
+        let keys = [&x.items()?[0], &y.items()?[0]];
+        if keys.iter().any(|k| matches!(k, V::Float(f) if f.is_nan())) {
+            return raise("native-fn");
+        }
+        Ok(compare(keys[0], keys[1])? == Ordering::Greater)
+    };
     let pairs = sorted(o, &pairs, &mut behind)?;
     pairs.iter().map(|p| Ok(p.items()?[1].clone())).collect::<Result<Vec<_>, _>>().map(V::list)
 }
@@ -337,7 +338,7 @@ fn made(o: &mut Oracle, body: Form, given: &[V]) -> Answer {
     let scope = o.scope(None);
     let names = ["f", "g"].iter().zip(given).map(|(n, v)| ((*n).into(), v.clone()));
     scope.names.borrow_mut().extend(names);
-    Ok(V::Closure(Rc::new(Closure { params: vec![], rest: Some(sym("args")), body: vec![body], scope, native: true, globals: None })))
+    Ok(V::Closure(Rc::new(Closure { params: vec![], rest: Some(sym("args")), body: vec![body], scope, globals: None })))
 }
 
 fn partial(o: &mut Oracle, a: &[V]) -> Answer {
@@ -361,12 +362,16 @@ fn best_by(o: &mut Oracle, a: &[V], most: bool) -> Answer {
             best = Some((k, x.clone()));
         }
     }
-    Ok(best.map_or(V::Nil, |(_, x)| x))
+    best.map_or_else(|| raise("native-fn"), |(_, x)| Ok(x))
 }
 
 fn iterate(o: &mut Oracle, a: &[V]) -> Answer {
     let (mut x, mut out) = (a[1].clone(), Vec::new());
-    for i in 0..a[2].int()? {
+    let times = a[2].int()?;
+    if times < 0 {
+        return raise("native-fn");
+    }
+    for i in 0..times {
         if i > 0 {
             x = o.call(&a[0], &[x])?;
         }

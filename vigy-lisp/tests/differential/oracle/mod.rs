@@ -91,7 +91,7 @@ pub(crate) enum Stop {
     Thrown(V),
     /// Back to the start of the innermost loop or function.
     Recur(Vec<V>),
-    /// The oracle has enough of it.
+    /// The oracle has enough of it, or no opinion.
     TooLong,
 }
 
@@ -233,6 +233,11 @@ pub(crate) const MESSAGE: &str = "a message";
 /// An error of the language, by its tag.
 pub(crate) fn raise<T>(tag: &str) -> Result<T, Stop> {
     Err(Stop::Raised(V::error(tag, MESSAGE, V::Nil)))
+}
+
+/// A form that lacks a part: no program has one before it is cut, so what it means is not the question.
+pub(crate) fn cut<T>() -> Result<T, Stop> {
+    Err(Stop::TooLong)
 }
 
 pub(crate) fn mismatch<T>() -> Result<T, Stop> {

@@ -225,12 +225,12 @@ fn int_float(i: i64, f: f64) -> Ordering {
 }
 
 fn chain(args: &[V], fits: fn(Ordering) -> bool) -> Answer {
-    args.iter().try_for_each(|x| float(x).map(drop))?;
-    let mut all = true;
     for pair in args.windows(2) {
-        all &= order(&pair[0], &pair[1])?.is_some_and(fits);
+        if !order(&pair[0], &pair[1])?.is_some_and(fits) {
+            return Ok(V::Bool(false));
+        }
     }
-    Ok(V::Bool(all))
+    Ok(V::Bool(true))
 }
 
 pub(super) fn less(_: &mut Oracle, args: &[V]) -> Answer {
@@ -257,7 +257,6 @@ fn extreme(args: &[V], want: Ordering) -> Answer {
 pub(super) fn compare(x: &V, y: &V) -> Result<Ordering, Stop> {
     match (x, y) {
         (V::Str(x), V::Str(y)) | (V::Symbol(x), V::Symbol(y)) | (V::Keyword(x), V::Keyword(y)) => Ok(x.as_bytes().cmp(y.as_bytes())),
-        (V::Nil, V::Nil) => Ok(Ordering::Equal),
         _ => Ok(order(x, y)?.unwrap_or(Ordering::Equal)),
     }
 }

@@ -4,19 +4,16 @@ use std::rc::Rc;
 
 use super::forms::{Env, bad};
 use super::value::Numbers;
-use super::{Answer, Oracle, Stop, V};
+use super::{Answer, Oracle, Stop, V, cut};
 use crate::form::{Form, Shape};
 
 /// Bindings as names and values, and whether they are written flat.
-pub(super) fn bindings(form: &Form) -> (Vec<(&Form, &Form)>, bool) {
+pub(super) fn bindings(form: &Form) -> Result<(Vec<(&Form, &Form)>, bool), Stop> {
     let items = form.items();
     let flat = form.shape() == Some(Shape::Bracket) || items.iter().any(|b| !b.is_list());
-    let pairs = if flat {
-        items.chunks(2).map(|c| (&c[0], &c[1])).collect()
-    } else {
-        items.iter().map(|b| (&b.items()[0], &b.items()[1])).collect()
-    };
-    (pairs, flat)
+    let pairs: Vec<&[Form]> = if flat { items.chunks(2).collect() } else { items.iter().map(Form::items).collect() };
+    let pairs = pairs.into_iter().map(|pair| if let [name, value] = pair { Ok((name, value)) } else { cut() });
+    Ok((pairs.collect::<Result<_, _>>()?, flat))
 }
 
 pub(super) fn is_pattern(form: &Form) -> bool {
@@ -41,16 +38,17 @@ impl Oracle {
         let items = pattern.items();
         if pattern.shape() == Some(Shape::Brace) {
             for entry in items.chunks(2) {
-                match &entry[0] {
+                let [target, key] = entry else { return cut() };
+                match target {
                     Form::Keyword(k) if &**k == "keys" => {
-                        for name in entry[1].items() {
+                        for name in key.items() {
                             let Some(name) = name.symbol() else { return bad() };
                             Self::bind(env, name, get(&value, &V::Keyword(name.clone()))?);
                         }
                     }
-                    Form::Keyword(k) if &**k == "as" => self.destructure(&entry[1], value.clone(), env)?,
+                    Form::Keyword(k) if &**k == "as" => self.destructure(key, value.clone(), env)?,
                     target => {
-                        let k = self.eval(&entry[1], env)?;
+                        let k = self.eval(key, env)?;
                         self.destructure(target, get(&value, &k)?, env)?;
                     }
                 }
@@ -59,12 +57,11 @@ impl Oracle {
         }
         let mut i = 0;
         while i < items.len() {
-            if items[i].is_symbol("&") || items[i].is_symbol("&rest") {
-                let left = value.items()?.iter().skip(i).cloned().collect();
-                self.destructure(&items[i + 1], V::list(left), env)?;
-                i += 1;
-            } else if matches!(&items[i], Form::Keyword(k) if &**k == "as") {
-                self.destructure(&items[i + 1], value.clone(), env)?;
+            let rest = items[i].is_symbol("&") || items[i].is_symbol("&rest");
+            if rest || matches!(&items[i], Form::Keyword(k) if &**k == "as") {
+                let Some(name) = items.get(i + 1) else { return cut() };
+                let part = if rest { V::list(value.items()?.iter().skip(i).cloned().collect()) } else { value.clone() };
+                self.destructure(name, part, env)?;
                 i += 1;
             } else {
                 let part = value.items()?.get(i).cloned().unwrap_or(V::Nil);

@@ -19,8 +19,6 @@ pub(crate) struct Closure {
     pub(crate) rest: Option<Form>,
     pub(crate) body: Vec<Form>,
     pub(crate) scope: Rc<Scope>,
-    /// A function of the library's making: it prints as one.
-    pub(crate) native: bool,
     /// For macros: the globals when it was defined.
     pub(crate) globals: Option<Rc<std::collections::HashMap<Rc<str>, V>>>,
 }
@@ -183,7 +181,6 @@ impl V {
                 }
                 out.push('}');
             }
-            Self::Closure(c) if c.native => out.push_str("#<native lambda>"),
             Self::Closure(c) => {
                 let mut names: Vec<String> = c.params.iter().map(ToString::to_string).collect();
                 if let (Some(rest), false) = (&c.rest, names.is_empty()) {
