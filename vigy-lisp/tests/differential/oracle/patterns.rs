@@ -7,8 +7,10 @@ use super::value::Numbers;
 use super::{Answer, Oracle, Stop, V, cut};
 use crate::form::{Form, Shape};
 
-/// Bindings as names and values, and whether they are written flat.
-pub(super) fn bindings(form: &Form) -> Result<(Vec<(&Form, &Form)>, bool), Stop> {
+/// Names and values, and whether they are written flat.
+type Bindings<'f> = (Vec<(&'f Form, &'f Form)>, bool);
+
+pub(super) fn bindings(form: &Form) -> Result<Bindings<'_>, Stop> {
     let items = form.items();
     let flat = form.shape() == Some(Shape::Bracket) || items.iter().any(|b| !b.is_list());
     let pairs: Vec<&[Form]> = if flat { items.chunks(2).collect() } else { items.iter().map(Form::items).collect() };
