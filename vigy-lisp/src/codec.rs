@@ -327,7 +327,7 @@ impl Machine<'_> {
     }
 
     /// [`Self::decode`] of bytes whose texts are UTF-8: they were `str`s.
-    #[cfg(feature = "compiler")]
+    #[cfg(feature = "embed")]
     pub(crate) fn decode_trusted(&mut self, bytes: &[u8]) -> Result<Value, DecodeError> {
         self.or_collect(|m| m.decode_once(bytes, true))
     }

@@ -31,6 +31,7 @@ pub enum Data {
 }
 
 /// What serde calls [`Data`]: it goes in and out of values as the value that it is, not as an enum.
+#[cfg(feature = "embed")]
 pub(crate) const SERDE_NAME: &str = "vigy_lisp::Data";
 
 impl Data {

@@ -7,9 +7,10 @@
 //! program's globals, its macros and the library: the image of a program that does so carries both (about 120 KB), and needs no compiler
 //! where it runs. Such a form may not hold `match`, `for`, `with-gensyms` or a definition of a record, machine or typed function.
 //!
-//! The feature `compiler` (default) brings reader, compiler, owned images and owned data, and needs an allocator. Without it, this
+//! The feature `compiler` (default) brings reader, compiler, owned images and owned data, and needs an allocator; `embed` (default) brings
+//! `Host` and `Script`, and needs atomics that swap. Without both, this
 //! crate is the machine alone: no allocator, no text, for a firmware that is sent images.
-#![cfg_attr(feature = "compiler", doc = include_str!("embed/guide.md"))]
+#![cfg_attr(feature = "embed", doc = include_str!("embed/guide.md"))]
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -30,7 +31,7 @@ mod data;
 mod decimal;
 #[cfg(feature = "compiler")]
 mod diagnostic;
-#[cfg(feature = "compiler")]
+#[cfg(feature = "embed")]
 mod embed;
 mod equal;
 mod heap;
@@ -59,7 +60,7 @@ pub use compile::{Checked, CompileError, CompileLimits, CompileOptions, ErrorKin
 pub use data::Data;
 #[cfg(feature = "compiler")]
 pub use diagnostic::{Call, Code, Diagnostic, MAX_DIAGNOSTICS, Note, Rendered, Severity};
-#[cfg(feature = "compiler")]
+#[cfg(feature = "embed")]
 pub use embed::{
     About, Argument, Arguments, CallArgs, ConvertError, Ctx, Function, Host, IntoValue, Keywords, LoadOptions, Maker, Mismatch, Next,
     NoValue, Raise, Registered, Rest, Script, ScriptError, Serde, Takes,

@@ -283,7 +283,7 @@ impl<'m> Machine<'m> {
 
     /// The words of the arguments of the pending host call; none when there is none.
     #[inline]
-    #[cfg(feature = "compiler")]
+    #[cfg(feature = "embed")]
     pub(crate) fn args(&self) -> &[u64] {
         match self.state {
             State::Calling(call) => &self.stack[call.at..call.at + call.args],
