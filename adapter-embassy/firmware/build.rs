@@ -61,7 +61,7 @@ const NUMBERS_AND_LISTS: &str = "+ - * / modulo quotient remainder abs min max e
 
 /// Whether a builtin belongs to the core library: what programs need to compute, without what scripts need to talk to the world.
 fn is_core(name: &str) -> bool {
-    let script = ["re-", "json", "yaml", "toml", "base64", "hex-", "url-", "sha", "path-", "slugify", "str/replace"];
+    let script = ["re-", "json", "yaml", "toml", "base64", "hex-", "url-", "sha", "hmac", "path-", "slugify", "str/replace"];
     !script.iter().any(|prefix| name.starts_with(prefix))
 }
 
@@ -72,7 +72,8 @@ fn language() -> Result<String, Box<dyn Error>> {
     let options = CompileOptions { hosts: &[&functions], ..CompileOptions::default() };
     let image = vigy_lisp::compile("(log \"info\" \"hello from a vigy\") (noop)", &options)?;
     let program = image.program();
-    let numbers = |wanted: &dyn Fn(&str) -> bool| Vec::from_iter((0..).zip(Builtins::names()).filter(|(_, name)| wanted(name)).map(|(n, _)| n));
+    let numbers =
+        |wanted: &dyn Fn(&str) -> bool| Vec::from_iter((0..).zip(Builtins::names()).filter(|(_, name)| wanted(name)).map(|(n, _)| n));
     let (core, small): (Vec<u32>, Vec<u32>) = (numbers(&is_core), numbers(&|name| NUMBERS_AND_LISTS.split(' ').any(|n| n == name)));
     Ok(format!(
         "/// The program.\nstatic IMAGE: [u64; {}] = {:?};\n\

@@ -303,7 +303,7 @@ fn a_configuration_that_cannot_be_meant_is_refused() {
     refuses(r#"{"triggerAt":0}"#, "config.triggerAt: it must be above 0 and at most 1");
     refuses(r#"{"triggerAt":1.01}"#, "config.triggerAt");
     refuses(r#"{"cooldownSeconds":-1}"#, "config.cooldownSeconds");
-    refuses(r#"{"maxSize":"100Gx"}"#, "config.maxSize: \\\"100Gx\\\" is no quantity: there is no suffix Gx");
+    refuses(r#"{"maxSize":"100Gx"}"#, "config.maxSize: \"100Gx\" is no quantity: there is no suffix Gx");
     refuses(r#"{"maxSize":100}"#, "config.max-size: expected a string, got 100");
     refuses(r#"{"triggerat":0.5}"#, "config.triggerat: there is no such key");
     refuses(r#"{"triggerAt":0.5,"trigger_at":0.5}"#, "it is given twice");

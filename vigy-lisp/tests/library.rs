@@ -46,7 +46,7 @@ fn bindings_that_change_are_seen_by_closures_made_among_them() {
     check("(let* ((x 1) (f (lambda () x))) (set! x 2) (f))", "2");
     check("(let* ((x 1) (f (lambda () x)) (x 2)) (f))", "2");
     check("(let [x 1 f (fn [] x) x 2] (list x (f)))", "(2 1)");
-    check("(loop [x 1 f (fn [] x)] (set! x 2) (list x (f)))", "(2 1)");
+    check("(loop [x 1 f (fn [] x)] (set! x 2) (list x (f)))", "(2 2)");
     check("(loop [x 1 fs ()] (if (> x 3) (map (fn [f] (f)) fs) (recur (+ x 1) (cons (fn [] (set! x (* x 10)) x) fs))))", "(30 20 10)");
 }
 
