@@ -339,7 +339,7 @@ pub(super) fn at_least(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     chain(m, at, n, Ordering::is_ge)
 }
 
-/// `compare`: numbers, strings, symbols and keywords, each among themselves. NaN sorts before every other number.
+/// `compare`: numbers, strings, symbols and keywords, each among themselves. NaN counts as equal to every number, as upstream has it.
 pub(super) fn compare(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let (x, y) = (m.at(at), m.at(at + 1));
     let number = |v: Value| matches!(v.tag(), 0 | 2 | tag::INT | tag::FLOAT);

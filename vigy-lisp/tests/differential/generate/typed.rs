@@ -400,7 +400,18 @@ impl Generator {
                 let outer = core::mem::take(&mut self.vars);
                 let form = self.expr(Ty::Any, d.min(2));
                 self.vars = outer;
-                call("eval", [call("quote", [form])])
+                if self.one_in(2) {
+                    return call("eval", [call("quote", [form])]);
+                }
+                // What is built while the program runs is made of calls.
+                let (head, args) = match self.below(5) {
+                    0 => ("+", vec![self.expr(Ty::Int, d), self.expr(Ty::Int, d)]),
+                    1 => ("if", vec![self.expr(Ty::Bool, d), self.expr(Ty::Int, d), self.expr(Ty::Str, d)]),
+                    2 => ("begin", vec![self.expr(Ty::Any, d), self.expr(Ty::Map, d)]),
+                    3 => ("quote", vec![self.expr(Ty::Any, d)]),
+                    _ => ("and", vec![self.expr(Ty::Bool, d), self.expr(Ty::Ints, d)]),
+                };
+                call("eval", [call("cons", [call("quote", [sym(head)]), call("list", args)])])
             }
             12 => {
                 let inner = call("unquote", [paren(vec![sym("f"), call("unquote", [self.expr(Ty::Any, d)])])]);

@@ -301,7 +301,10 @@ impl Oracle {
                 let top = self.scope(None);
                 match args[0].prefixed("quote") {
                     Some(form) => self.eval(form, &top),
-                    None => raise("not-implemented"),
+                    // Of a form with a function in it there is no opinion: whether that is an error depends on who meets it.
+                    None => {
+                        self.eval(&args[0], env).and_then(|data| form_of(&data).or(Err(Stop::TooLong))).and_then(|f| self.eval(&f, &top))
+                    }
                 }
             }
             _ => return None,
