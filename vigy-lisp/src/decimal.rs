@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn every_double_and_the_middle_to_its_neighbour_read_back() {
         let mut state = 11u64;
-        for _ in 0..20_000 {
+        for _ in 0..if cfg!(miri) { 20 } else { 20_000 } {
             state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
             let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
             let bits = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -233,6 +233,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "a million steps")]
     fn many_digits_are_rounded_once() {
         // Exactly in the middle of two doubles, with all its digits, and a trace above and below.
         let middle = middle();
