@@ -51,7 +51,7 @@ macro_rules! budget {
         const BUDGET_TEXT: &str = concat!("Budget { ", $(stringify!($field), ": ", stringify!($value), ", "),*, "}");
     };
 }
-budget!(fuel: 10_000, heap_bytes: 2_048, depth: 32, stack_words: 128, output_bytes: 256);
+budget!(fuel: 10_000, heap_bytes: 1_536, depth: 32, stack_words: 128, output_bytes: 256);
 
 /// What the smaller library has.
 const NUMBERS_AND_LISTS: &str = "+ - * / modulo quotient remainder abs min max expt sqrt floor ceiling round truncate gcd lcm \

@@ -71,7 +71,7 @@ fn damaged_bytes_are_typed_errors() {
     assert_eq!(machine.decode(&[&[7, 1].repeat(100)[..], &[0]].concat()), Err(DecodeError::TooDeep));
     // Every prefix and every changed byte of a larger value.
     let bytes = postcard::to_allocvec(&Data::List(samples())).expect("postcard");
-    for cut in 0..bytes.len() {
+    for cut in (0..bytes.len()).step_by(if cfg!(miri) { 37 } else { 1 }) {
         assert!(machine.decode(&bytes[..cut]).is_err());
         for bit in 0..8 {
             let mut changed = bytes.clone();
