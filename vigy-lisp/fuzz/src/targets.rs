@@ -77,13 +77,15 @@ fn run(machine: &mut Machine<'_>, slice: u64, answers: &[u8]) -> Outcome {
     panic!("a run does not end");
 }
 
-/// Runs a program twice on one machine, then in slices on another: every time the same.
-fn run_all_ways(program: Program<'_>, slice: u64, answers: &[u8]) -> Outcome {
+/// Runs a program twice on one machine, then in slices on another: every time the same. A program that somebody `forged` may read registers
+/// that it never wrote, and there find what its own tick before left: its second tick only has to end.
+fn run_all_ways(program: Program<'_>, forged: bool, slice: u64, answers: &[u8]) -> Outcome {
     // Whatever was in the memory before, no run sees it.
     let mut memory = vec![0xdead_beef_dead_beef; program.words_needed(&BUDGET)];
     let mut machine = Machine::new(program, &mut memory, &BUDGET).expect("memory of the size asked for");
     let first = run(&mut machine, u64::MAX, answers);
-    assert_eq!(run(&mut machine, u64::MAX, answers), first, "the second tick");
+    let second = run(&mut machine, u64::MAX, answers);
+    assert!(forged || second == first, "the second tick: {second:?}, not {first:?}");
     let mut memory = vec![0x0000_0042_0000_000d; program.words_needed(&BUDGET)];
     let mut machine = Machine::new(program, &mut memory, &BUDGET).expect("memory of the size asked for");
     assert_eq!(run(&mut machine, slice, answers), first, "in slices of {slice}");
@@ -169,7 +171,7 @@ pub fn compiler(data: &[u8]) {
         match compile(&text, &CompileOptions { hosts: HOSTS, force, ..CompileOptions::default() }) {
             Ok(image) => {
                 Image::from_bytes(image.as_bytes()).expect("what the compiler makes is an image");
-                let outcome = run_all_ways(image.program(), 7, data);
+                let outcome = run_all_ways(image.program(), false, 7, data);
                 check_whole(&text, &outcome);
             }
             Err(e) => assert!(!e.to_string().contains("wrong image"), "{e}"),
@@ -184,7 +186,7 @@ pub fn image(data: &[u8]) {
     let Some(words) = forge::image(data) else { return };
     if let Ok(program) = Program::load(&words) {
         let slice = 1 + u64::from(data.first().copied().unwrap_or(0));
-        run_all_ways(program, slice, data);
+        run_all_ways(program, true, slice, data);
     }
 }
 
@@ -197,7 +199,7 @@ pub fn machine(data: &[u8]) {
         Ok(image) => image,
         Err(e) => panic!("{e}\n{text}"),
     };
-    check_whole(&text, &run_all_ways(image.program(), slice, data));
+    check_whole(&text, &run_all_ways(image.program(), false, slice, data));
 }
 
 /// What a compiler makes of a text is no broken image, unless the text does by hand what is the prelude's.
