@@ -46,7 +46,7 @@ pub mod socket;
 mod sse;
 
 pub use adapter_tokio::{
-    Builder, Condition, Evaluation, Evaluators, Event, HostEffects, Loaded, LogEffects, LogLine, OpenError, RegisterError, Registered, Run,
+    Builder, Calendar, Condition, Evaluation, Evaluators, Event, HostEffects, Loaded, LogEffects, LogLine, OpenError, RegisterError, Registered, Run,
     RunAction, RunEvent, RunWrite, RuntimeHandle, State, StoreError, VigyError,
 };
 pub use engine::{Engine, NoWasm3};
@@ -60,5 +60,5 @@ pub use vigy_core::{
 pub use vigy_lisp as lisp;
 pub use vigy_lisp::{CompileError, Data};
 pub use vigy_programs::{
-    Capability, ComputeUnit, Handler, InvalidCapability, InvalidHandler, InvalidUnit, Platform, Recorded, Schedule, Trigger,
+    Capability, ComputeUnit, Handler, InvalidCapability, InvalidHandler, InvalidUnit, Platform, Recorded, Trigger,
 };

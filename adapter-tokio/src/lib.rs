@@ -33,6 +33,7 @@
 //! 2. The wall clock may jump. A vigy whose deadline is further away than its interval starts a new grid.
 //! 3. Effects end, sooner or later: a tick in flight occupies its memory until they do.
 
+mod calendar;
 mod effects;
 mod error;
 mod evaluators;
@@ -42,6 +43,7 @@ mod space;
 mod store;
 mod view;
 
+pub use calendar::{Calendar, InvalidCalendar};
 pub use effects::{HostEffects, LogEffects};
 pub use error::{OpenError, RegisterError, StoreError, VigyError};
 pub use evaluators::{Evaluation, Evaluators, Loaded, Native};
