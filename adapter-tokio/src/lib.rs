@@ -33,6 +33,7 @@
 //! 2. The wall clock may jump. A vigy whose deadline is further away than its interval starts a new grid.
 //! 3. Effects end, sooner or later: a tick in flight occupies its memory until they do.
 
+mod agenda;
 mod calendar;
 mod effects;
 mod error;
