@@ -16,7 +16,7 @@ use vigy_lisp::HostFn;
 
 use crate::runtime::Shared;
 use crate::space::Memory;
-use crate::store::{Committed, Saved, outcomes_row, read, settle};
+use crate::store::{Committed, Saved, Settles, read};
 use crate::view::{Event, Registered, Run};
 use crate::{HostEffects, Loaded, VigyError};
 
@@ -237,9 +237,8 @@ impl AsyncStorage for VigyStore<'_> {
     }
 
     async fn settle(&mut self, settlement: &Settlement<'_>) -> Result<(), VigyError> {
-        let (id, run, checkpoint) = (self.id, settlement.run(), settlement.checkpoint());
-        let row = outcomes_row(settlement, self.shared.now());
-        self.written(self.shared.store.write(move |transaction| settle(transaction, id, run, &checkpoint, &row)).await?)
+        let settlement = Settles::new(self.id, settlement, self.shared.now());
+        self.written(self.shared.store.write(move |transaction| settlement.write(transaction)).await?)
     }
 
     async fn unfinished(&mut self, run: RunKey, visit: impl FnMut(Piece<'_>)) -> Result<(), VigyError> {

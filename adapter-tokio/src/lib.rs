@@ -21,7 +21,7 @@
 //!  RuntimeHandle ──mailbox──► keeper (a task per vigy) ──Host::tick_async──► vigy_core::Tick
 //!        │                       │         │                  Evaluation between awaits, a slice of fuel at a time
 //!        │                       │         └──ask, act──► HostEffects (the application's, or the platform's)
-//!        └────────read, write────┴──batch──► store: one writer thread, group commit; reads on blocking threads
+//!        └────────read, write────┴──batch──► store: one writer thread, group commit, over a small port: redb, memory, yours
 //! ```
 //!
 //! A keeper does one thing at a time, so ticks of one vigy never overlap. No lock is held across an await, and no executor thread
@@ -41,7 +41,7 @@ mod evaluators;
 mod keeper;
 mod runtime;
 mod space;
-mod store;
+pub mod store;
 mod view;
 
 pub use calendar::{Calendar, InvalidCalendar};

@@ -98,7 +98,7 @@ impl Builder {
     /// How much history a vigy keeps: its last `runs` runs, and of those as many as `bytes` bytes of records, outcomes and values hold.
     /// The last run always stays. Default: 1,000 runs, 64 MiB.
     pub fn retain(mut self, runs: u64, bytes: u64) -> Self {
-        self.retention = Retention { runs: runs.max(1), bytes };
+        self.retention = Retention { runs: runs.max(1), bytes, ..self.retention };
         self
     }
 
@@ -249,7 +249,8 @@ impl RuntimeHandle {
         self.shared.effects.check(&vigy, &loaded.operations()).map_err(RegisterError::Refused)?;
         let id = id_of(vigy.name.as_str());
         let no_life = |error| RegisterError::Refused(format!("the system gives no randomness: {error}"));
-        let new = NewVigy { id, incarnation: (self.shared.mint)().map_err(no_life)?, now: self.shared.now(), must_exist };
+        let new =
+            NewVigy { id, incarnation: (self.shared.mint)().map_err(no_life)?, image: loaded.hash(), now: self.shared.now(), must_exist };
         let registration = self.shared.store.write(move |transaction| register(transaction, vigy, &new)).await?;
         let (row, change) = match registration {
             Registration::New(row) => (row, Some(Event::Registered as Change)),
@@ -305,7 +306,8 @@ impl RuntimeHandle {
     }
 
     async fn set_enabled(&self, id: VigyId, enabled: bool) -> Result<Registered, VigyError> {
-        let found = self.shared.store.write(move |transaction| set_enabled(transaction, id, enabled)).await?;
+        let now = self.shared.now();
+        let found = self.shared.store.write(move |transaction| set_enabled(transaction, id, enabled, now)).await?;
         let (row, changed) = found.ok_or_else(|| VigyError::NotFound(id.to_string()))?;
         let change: Change = if enabled { Event::Enabled } else { Event::Disabled };
         Ok(self.changed(id, row, changed.then_some(change)).await?)
@@ -317,7 +319,8 @@ impl RuntimeHandle {
     /// [`VigyError::NotFound`].
     pub async fn delete(&self, id: VigyId) -> Result<(), VigyError> {
         let registered = self.get(id).await?;
-        let found = self.shared.store.write(move |transaction| delete(transaction, id)).await?;
+        let now = self.shared.now();
+        let found = self.shared.store.write(move |transaction| delete(transaction, id, now)).await?;
         let incarnation = found.ok_or_else(|| VigyError::NotFound(id.to_string()))?.incarnation;
         let mut keepers = self.keepers();
         if let Some(kept) = keepers.get(&id).filter(|kept| kept.keeps(incarnation)) {
