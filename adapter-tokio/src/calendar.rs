@@ -6,7 +6,7 @@ use std::str::FromStr;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::TimeZone;
-use vigy_core::Timestamp;
+use vigy_core::{Plan, Schedule, Timestamp};
 
 /// What may stand before the fields, as `CRON_TZ=Europe/Berlin 0 3 * * *`.
 const ZONE: &str = "CRON_TZ=";
@@ -78,6 +78,18 @@ impl Calendar {
         let from = jiff::Timestamp::from_millisecond(i64::try_from(time.0).ok()?).ok()?.to_zoned(self.zone.clone());
         let next = self.fields.find_next_occurrence(&from, false).ok()?;
         u64::try_from(next.timestamp().as_millisecond()).ok().map(Timestamp)
+    }
+}
+
+/// When the ticks of a schedule are due, for a tick that begins at `now`, or before the first one.
+pub(crate) fn plan(schedule: &Schedule, now: Timestamp) -> Plan {
+    match schedule {
+        Schedule::Every(cadence) => Plan::Every(*cadence),
+        Schedule::Cron(text) => {
+            // It was a calendar when it was registered. Should that change, or its last time have come, the vigy waits for ever.
+            let next = text.as_str().parse::<Calendar>().ok().and_then(|calendar| calendar.after(now));
+            Plan::At(next.unwrap_or(Timestamp(u64::MAX)))
+        }
     }
 }
 

@@ -34,19 +34,26 @@
 //! 3. Effects end, sooner or later: a tick in flight occupies its memory until they do.
 
 mod agenda;
+mod builder;
 mod calendar;
 mod effects;
 mod error;
 mod evaluators;
+mod events;
 mod keeper;
+mod programs;
 mod runtime;
 mod space;
 pub mod store;
+mod tick;
 mod view;
+mod worker;
 
+pub use builder::Builder;
 pub use calendar::{Calendar, InvalidCalendar};
 pub use effects::{HostEffects, LogEffects};
 pub use error::{OpenError, RegisterError, StoreError, VigyError};
 pub use evaluators::{Evaluation, Evaluators, Loaded, Native};
-pub use runtime::{Builder, RuntimeHandle};
-pub use view::{Condition, Event, LogLine, Registered, Run, RunAction, RunEvent, RunWrite, State};
+pub use events::{Event, Events};
+pub use runtime::RuntimeHandle;
+pub use view::{Condition, LogLine, Registered, Revision, Run, RunAction, RunEvent, RunWrite, State};

@@ -35,11 +35,12 @@ impl Spaces {
     /// A memory for these limits, with at least so many words.
     pub(crate) fn take(&self, limits: &Limits, words: usize) -> Space<'_> {
         let kept = {
-            let mut pool = self.pool();
+            let pool = &mut *self.pool();
             pool.out += 1;
             pool.peak = pool.peak.max(pool.out);
             // The one used last is the one that the processor's caches know best.
-            pool.kept.iter().rposition(|memory| memory.limits == *limits).map(|index| pool.kept.remove(index))
+            let known = pool.kept.iter().rposition(|memory| memory.limits == *limits);
+            known.map(|index| pool.kept.remove(index))
         };
         let fresh = || Memory { limits: *limits, buffers: TickBuffers::for_limits(limits), words: Vec::new() };
         let mut memory = kept.unwrap_or_else(fresh);
@@ -52,7 +53,7 @@ impl Spaces {
     /// Gives back to the system what was not needed since the last rest.
     pub(crate) fn rest(&self) {
         let unused = {
-            let mut pool = self.pool();
+            let pool = &mut *self.pool();
             let needed = std::mem::replace(&mut pool.peak, pool.out);
             let spare = (pool.kept.len() + pool.out).saturating_sub(needed).min(pool.kept.len());
             pool.kept.drain(..spare).collect::<Vec<_>>()

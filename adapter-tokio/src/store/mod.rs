@@ -10,6 +10,8 @@ mod migrate;
 #[allow(dead_code, reason = "what the runtime is about to offer")]
 pub(crate) mod read;
 #[allow(dead_code, reason = "what the runtime is about to offer")]
+mod schedule;
+#[allow(dead_code, reason = "what the runtime is about to offer")]
 mod schema;
 mod transaction;
 #[allow(dead_code, reason = "what the runtime is about to offer")]
@@ -21,13 +23,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 pub use schema::{DeadLetter, Happened, Happening};
-pub(crate) use schema::{VigyRow, id_of};
+pub(crate) use schema::id_of;
+pub(crate) use schedule::take_up;
 pub(crate) use transaction::Transaction;
 pub(crate) use write::{Committed, NewVigy, Registration, Retention, Saved, Settles};
-pub(crate) use write::{delete, register, set_enabled};
+pub(crate) use write::{delete, discard, register, rollback, set_enabled};
 
 use crate::{OpenError, StoreError};
 use engine::{Direction, Engine, MemoryEngine, RedbEngine, Snapshot};
@@ -51,6 +54,8 @@ type Newest = Arc<RwLock<Arc<dyn Snapshot>>>;
 /// The open store. Closed when it is dropped, or by [`Store::close`].
 pub(crate) struct Store {
     newest: Newest,
+    /// The number of the newest event.
+    pub(crate) told: watch::Receiver<u64>,
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     _pid: Option<lock::PidFile>,
@@ -83,7 +88,7 @@ impl Store {
     fn over(engine: Arc<dyn Engine>, pid: Option<lock::PidFile>) -> Result<Self, OpenError> {
         lock::begin(&*engine)?;
         let mut writer = Writer::new(engine)?;
-        let newest = writer.newest.clone();
+        let (newest, told) = (writer.newest.clone(), writer.told.subscribe());
         let (jobs, queue) = mpsc::channel();
         let thread = std::thread::Builder::new().name("vigy-store".to_owned());
         let running = thread.spawn(move || {
@@ -92,7 +97,7 @@ impl Store {
             }
         });
         let running = running.map_err(|error| StoreError(error.to_string()))?;
-        Ok(Self { newest, jobs: Mutex::new(Some(jobs)), writer: Mutex::new(Some(running)), _pid: pid })
+        Ok(Self { newest, told, jobs: Mutex::new(Some(jobs)), writer: Mutex::new(Some(running)), _pid: pid })
     }
 
     /// Does `job` in the next commit and returns when that is durable. A job that fails changes nothing, and fails alone; when the commit
@@ -153,6 +158,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 struct Writer {
     engine: Arc<dyn Engine>,
     newest: Newest,
+    told: watch::Sender<u64>,
     log: Log,
 }
 
@@ -160,7 +166,7 @@ impl Writer {
     fn new(engine: Arc<dyn Engine>) -> Result<Self, StoreError> {
         let rows = engine.snapshot()?;
         let log = Log::of(&*rows)?;
-        Ok(Self { engine, newest: Arc::new(RwLock::new(rows)), log })
+        Ok(Self { engine, newest: Arc::new(RwLock::new(rows)), told: watch::Sender::new(log.last), log })
     }
 
     /// Does as many of the jobs as one commit takes, commits, answers.
@@ -187,6 +193,8 @@ impl Writer {
             // What is committed is committed. Readers see it after the next commit.
             Err(error) => tracing::error!(%error, "could not read what was committed"),
         }
+        let last = self.log.last;
+        self.told.send_if_modified(|told| std::mem::replace(told, last) != last);
         Ok(())
     }
 }
