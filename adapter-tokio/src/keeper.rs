@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use vigy_core::{
-    Ask, AskError, AsyncClock, AsyncEffects, AsyncStorage, Batch, Draft, Host, HostError, Outcome, Piece, ReconcileAction, RunKey,
-    Settlement, Spec, Timestamp, Vigy, VigyId, backoff_ms,
+    Ask, AskError, AsyncClock, AsyncEffects, AsyncStorage, Batch, Draft, Host, HostError, Outcome, Piece, Plan, ReconcileAction, RunKey,
+    Schedule, Settlement, Spec, Timestamp, Vigy, VigyId, backoff_ms,
 };
 use vigy_lisp::HostFn;
 
@@ -89,7 +89,7 @@ impl Keeper {
 
     /// When to tick next; nothing while the vigy does not tick on its own.
     fn due(&self) -> Option<Timestamp> {
-        let ticks = self.shared.scheduling && self.registered.vigy.enabled;
+        let ticks = self.shared.scheduling && self.registered.vigy.enabled && !self.registered.checkpoint.parked;
         ticks.then(|| self.registered.checkpoint.due.max(self.not_before))
     }
 
@@ -100,10 +100,12 @@ impl Keeper {
         if self.registered.vigy.program != old.vigy.program {
             self.loaded = OnceLock::new();
         }
-        if self.registered.vigy.interval != old.vigy.interval {
-            let interval = self.registered.vigy.interval.as_millis();
-            let checkpoint = &mut self.registered.checkpoint;
-            checkpoint.due = checkpoint.last.map_or_else(|| self.shared.now(), |last| last.plus(interval));
+        let (plan, now) = (plan(&self.registered), self.shared.now());
+        if self.registered.vigy.schedule != old.vigy.schedule {
+            self.registered.checkpoint.reschedule(&plan, now);
+        }
+        if self.registered.vigy.enabled && !old.vigy.enabled {
+            self.registered.checkpoint.resume(&plan, now);
         }
     }
 
@@ -132,9 +134,10 @@ impl Keeper {
     /// One tick, and the news of it.
     async fn tick(&mut self) -> Result<(), VigyError> {
         let loaded = self.load()?;
+        let schedule = plan(&self.registered);
         let Registered { id, vigy, checkpoint, .. } = &mut self.registered;
         let (shared, limits) = (&*self.shared, vigy.limits);
-        let spec = Spec { program: loaded.hash(), interval: vigy.interval, limits };
+        let spec = Spec { program: loaded.hash(), schedule, policy: vigy.policy, limits };
         let mut space = shared.spaces.take(&limits, loaded.words(&limits)).await;
         let Memory { buffers, words, .. } = &mut space.memory;
         let mut evaluation = loaded.evaluation(&limits, words).map_err(VigyError::Host)?;
@@ -175,6 +178,14 @@ impl Keeper {
         let loaded = self.shared.load(&self.registered.vigy);
         let loaded = loaded.map_err(|error| VigyError::Host(format!("the stored program cannot be loaded any more: {error}")))?;
         Ok(self.loaded.get_or_init(|| loaded).clone())
+    }
+}
+
+/// When a vigy ticks. Calendars are not read yet: a vigy that goes by one does not tick on its own.
+fn plan(registered: &Registered) -> Plan {
+    match &registered.vigy.schedule {
+        Schedule::Every(cadence) => Plan::Every(*cadence),
+        Schedule::Cron(_) => Plan::At(Timestamp(u64::MAX)),
     }
 }
 

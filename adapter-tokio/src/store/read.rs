@@ -225,7 +225,7 @@ fn run(read: &ReadTransaction, id: VigyId, bytes: &[u8]) -> Result<Run, StoreErr
         started_at: header.at,
         ended_at: outcomes.map(|row| row.ended_at),
         result: if failed { ResultStatus::Failed } else { ResultStatus::Ok },
-        place: if let Verdict::Raised { place, .. } = verdict { place } else { None },
+        place: verdict.place(),
         error: failed.then(|| Explain(verdict, &header.limits).to_string()),
         writes,
         actions,
