@@ -328,7 +328,7 @@ impl From<Registered> for Vigy {
             id: id.to_string(),
             name: vigy.name.to_string(),
             program: vigy.program,
-            tick_interval_ms: vigy.interval.as_millis(),
+            tick_interval_ms: vigy.schedule.interval().map_or(0, TickInterval::as_millis),
             enabled: vigy.enabled,
             created_at: rfc3339(created_at),
             updated_at: rfc3339(updated_at),
@@ -342,7 +342,7 @@ impl From<Registered> for Vigy {
             ticks: checkpoint.ticks,
             failures: checkpoint.failures,
             last_tick_at: checkpoint.last.map(rfc3339),
-            next_tick_at: vigy.enabled.then(|| rfc3339(checkpoint.due)),
+            next_tick_at: (vigy.enabled && !checkpoint.parked).then(|| rfc3339(checkpoint.due)),
         }
     }
 }

@@ -78,7 +78,7 @@ impl Service for Local {
     async fn update(&self, vigy: &str, changes: UpdateVigy) -> Result<Vigy, Error> {
         let mut declaration = self.0.get(self.id(vigy).await?).await?.vigy;
         if let Some(ms) = changes.tick_interval_ms {
-            declaration.interval = TickInterval::from_millis(ms).map_err(Error::invalid)?;
+            declaration.schedule = TickInterval::from_millis(ms).map_err(Error::invalid)?.into();
         }
         if let Some(labels) = changes.labels {
             declaration.labels = Labels::try_from(labels).map_err(Error::invalid)?;
@@ -89,8 +89,8 @@ impl Service for Local {
         declaration.on_action = changes.on_action.unwrap_or(declaration.on_action);
         if let Some(program) = changes.program {
             // `new` knows the rules for programs.
-            declaration.program =
-                Declaration::new(declaration.name.as_str(), program, declaration.interval).map_err(Error::invalid)?.program;
+            let schedule = declaration.schedule.clone();
+            declaration.program = Declaration::new(declaration.name.as_str(), program, schedule).map_err(Error::invalid)?.program;
         }
         let (name, program) = (declaration.name.to_string(), declaration.program.clone());
         let declared = self.0.update(declaration).await;

@@ -179,7 +179,7 @@ async fn references_are_ids_names_and_unambiguous_prefixes() {
 async fn an_interval_edit_takes_hold_at_once() {
     let runtime = RuntimeHandle::builder().in_memory().await.unwrap();
     let mut events = runtime.subscribe();
-    let hour = Vigy { interval: TickInterval::from_millis(3_600_000).unwrap(), ..vigy("v", HELLO) };
+    let hour = Vigy { schedule: TickInterval::from_millis(3_600_000).unwrap().into(), ..vigy("v", HELLO) };
     runtime.register_or_update(hour).await.unwrap();
     next_run(&mut events).await;
     register(&runtime, "v", HELLO).await;
