@@ -120,7 +120,16 @@ mod tests {
         assert_eq!(days, ["01-01 09:07 +0000", "01-01 09:37 +0000", "01-01 13:07 +0000"]);
         // Both days restricted: either.
         assert_eq!(times("0 0 13 * 5", new_year, 3), ["01-02 00:00 +0000", "01-09 00:00 +0000", "01-13 00:00 +0000"]);
-        let wrong = ["", "* * * * *  *", "60 * * * *", "@often", "0 0 30 2 *", "a b c d e", "CRON_TZ=Mars/Olympus 0 0 * * *", "CRON_TZ=Europe/Berlin"];
+        let wrong = [
+            "",
+            "* * * * *  *",
+            "60 * * * *",
+            "@often",
+            "0 0 30 2 *",
+            "a b c d e",
+            "CRON_TZ=Mars/Olympus 0 0 * * *",
+            "CRON_TZ=Europe/Berlin",
+        ];
         for wrong in wrong {
             assert!(wrong.parse::<Calendar>().is_err(), "{wrong}");
         }

@@ -38,13 +38,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// A vigy's program, ready to run on this host. `image` names it if it was ready before.
+    /// A vigy's program, ready to run on this host. `image` names it, unless an earlier version of the runtime stored it.
     pub(crate) fn program(&self, vigy: &Vigy, image: Option<&[u8; 32]>) -> Result<Arc<dyn Loaded>, VigyError> {
-        let load = || self.evaluators.load(vigy, self.effects.operations());
-        let loaded = match image {
-            Some(image) => self.programs.get(image, load),
-            None => load(),
-        };
+        let text = || *blake3::hash(vigy.program.as_bytes()).as_bytes();
+        let loaded = self.programs.get(&image.copied().unwrap_or_else(text), || self.evaluators.load(vigy, self.effects.operations()));
         loaded.map_err(|error| VigyError::Host(format!("the stored program cannot be loaded any more: {error}")))
     }
 
@@ -274,7 +271,10 @@ impl RuntimeHandle {
         if found.is_empty() {
             return Err(VigyError::NotFound(id.to_string()));
         }
-        Ok(found.into_iter().map(|(number, row)| Revision { number, declared_at: row.declared_at, image: row.image, vigy: row.vigy }).collect())
+        Ok(found
+            .into_iter()
+            .map(|(number, row)| Revision { number, declared_at: row.declared_at, image: row.image, vigy: row.vigy })
+            .collect())
     }
 
     /// Declares a vigy as its revision `number` did, which makes a new revision. Id, kv, history and the enabled state stay.
@@ -329,12 +329,10 @@ impl RuntimeHandle {
 
     /// What happened after the event `cursor`, and then whatever happens; without a cursor, what happens from now on. The log is in the
     /// store: a reader that comes back with the number of the last event it has seen misses nothing that is kept, and is told what is not.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn events(&self, cursor: Option<u64>) -> Result<Events, StoreError> {
+    #[must_use]
+    pub fn events(&self, cursor: Option<u64>) -> Events {
         let cursor = cursor.unwrap_or_else(|| *self.shared.store.told.borrow());
-        Ok(Events::new(self.shared.clone(), cursor))
+        Events::new(self.shared.clone(), cursor)
     }
 
     /// Ends the ticks in flight, waiting for their outcomes until `deadline` has passed, and closes the store. Tells whose ticks were

@@ -15,12 +15,12 @@ use vigy_core::{
 };
 use vigy_lisp::HostFn;
 
+use crate::VigyError;
 use crate::agenda::Turn;
 use crate::calendar::plan;
 use crate::runtime::Shared;
 use crate::space::Memory;
 use crate::store::{Committed, Saved, Settles, read};
-use crate::VigyError;
 
 /// How a tick ended for the agenda.
 pub(crate) enum Ended {
@@ -249,4 +249,3 @@ impl<T> Drop for Aborts<T> {
         self.0.abort();
     }
 }
-

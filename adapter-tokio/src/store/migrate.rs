@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use vigy_core::record::{Bytes, Record};
-use vigy_core::{Checkpoint, Policy, Incarnation, Labels, Limits, Name, TickInterval, Timestamp, Unfinished, Vigy, VigyId};
+use vigy_core::{Checkpoint, Incarnation, Labels, Limits, Name, Policy, TickInterval, Timestamp, Unfinished, Vigy, VigyId};
 
 use super::engine;
 use super::lock::facts;

@@ -25,9 +25,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
-pub use schema::{DeadLetter, Happened, Happening};
-pub(crate) use schema::id_of;
 pub(crate) use schedule::take_up;
+pub(crate) use schema::id_of;
+pub use schema::{DeadLetter, Happened, Happening};
 pub(crate) use transaction::Transaction;
 pub(crate) use write::{Committed, NewVigy, Registration, Retention, Saved, Settles};
 pub(crate) use write::{delete, discard, register, rollback, set_enabled};

@@ -8,8 +8,8 @@ use vigy_core::{
 };
 
 use super::engine::Snapshot;
-use super::schedule::{declaration, enable, ticked};
 use super::read::{alive, content_of, damaged, revision, standing, vigy_row};
+use super::schedule::{declaration, enable, ticked};
 use super::schema::{
     self, ConditionRow, DeadLetter, Happened, Happening, Part, RevisionRow, RunRow, Standing, VigyRow, decode, encode, row,
 };
