@@ -2,6 +2,7 @@
 //!
 //! Whoever implements [`Engine`] gets the whole store on top of it. [`conformance`] tells whether an implementation keeps the contract.
 
+pub mod conformance;
 mod memory;
 mod redb;
 
@@ -32,7 +33,8 @@ pub trait Engine: Send + Sync {
     ///
     /// - MUST be atomic, whenever the power goes: all of the changes, or nothing of them.
     /// - MUST return only when they are durable, or not at all: after an error nothing of them may ever be seen.
-    /// - MUST take keys of up to 1 KiB and values of up to 64 MiB, and an empty value for a value.
+    /// - MUST take keys of 1 byte to 1 KiB, values of up to 64 MiB, and an empty value for a value.
+    /// - MAY refuse everything after an error, until it is opened anew.
     ///
     /// # Errors
     /// The medium's own.

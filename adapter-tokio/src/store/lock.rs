@@ -35,7 +35,7 @@ pub(super) fn open_file(path: &Path) -> Result<Database, OpenError> {
     Ok(database)
 }
 
-fn open_error(error: DatabaseError, path: &Path) -> OpenError {
+pub(super) fn open_error(error: DatabaseError, path: &Path) -> OpenError {
     match error {
         DatabaseError::DatabaseAlreadyOpen => OpenError::Busy { path: path.to_owned(), pid: PidFile::owner(path) },
         DatabaseError::UpgradeRequired(version) => {

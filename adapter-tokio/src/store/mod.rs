@@ -4,17 +4,20 @@
 //! that its work is durable; a job that fails fails alone. No executor thread ever waits for a disk: a snapshot of the last commit is
 //! always there, and what reads much goes to tokio's blocking threads.
 
+mod check;
+mod copy;
 pub mod engine;
+mod export;
 mod lock;
 mod migrate;
 #[allow(dead_code, reason = "what the runtime is about to offer")]
 pub(crate) mod read;
-#[allow(dead_code, reason = "what the runtime is about to offer")]
 mod schema;
 mod transaction;
 #[allow(dead_code, reason = "what the runtime is about to offer")]
 mod write;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -23,6 +26,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+pub use check::{Finding, Problem};
+pub use copy::{CopyError, restore};
+pub use export::Exported;
 pub use schema::{DeadLetter, Happened, Happening};
 pub(crate) use schema::{VigyRow, id_of};
 pub(crate) use transaction::Transaction;
@@ -30,7 +36,7 @@ pub(crate) use write::{Committed, NewVigy, Registration, Retention, Saved, Settl
 pub(crate) use write::{delete, register, set_enabled};
 
 use crate::{OpenError, StoreError};
-use engine::{Direction, Engine, MemoryEngine, RedbEngine, Snapshot};
+use engine::{Engine, MemoryEngine, RedbEngine, Snapshot};
 use transaction::Log;
 
 /// Jobs that one commit takes at most, and bytes of changes after which it takes no more.
@@ -48,8 +54,8 @@ type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 /// The rows of the last commit, swapped by the writer.
 type Newest = Arc<RwLock<Arc<dyn Snapshot>>>;
 
-/// The open store. Closed when it is dropped, or by [`Store::close`].
-pub(crate) struct Store {
+/// An open store, without a runtime: to look after it. A runtime has its own. Closed when it is dropped, or by [`Store::close`].
+pub struct Store {
     newest: Newest,
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -58,14 +64,17 @@ pub(crate) struct Store {
 
 impl Store {
     /// Opens or creates the store at `path`, waiting up to `wait` while another process has it.
-    pub(crate) async fn open(path: &Path, wait: Duration) -> Result<Self, OpenError> {
+    ///
+    /// # Errors
+    /// [`OpenError`]; then the file is as it was.
+    pub async fn open(path: &Path, wait: Duration) -> Result<Self, OpenError> {
         let until = Instant::now() + wait;
         loop {
             let owned = path.to_owned();
             let open = move || {
                 let database = lock::open_file(&owned)?;
                 let pid = lock::PidFile::write(&owned);
-                Self::over(Arc::new(RedbEngine::new(database)?), Some(pid))
+                Self::start(Arc::new(RedbEngine::new(database)?), Some(pid))
             };
             match blocking(open).await? {
                 Err(OpenError::Busy { .. }) if Instant::now() < until => tokio::time::sleep(LOCK_POLL).await,
@@ -75,12 +84,22 @@ impl Store {
     }
 
     /// A store in memory.
-    pub(crate) fn in_memory() -> Result<Self, OpenError> {
-        Self::over(Arc::new(MemoryEngine::new()), None)
+    ///
+    /// # Errors
+    /// [`OpenError`], when there is no thread for it.
+    pub fn in_memory() -> Result<Self, OpenError> {
+        Self::over(Arc::new(MemoryEngine::new()))
     }
 
-    /// The store that an engine keeps; a new one when it keeps nothing yet.
-    fn over(engine: Arc<dyn Engine>, pid: Option<lock::PidFile>) -> Result<Self, OpenError> {
+    /// The store that an engine keeps; a new one when it keeps nothing yet. The engine MUST be nobody else's.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn over(engine: Arc<dyn Engine>) -> Result<Self, OpenError> {
+        Self::start(engine, None)
+    }
+
+    fn start(engine: Arc<dyn Engine>, pid: Option<lock::PidFile>) -> Result<Self, OpenError> {
         lock::begin(&*engine)?;
         let mut writer = Writer::new(engine)?;
         let newest = writer.newest.clone();
@@ -132,8 +151,34 @@ impl Store {
         blocking(move || read(&*snapshot)).await?
     }
 
-    /// Finishes the jobs that wait and ends the writer. Later writes fail.
-    pub(crate) async fn close(&self) {
+    /// Walks over every row and holds it against the others. Empty when the store is whole.
+    ///
+    /// # Errors
+    /// [`StoreError`], when the medium fails; damage is a finding.
+    pub async fn check(&self) -> Result<Vec<Finding>, StoreError> {
+        self.read(check::check).await
+    }
+
+    /// Copies the store as it is now into a new file, which is a store itself, while others go on writing.
+    ///
+    /// # Errors
+    /// [`CopyError`]: nothing is overwritten.
+    pub async fn backup(&self, path: &Path) -> Result<(), CopyError> {
+        let (snapshot, path) = (self.snapshot(), path.to_owned());
+        blocking(move || copy::backup(&*snapshot, &path)).await?
+    }
+
+    /// Shows everything there is, one thing after the other, until `visit` breaks: vigies by name, each with its declarations, state, runs
+    /// and dead letters, then the event log.
+    ///
+    /// # Errors
+    /// [`StoreError`], for a row that does not decode among others.
+    pub async fn export(&self, visit: impl FnMut(Exported) -> ControlFlow<()> + Send + 'static) -> Result<(), StoreError> {
+        self.read(move |rows| export::export(rows, visit)).await
+    }
+
+    /// Finishes the jobs that wait and ends the writer, and lets the file go. Later writes fail.
+    pub async fn close(&self) {
         let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(jobs);
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
