@@ -11,6 +11,7 @@ use vigy_core::{Incarnation, Selector, Timestamp, Vigy, VigyId};
 
 use crate::keeper::{Keeper, Message};
 use crate::space::Spaces;
+use crate::store::engine::Engine;
 use crate::store::{NewVigy, Registration, Retention, Store, VigyRow, delete, id_of, read, register, set_enabled};
 use crate::view::{Event, Registered, Run, State};
 use crate::{Evaluators, HostEffects, Loaded, LogEffects, Native, OpenError, RegisterError, StoreError, VigyError};
@@ -117,6 +118,15 @@ impl Builder {
     /// [`OpenError`], when there is no memory for it.
     pub async fn in_memory(self) -> Result<RuntimeHandle, OpenError> {
         let store = Store::in_memory()?;
+        self.start(store).await
+    }
+
+    /// A runtime whose store is kept by an engine of the application's: see [`crate::store::engine`].
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn over(self, engine: Arc<dyn Engine>) -> Result<RuntimeHandle, OpenError> {
+        let store = Store::over(engine)?;
         self.start(store).await
     }
 

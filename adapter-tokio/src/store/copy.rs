@@ -9,7 +9,7 @@ use redb::{Database, ReadOnlyDatabase};
 use vigy_core::record::Bytes;
 use vigy_core::{Incarnation, Unfinished};
 
-use super::engine::{self, Changes, Direction, Engine, RedbEngine, Snapshot};
+use super::engine::{self, Changes, Direction, Engine, Snapshot};
 use super::lock;
 use super::read::standings;
 use super::schema::{self, EVERYTHING, Part, RunRow, decode, encode};
@@ -38,22 +38,23 @@ pub enum CopyError {
 }
 
 /// Makes a file under another name, and gives it its own when it is whole: nobody ever finds half a copy.
-fn whole(path: &Path, make: impl FnOnce(&Path) -> Result<(), CopyError>) -> Result<(), CopyError> {
+pub(super) fn whole(path: &Path, make: impl FnOnce(&Path) -> Result<(), CopyError>) -> Result<(), CopyError> {
     let io = |source| CopyError::Io { path: path.to_owned(), source };
     if fs::exists(path).map_err(io)? {
         return Err(CopyError::Exists(path.to_owned()));
     }
     let mut partial = path.to_owned().into_os_string();
-    partial.push(".partial");
+    partial.push(format!(".{}.partial", std::process::id()));
     let partial = PathBuf::from(partial);
     // What an earlier attempt left.
     let _ = fs::remove_file(&partial);
     let made = make(&partial).and_then(|()| {
-        // A link fails where a file is; a rename would replace it.
-        fs::hard_link(&partial, path).map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => CopyError::Exists(path.to_owned()),
-            _ => io(source),
-        })?;
+        // A link fails where a file is; a rename, for file systems without links, would replace it.
+        match fs::hard_link(&partial, path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(CopyError::Exists(path.to_owned())),
+            Err(_) => fs::rename(&partial, path).map_err(io)?,
+            Ok(()) => {}
+        }
         let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
         fs::File::open(directory.unwrap_or(Path::new("."))).and_then(|directory| directory.sync_all()).map_err(io)
     });
@@ -95,7 +96,7 @@ pub fn restore(backup: &Path, path: &Path, mut mint: impl FnMut() -> Incarnation
         let held = ReadOnlyDatabase::open(backup).map_err(|error| lock::open_error(error, backup))?;
         fs::copy(backup, partial).map_err(io)?;
         drop(held);
-        let store = RedbEngine::new(lock::open_file(partial)?)?;
+        let store = lock::open_file(partial)?;
         let changes = new_lives(&*store.snapshot()?, &mut mint)?;
         Ok(store.commit(&changes)?)
     })

@@ -36,7 +36,7 @@ pub(crate) use write::{Committed, NewVigy, Registration, Retention, Saved, Settl
 pub(crate) use write::{delete, register, set_enabled};
 
 use crate::{OpenError, StoreError};
-use engine::{Engine, MemoryEngine, RedbEngine, Snapshot};
+use engine::{Engine, MemoryEngine, Snapshot};
 use transaction::Log;
 
 /// Jobs that one commit takes at most, and bytes of changes after which it takes no more.
@@ -72,9 +72,8 @@ impl Store {
         loop {
             let owned = path.to_owned();
             let open = move || {
-                let database = lock::open_file(&owned)?;
-                let pid = lock::PidFile::write(&owned);
-                Self::start(Arc::new(RedbEngine::new(database)?), Some(pid))
+                let engine = lock::open_file(&owned)?;
+                Self::start(Arc::new(engine), Some(lock::PidFile::write(&owned)))
             };
             match blocking(open).await? {
                 Err(OpenError::Busy { .. }) if Instant::now() < until => tokio::time::sleep(LOCK_POLL).await,
@@ -177,14 +176,26 @@ impl Store {
         self.read(move |rows| export::export(rows, visit)).await
     }
 
-    /// Finishes the jobs that wait and ends the writer, and lets the file go. Later writes fail.
+    /// Finishes the jobs that wait, ends the writer, and lets the file go. Later writes fail.
     pub async fn close(&self) {
-        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
-        drop(jobs);
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writer) = writer {
+        if let Some(writer) = self.end() {
             // The writer does not panic; if it did, there is nothing left to finish.
             let _ = blocking(move || writer.join()).await;
+        }
+    }
+
+    /// Takes no more jobs.
+    fn end(&self) -> Option<JoinHandle<()>> {
+        drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Drop for Store {
+    /// Waits for the commit under way, so that whoever opens the store next gets it.
+    fn drop(&mut self) {
+        if let Some(writer) = self.end() {
+            let _ = writer.join();
         }
     }
 }
@@ -198,14 +209,14 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 struct Writer {
     engine: Arc<dyn Engine>,
     newest: Newest,
-    log: Log,
+    /// Nothing after a commit that failed: the medium did not say what became of it.
+    log: Option<Log>,
 }
 
 impl Writer {
     fn new(engine: Arc<dyn Engine>) -> Result<Self, StoreError> {
         let rows = engine.snapshot()?;
-        let log = Log::of(&*rows)?;
-        Ok(Self { engine, newest: Arc::new(RwLock::new(rows)), log })
+        Ok(Self { engine, newest: Arc::new(RwLock::new(rows)), log: None })
     }
 
     /// Does as many of the jobs as one commit takes, commits, answers.
@@ -218,14 +229,16 @@ impl Writer {
     }
 
     fn commit(&mut self, jobs: impl Iterator<Item = Job>, replies: &mut Vec<Reply>) -> Result<(), StoreError> {
-        let mut transaction = Transaction::new(self.engine.snapshot()?, self.log);
+        let rows = self.engine.snapshot()?;
+        let log = self.log.take().map_or_else(|| Log::of(&*rows), Ok)?;
+        let mut transaction = Transaction::new(rows, log);
         for job in jobs.take(GROUP) {
             replies.push(job(&mut transaction));
             if transaction.bytes() >= GROUP_BYTES {
                 break;
             }
         }
-        self.log = transaction.commit(&*self.engine)?;
+        self.log = Some(transaction.commit(&*self.engine)?);
         match self.engine.snapshot() {
             // The snapshot is swapped whole, whoever panicked.
             Ok(rows) => *self.newest.write().unwrap_or_else(PoisonError::into_inner) = rows,

@@ -135,12 +135,16 @@ pub fn check(subject: &mut dyn Subject, seed: u64, steps: u32) -> Result<(), Bro
             }
             1 if subject.break_next_commit(random.next()) => {
                 let changes = random.changes();
-                if engine.commit(&changes).is_ok() {
-                    apply(&changes, &mut model);
-                }
+                let done = engine.commit(&changes).is_ok();
                 held.clear();
                 drop(engine);
                 engine = subject.open();
+                let mut changed = model.clone();
+                apply(&changes, &mut changed);
+                let is_there = compare(&*engine.snapshot().map_err(failed)?, &changed, &mut random).is_ok();
+                if done || is_there {
+                    model = changed;
+                }
             }
             2 if held.len() < 4 => held.push((engine.snapshot().map_err(failed)?, model.clone())),
             3 => held.truncate(1),
@@ -208,5 +212,7 @@ fn compare_scan(rows: &dyn Snapshot, model: &Model, range: Range<Vec<u8>>, direc
     if found.iter().map(|(key, value)| (key, value)).eq(expected) {
         return Ok(());
     }
-    Err(format!("{direction:?} over {range:?}, at most {most}: {} rows, and not those that were committed", found.len()))
+    let of = |key: &[u8]| format!("{:?} ({} bytes)", &key[..key.len().min(4)], key.len());
+    let range = format!("{} to {}", of(&range.start), of(&range.end));
+    Err(format!("{direction:?} from {range}, at most {most}: {} rows, and not those that were committed", found.len()))
 }
