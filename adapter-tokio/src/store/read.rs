@@ -235,6 +235,19 @@ pub(crate) fn runs(rows: &dyn Snapshot, id: VigyId, limit: usize) -> Result<Vec<
     Ok(found)
 }
 
+/// Shows the runs of a vigy, the oldest first, until `visit` breaks.
+pub(super) fn each_run(rows: &dyn Snapshot, id: VigyId, mut visit: impl FnMut(Run) -> ControlFlow<()>) -> Result<(), StoreError> {
+    each(rows, &schema::part(id, Part::Run), Direction::Forward, |_, value| Ok(visit(run_of(rows, id, value)?)))
+}
+
+/// Shows the events that are kept, in order, until `visit` breaks.
+pub(super) fn each_event(rows: &dyn Snapshot, mut visit: impl FnMut(u64, Happening) -> ControlFlow<()>) -> Result<(), StoreError> {
+    each(rows, &schema::space(Space::Event), Direction::Forward, |key, value| match key {
+        Key::Event(seq) => Ok(visit(seq, decode(value)?)),
+        _ => ON,
+    })
+}
+
 /// A run by its name; nothing when there is none, or retention has let it go.
 pub(crate) fn run(rows: &dyn Snapshot, id: VigyId, key: RunKey) -> Result<Option<Run>, StoreError> {
     let row = rows.get(&schema::run(id, key.tick))?;
