@@ -56,7 +56,7 @@ pub(super) fn whole(path: &Path, make: impl FnOnce(&Path) -> Result<(), CopyErro
             Ok(()) => {}
         }
         let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
-        fs::File::open(directory.unwrap_or(Path::new("."))).and_then(|directory| directory.sync_all()).map_err(io)
+        fs::File::open(directory.unwrap_or_else(|| Path::new("."))).and_then(|directory| directory.sync_all()).map_err(io)
     });
     let _ = fs::remove_file(&partial);
     made

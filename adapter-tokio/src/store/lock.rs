@@ -117,18 +117,17 @@ pub(super) fn begin(engine: &dyn Engine) -> Result<(), StoreError> {
     if format_of(&*engine.snapshot()?)?.is_some() {
         return Ok(());
     }
-    let mut changes = Changes::default();
-    for (key, value) in facts()? {
-        changes.set(key, Some(value));
-    }
-    engine.commit(&changes)
+    engine.commit(&facts()?)
 }
 
 /// The facts about a new store.
-pub(super) fn facts() -> Result<[(Vec<u8>, Vec<u8>); 2], StoreError> {
+pub(super) fn facts() -> Result<Changes, StoreError> {
     let mut secret = vec![0; 32];
     getrandom::fill(&mut secret).map_err(|error| StoreError(format!("the system gives no randomness: {error}")))?;
-    Ok([(meta(META_FORMAT), FORMAT.to_be_bytes().to_vec()), (meta(META_SECRET), secret)])
+    let mut facts = Changes::default();
+    facts.set(meta(META_FORMAT), Some(FORMAT.to_be_bytes().to_vec()));
+    facts.set(meta(META_SECRET), Some(secret));
+    Ok(facts)
 }
 
 /// A file beside the store that tells others who has it. Only a hint for error messages: the lock is redb's.

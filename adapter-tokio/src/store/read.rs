@@ -143,7 +143,7 @@ pub(crate) fn resolve(rows: &dyn Snapshot, reference: &str) -> Result<Result<Vig
         return not_found();
     }
     if let Some(id) = rows.get(&schema::name(reference))? {
-        return Ok(id_of(&id).map(Ok)?);
+        return id_of(&id).map(Ok);
     }
     let mut candidates = Vec::new();
     each(rows, &schema::prefix(schema::name(reference)), Direction::Forward, |key, value| {

@@ -43,31 +43,32 @@ fn cpu() -> u64 {
     stat.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or_default()
 }
 
+fn job(work: impl FnOnce(&mut Transaction) -> Result<(), StoreError> + Send + 'static) -> Job {
+    Box::new(move |transaction| {
+        transaction.run(work).unwrap();
+        Box::new(|outcome| outcome.unwrap())
+    })
+}
+
 fn measure(name: &str, engine: Arc<dyn Engine>, retention: Retention) {
     lock::begin(&*engine).unwrap();
     let mut writer = Writer::new(engine).unwrap();
-    let job = |done: Box<dyn FnOnce(&mut Transaction) -> Result<(), StoreError> + Send>| -> Job {
-        Box::new(move |transaction| {
-            transaction.run(done).unwrap();
-            Box::new(|outcome| outcome.unwrap())
-        })
-    };
     // Ids are hashes: neighbours in time are no neighbours in the file.
     let ids: Vec<_> = (0..VIGIES).map(|n| VigyId(n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
     writer.group(ids.clone().into_iter().map(|id| {
-        job(Box::new(move |transaction| {
+        job(move |transaction| {
             let vigy = Vigy::new(&id.to_string(), "(vigy-noop)", TickInterval::MIN).unwrap();
             let new = NewVigy { id, incarnation: Incarnation(id.0), image: [7; 32], now: Timestamp(0), must_exist: false };
             register(transaction, vigy, &new).map(drop)
-        }))
+        })
     }));
     let batches: Vec<_> = (1..=TICKS).flat_map(|tick| ids.iter().map(move |id| hello(*id, tick))).collect();
     let count = batches.len() as u64;
     let mut jobs = batches.into_iter().map(|batch| {
-        job(Box::new(move |transaction| {
+        job(move |transaction| {
             assert!(batch.write(transaction, retention)?);
             Ok(())
-        }))
+        })
     });
     let (began, used) = (Instant::now(), cpu());
     loop {
