@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use adapter_tokio::{Event as RuntimeEvent, Registered, Run, RunAction, RunWrite, State};
+use adapter_tokio::{Registered, Run, RunAction, RunWrite, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use vigy_core::record::{Place, Record};
@@ -304,7 +304,18 @@ pub enum Event {
     Updated(Vigy),
     Enabled(Vigy),
     Disabled(Vigy),
-    Deleted(Vigy),
+    /// It has failed too often to go on by itself.
+    Parked(Vigy),
+    /// It is not parked any more.
+    Resumed(Vigy),
+    Deleted {
+        /// Its id.
+        id: String,
+        /// What it was called.
+        name: String,
+        /// When it was deleted.
+        at: String,
+    },
     /// A run is over: every action has its outcome.
     Run(VigyRun),
     /// The listener was too slow, and this many events are lost to it.
@@ -414,19 +425,6 @@ impl From<Run> for VigyRun {
             events: run.events.into_iter().map(|event| ToldEvent { kind: event.kind, message: event.message }).collect(),
             fuel: run.fuel,
             program,
-        }
-    }
-}
-
-impl From<RuntimeEvent> for Event {
-    fn from(event: RuntimeEvent) -> Self {
-        match event {
-            RuntimeEvent::Registered(vigy) => Self::Registered(vigy.into()),
-            RuntimeEvent::Updated(vigy) => Self::Updated(vigy.into()),
-            RuntimeEvent::Enabled(vigy) => Self::Enabled(vigy.into()),
-            RuntimeEvent::Disabled(vigy) => Self::Disabled(vigy.into()),
-            RuntimeEvent::Deleted(vigy) => Self::Deleted(vigy.into()),
-            RuntimeEvent::Ran(run) => Self::Run(run.into()),
         }
     }
 }
