@@ -80,6 +80,7 @@ impl<C: Clock, S: Storage, F: Effects> Host<C, S, F> {
         evaluator: &mut E,
         checkpoint: &mut Checkpoint,
     ) -> Result<(), HostError<S::Error>> {
+        tick.hash_secrets_under(self.effects.secret_key());
         loop {
             match tick.next(evaluator) {
                 Need::Yield => {}
@@ -151,6 +152,7 @@ impl<C: AsyncClock, S: AsyncStorage, F: AsyncEffects> Host<C, S, F> {
         evaluator: &mut E,
         checkpoint: &mut Checkpoint,
     ) -> Result<(), HostError<S::Error>> {
+        tick.hash_secrets_under(self.effects.secret_key());
         loop {
             match tick.next(evaluator) {
                 Need::Yield => self.clock.yield_now().await,

@@ -97,6 +97,9 @@ pub mod lisp;
 mod memory;
 mod ports;
 pub mod record;
+#[cfg(feature = "alloc")]
+pub mod replay;
+mod secret;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod tick;
@@ -116,6 +119,7 @@ pub use memory::TickBuffers;
 pub use memory::{MemoryTooSmall, TickMemory};
 pub use ports::{AsyncClock, AsyncEffects, AsyncStorage, Clock, Effects, Piece, Storage};
 pub use record::{Access, Content, Refusal, Resource, Verdict};
+pub use secret::SecretKey;
 pub use tick::{Batch, Checkpoint, Draft, Need, ResumeError, SLICE, Settlement, Spec, Tick, Unfinished};
 pub use time::{InvalidInterval, TickInterval, Timestamp, backoff_ms};
 pub use values::Kept;

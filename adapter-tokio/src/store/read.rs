@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
-use vigy_core::record::{Access, Content, Entry, Explain, Record};
+use vigy_core::record::{Content, Entry, Explain, Record};
 use vigy_core::{ActionKey, Checkpoint, LAST_OUTCOMES, Name, Piece, ResultStatus, RunKey, Selector, Timestamp, Verdict, VigyId, settled};
 use vigy_lisp::Data;
 
@@ -179,6 +179,8 @@ fn run(read: &ReadTransaction, id: VigyId, bytes: &[u8]) -> Result<Run, StoreErr
                 let value = values.get((id.0, &hash))?.ok_or_else(|| damaged("a value is missing"))?;
                 postcard::from_bytes(value.value()).map_err(damaged)
             }
+            // Only answers are secret, and of those no value is shown.
+            Content::Secret { .. } => Ok(Data::Nil),
         }
     };
     let (verdict, fuel) = record.end();
@@ -193,7 +195,7 @@ fn run(read: &ReadTransaction, id: VigyId, bytes: &[u8]) -> Result<Run, StoreErr
                 actions.push(RunAction { kind, payload, result: None, message: message.unwrap_or_default().to_owned() });
             }
             Entry::Ask { operation, access, arguments } => {
-                writing = access == Access::Write;
+                writing = access.writes();
                 if writing {
                     // There are fewer writes in a run than indexes.
                     let key = ActionKey { run: key, index: ActionKey::FIRST_WRITE.saturating_add(writes.len() as u16) };

@@ -33,6 +33,7 @@ use crate::code::Op;
 use crate::heap::{Exhausted, Heap};
 use crate::image::{Program, WINDOW, stack_len};
 use crate::print::{self, Style};
+use crate::span::Span;
 use crate::value::{Value, tag};
 use crate::view::View;
 
@@ -263,6 +264,14 @@ impl<'m> Machine<'m> {
             State::Calling(call) => call,
             _ => panic!("no host call is pending: `run` did not return `Step::Call`"),
         }
+    }
+
+    /// Where the pending host call stands in the program; nothing when there is none, or the image has no places.
+    #[must_use]
+    pub fn call_span(&self) -> Option<Span> {
+        let State::Calling(_) = self.state else { return None };
+        // The call lies in front of where the machine would go on.
+        self.program.span_at(self.pc.saturating_sub(1) as u32)
     }
 
     /// Arguments of the pending host call; 0 when there is none.
