@@ -155,7 +155,7 @@ pub fn replay<E: Evaluator + ?Sized>(
     let mut tick = Tick::replay(record, memory)?;
     tick.hash_secrets_under(inputs.secret_key());
     let missing = loop {
-        match tick.next(evaluator) {
+        match tick.next(evaluator, header.at) {
             Need::Yield => {}
             Need::Save(_) => tick.saved(),
             Need::Key { .. } | Need::Ask { .. } => {
@@ -232,7 +232,7 @@ pub fn what_if<E: Evaluator + ?Sized>(
     let mut tick = Tick::like(header, memory)?;
     tick.hash_secrets_under(inputs.secret_key());
     let after = loop {
-        let unknown = match tick.next(evaluator) {
+        let unknown = match tick.next(evaluator, header.at) {
             Need::Yield => continue,
             Need::Save(_) => {
                 tick.saved();
@@ -272,7 +272,11 @@ pub fn what_if<E: Evaluator + ?Sized>(
             // Nothing else comes before the commit.
             _ => break Vec::new(),
         };
-        tick.conclude(evaluator.fuel_used(), Verdict::Raised { tag: UNKNOWN_INPUT, message: &unknown, place: evaluator.place() });
+        tick.conclude(
+            evaluator.fuel_used(),
+            Verdict::Raised { tag: UNKNOWN_INPUT, message: &unknown, place: evaluator.place() },
+            header.at,
+        );
     };
     let mut line = |entry: Entry<'_>| Line::new(&entry, stored(&entry, inputs, &header).as_deref(), &header);
     let before: Vec<_> = parsed.entries().map(&mut line).collect();

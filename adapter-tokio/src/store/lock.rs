@@ -4,9 +4,11 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use redb::{Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, TableError, TableHandle};
+use redb::{Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, TableHandle};
 
-use super::schema::{CHECKPOINTS, DRAFT_VALUES, DRAFTS, FORMAT, KV, META, NAMES, OUTCOMES, REFERENCES, RUNS, STATE, USAGE, VALUES, VIGIES};
+use super::engine::{self, Changes, Engine, Snapshot};
+use super::migrate;
+use super::schema::{FORMAT, META_FORMAT, META_SECRET, meta};
 use crate::{OpenError, StoreError};
 
 /// The first bytes of every redb file (redb, `docs/design.md`, "Super-header").
@@ -21,14 +23,14 @@ pub(super) fn open_file(path: &Path) -> Result<Database, OpenError> {
     if has_content(path)? {
         // Looking is done read-only: opening for writing changes the file. A store that crashed cannot be looked at; it is repaired first.
         match ReadOnlyDatabase::open(path) {
-            Ok(database) => _ = is_ours(&database, path)?,
+            Ok(database) => _ = look(&database, path)?,
             Err(DatabaseError::RepairAborted) => {}
             Err(error) => return Err(open_error(error, path)),
         }
     }
     let database = Database::create(path).map_err(|error| open_error(error, path))?;
-    if !is_ours(&database, path)? {
-        create_tables(&database)?;
+    if look(&database, path)? == Found::Format2 {
+        migrate::from_format_2(&database)?;
     }
     Ok(database)
 }
@@ -60,44 +62,62 @@ fn has_content(path: &Path) -> Result<bool, OpenError> {
     Err(OpenError::Foreign { path: path.to_owned(), reason: "it is some other kind of file".to_owned() })
 }
 
-/// Whether the database is a store of ours that this version reads; false when it is empty. Anything else is refused.
-fn is_ours(database: &impl ReadableDatabase, path: &Path) -> Result<bool, OpenError> {
-    let path = || path.to_owned();
-    let read = database.begin_read().map_err(StoreError::from)?;
-    let found = match read.open_table(META) {
-        Ok(meta) => meta.get("format").map_err(StoreError::from)?.map(|format| format.value()),
-        Err(TableError::TableDoesNotExist(_)) => None,
-        Err(error) => return Err(OpenError::Foreign { path: path(), reason: error.to_string() }),
-    };
-    match found {
-        Some(FORMAT) => return Ok(true),
-        Some(found) => return Err(OpenError::Format { path: path(), found, known: FORMAT }),
-        None => {}
-    }
-    if let Some(table) = read.list_tables().map_err(StoreError::from)?.next() {
-        let reason = format!("it is another program's database (it has a table `{}`)", table.name());
-        return Err(OpenError::Foreign { path: path(), reason });
-    }
-    Ok(false)
+/// What a database holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Found {
+    Nothing,
+    Format2,
+    Ours,
 }
 
-/// All tables exist from the start, so that readers never meet an absent one.
-pub(super) fn create_tables(database: &Database) -> Result<(), StoreError> {
-    let transaction = database.begin_write()?;
-    transaction.open_table(META)?.insert("format", FORMAT)?;
-    transaction.open_table(VIGIES)?;
-    transaction.open_table(NAMES)?;
-    transaction.open_table(CHECKPOINTS)?;
-    transaction.open_table(KV)?;
-    transaction.open_table(STATE)?;
-    transaction.open_table(RUNS)?;
-    transaction.open_table(OUTCOMES)?;
-    transaction.open_table(VALUES)?;
-    transaction.open_table(REFERENCES)?;
-    transaction.open_table(DRAFTS)?;
-    transaction.open_table(DRAFT_VALUES)?;
-    transaction.open_table(USAGE)?;
-    Ok(transaction.commit()?)
+/// What a database holds. Anything but a store that this version reads, or nothing at all, is refused.
+fn look(database: &impl ReadableDatabase, path: &Path) -> Result<Found, OpenError> {
+    let foreign = |reason: String| OpenError::Foreign { path: path.to_owned(), reason };
+    let found = match engine::rows_of(database).map_err(|error| foreign(error.to_string()))? {
+        Some(rows) => format_of(&rows)?,
+        None => None,
+    };
+    let found = match found {
+        Some(found) => Some(found),
+        None => migrate::format_of(database).map_err(|error| foreign(error.to_string()))?,
+    };
+    match found {
+        Some(FORMAT) => return Ok(Found::Ours),
+        Some(migrate::FORMAT) => return Ok(Found::Format2),
+        Some(found) => return Err(OpenError::Format { path: path.to_owned(), found, known: FORMAT }),
+        None => {}
+    }
+    let read = database.begin_read().map_err(StoreError::from)?;
+    let tables = read.list_tables().map_err(StoreError::from)?;
+    match tables.map(|table| table.name().to_owned()).find(|name| name != engine::TABLE) {
+        Some(name) => Err(foreign(format!("it is another program's database (it has a table `{name}`)"))),
+        None => Ok(Found::Nothing),
+    }
+}
+
+/// The format that rows are in; nothing when there are none.
+fn format_of(rows: &dyn Snapshot) -> Result<Option<u32>, StoreError> {
+    let format = rows.get(&meta(META_FORMAT))?;
+    format.map(|format| format.try_into().map(u32::from_be_bytes).map_err(|_| StoreError("its format is damaged".to_owned()))).transpose()
+}
+
+/// Makes a store of an engine that keeps nothing yet: its format, and a secret of its own.
+pub(super) fn begin(engine: &dyn Engine) -> Result<(), StoreError> {
+    if format_of(&*engine.snapshot()?)?.is_some() {
+        return Ok(());
+    }
+    let mut changes = Changes::default();
+    for (key, value) in facts()? {
+        changes.set(key, Some(value));
+    }
+    engine.commit(&changes)
+}
+
+/// The facts about a new store.
+pub(super) fn facts() -> Result<[(Vec<u8>, Vec<u8>); 2], StoreError> {
+    let mut secret = vec![0; 32];
+    getrandom::fill(&mut secret).map_err(|error| StoreError(format!("the system gives no randomness: {error}")))?;
+    Ok([(meta(META_FORMAT), FORMAT.to_be_bytes().to_vec()), (meta(META_SECRET), secret)])
 }
 
 /// A file beside the store that tells others who has it. Only a hint for error messages: the lock is redb's.

@@ -1,59 +1,61 @@
-//! The store: one redb file, one thread that writes.
+//! The store: one ordered map of bytes behind a port, one thread that writes.
 //!
-//! Writers hand the thread jobs. It runs all that wait in one transaction and commits once (group commit), then tells each that its
-//! work is durable. No executor thread ever waits for a disk: reads go to tokio's blocking threads.
+//! Writers hand the thread jobs. It runs all that wait over one snapshot, commits their changes as one (group commit), then tells each
+//! that its work is durable; a job that fails fails alone. No executor thread ever waits for a disk: a snapshot of the last commit is
+//! always there, and what reads much goes to tokio's blocking threads.
 
+pub mod engine;
 mod lock;
+mod migrate;
+#[allow(dead_code, reason = "what the runtime is about to offer")]
 pub(crate) mod read;
+#[allow(dead_code, reason = "what the runtime is about to offer")]
+mod schedule;
+#[allow(dead_code, reason = "what the runtime is about to offer")]
 mod schema;
+mod transaction;
+#[allow(dead_code, reason = "what the runtime is about to offer")]
 mod write;
 
 use std::path::Path;
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
-pub(crate) use schema::{VigyRow, id_of};
-pub(crate) use write::{Committed, NewVigy, Registration, Retention, Saved};
-pub(crate) use write::{delete, outcomes_row, register, set_enabled, settle};
+pub(crate) use schedule::take_up;
+pub(crate) use schema::id_of;
+pub use schema::{DeadLetter, Happened, Happening};
+pub(crate) use transaction::Transaction;
+pub(crate) use write::{Committed, NewVigy, Registration, Retention, Saved, Settles};
+pub(crate) use write::{delete, discard, register, rollback, set_enabled};
 
 use crate::{OpenError, StoreError};
+use engine::{Direction, Engine, MemoryEngine, RedbEngine, Snapshot};
+use transaction::Log;
 
-/// Jobs that one transaction takes at most.
+/// Jobs that one commit takes at most, and bytes of changes after which it takes no more.
 const GROUP: usize = 1024;
+const GROUP_BYTES: usize = 16 << 20;
 
 /// How long to wait between two attempts to get a busy store.
 const LOCK_POLL: Duration = Duration::from_millis(50);
 
-impl From<redb::Error> for StoreError {
-    fn from(error: redb::Error) -> Self {
-        Self(error.to_string())
-    }
-}
+type Job = Box<dyn FnOnce(&mut Transaction) -> Reply + Send>;
 
-macro_rules! store_error_from {
-    ($($error:ty),*) => {$(
-        impl From<$error> for StoreError {
-            fn from(error: $error) -> Self {
-                Self(error.to_string())
-            }
-        }
-    )*};
-}
-store_error_from!(redb::StorageError, redb::TableError, redb::TransactionError, redb::CommitError);
-
-type Job = Box<dyn FnOnce(&WriteTransaction) -> Result<Reply, StoreError> + Send>;
-
-/// Tells a job's caller how it ended, once the transaction has.
+/// Tells a job's caller how it ended, once the commit has.
 type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// The rows of the last commit, swapped by the writer.
+type Newest = Arc<RwLock<Arc<dyn Snapshot>>>;
 
 /// The open store. Closed when it is dropped, or by [`Store::close`].
 pub(crate) struct Store {
-    database: Arc<Database>,
+    newest: Newest,
+    /// The number of the newest event.
+    pub(crate) told: watch::Receiver<u64>,
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     _pid: Option<lock::PidFile>,
@@ -65,54 +67,54 @@ impl Store {
         let until = Instant::now() + wait;
         loop {
             let owned = path.to_owned();
-            let opened = blocking(move || lock::open_file(&owned).map(|database| (database, lock::PidFile::write(&owned)))).await?;
-            match opened {
+            let open = move || {
+                let database = lock::open_file(&owned)?;
+                let pid = lock::PidFile::write(&owned);
+                Self::over(Arc::new(RedbEngine::new(database)?), Some(pid))
+            };
+            match blocking(open).await? {
                 Err(OpenError::Busy { .. }) if Instant::now() < until => tokio::time::sleep(LOCK_POLL).await,
-                Err(error) => return Err(error),
-                Ok((database, pid)) => return Self::start(database, Some(pid)),
+                opened => return opened,
             }
         }
     }
 
     /// A store in memory.
     pub(crate) fn in_memory() -> Result<Self, OpenError> {
-        let database = Database::builder().create_with_backend(redb::backends::InMemoryBackend::new());
-        let database = database.map_err(|error| StoreError(error.to_string()))?;
-        lock::create_tables(&database)?;
-        Self::start(database, None)
+        Self::over(Arc::new(MemoryEngine::new()), None)
     }
 
-    fn start(database: Database, pid: Option<lock::PidFile>) -> Result<Self, OpenError> {
-        let database = Arc::new(database);
+    /// The store that an engine keeps; a new one when it keeps nothing yet.
+    fn over(engine: Arc<dyn Engine>, pid: Option<lock::PidFile>) -> Result<Self, OpenError> {
+        lock::begin(&*engine)?;
+        let mut writer = Writer::new(engine)?;
+        let (newest, told) = (writer.newest.clone(), writer.told.subscribe());
         let (jobs, queue) = mpsc::channel();
-        let writing = database.clone();
         let thread = std::thread::Builder::new().name("vigy-store".to_owned());
-        let writer = thread.spawn(move || write_all(&writing, &queue)).map_err(|error| StoreError(error.to_string()))?;
-        Ok(Self { database, jobs: Mutex::new(Some(jobs)), writer: Mutex::new(Some(writer)), _pid: pid })
+        let running = thread.spawn(move || {
+            while let Ok(first) = queue.recv() {
+                writer.group(std::iter::once(first).chain(queue.try_iter()));
+            }
+        });
+        let running = running.map_err(|error| StoreError(error.to_string()))?;
+        Ok(Self { newest, told, jobs: Mutex::new(Some(jobs)), writer: Mutex::new(Some(running)), _pid: pid })
     }
 
-    /// Runs `job` in the next transaction and returns when it is durable. When the job fails, so does the whole transaction.
+    /// Does `job` in the next commit and returns when that is durable. A job that fails changes nothing, and fails alone; when the commit
+    /// fails, so do all of its jobs.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&WriteTransaction) -> Result<T, StoreError> + Send + 'static,
+        job: impl FnOnce(&mut Transaction) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (done, result) = oneshot::channel();
         let job: Job = Box::new(move |transaction| {
-            let value = job(transaction);
-            let failed = value.as_ref().err().cloned();
+            let value = transaction.run(job);
             // The caller may be gone; the work is done all the same.
-            let reply: Reply = Box::new(move |outcome| drop(done.send(outcome.and(value))));
-            match failed {
-                None => Ok(reply),
-                Some(error) => {
-                    reply(Err(error.clone()));
-                    Err(error)
-                }
-            }
+            Box::new(move |outcome| drop(done.send(value.and_then(|value| outcome.map(|()| value)))))
         });
         let closed = || StoreError("it is closed".to_owned());
         // A poisoned lock guards an Option that is whole in any case.
-        let sent = match &*self.jobs.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        let sent = match &*self.jobs.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(jobs) => jobs.send(job).map_err(|_| closed()),
             None => Err(closed()),
         };
@@ -120,20 +122,26 @@ impl Store {
         result.await.map_err(|_| closed())?
     }
 
-    /// Runs `read` on a snapshot.
+    /// The rows of the last commit. Cheap; reading them may wait for a disk.
+    pub(crate) fn snapshot(&self) -> Arc<dyn Snapshot> {
+        // The snapshot is swapped whole, whoever panicked.
+        self.newest.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Runs `read` on a snapshot, on a thread that may wait.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&ReadTransaction) -> Result<T, StoreError> + Send + 'static,
+        read: impl FnOnce(&dyn Snapshot) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let database = self.database.clone();
-        blocking(move || read(&database.begin_read()?)).await?
+        let snapshot = self.snapshot();
+        blocking(move || read(&*snapshot)).await?
     }
 
     /// Finishes the jobs that wait and ends the writer. Later writes fail.
     pub(crate) async fn close(&self) {
-        let jobs = self.jobs.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(jobs);
-        let writer = self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer {
             // The writer does not panic; if it did, there is nothing left to finish.
             let _ = blocking(move || writer.join()).await;
@@ -146,34 +154,47 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     tokio::task::spawn_blocking(work).await.map_err(|error| StoreError(format!("its thread ended: {error}")))
 }
 
-/// The writer's loop: takes what waits, commits it as one, answers.
-fn write_all(database: &Database, queue: &mpsc::Receiver<Job>) {
-    while let Ok(first) = queue.recv() {
-        let jobs = std::iter::once(first).chain(queue.try_iter().take(GROUP - 1));
+/// Commits groups of jobs.
+struct Writer {
+    engine: Arc<dyn Engine>,
+    newest: Newest,
+    told: watch::Sender<u64>,
+    log: Log,
+}
+
+impl Writer {
+    fn new(engine: Arc<dyn Engine>) -> Result<Self, StoreError> {
+        let rows = engine.snapshot()?;
+        let log = Log::of(&*rows)?;
+        Ok(Self { engine, newest: Arc::new(RwLock::new(rows)), told: watch::Sender::new(log.last), log })
+    }
+
+    /// Does as many of the jobs as one commit takes, commits, answers.
+    fn group(&mut self, jobs: impl Iterator<Item = Job>) {
         let mut replies = Vec::new();
-        let committed = write_group(database, jobs, &mut replies);
+        let committed = self.commit(jobs, &mut replies);
         for reply in replies {
             reply(committed.clone());
         }
     }
-}
 
-fn write_group(database: &Database, jobs: impl Iterator<Item = Job>, replies: &mut Vec<Reply>) -> Result<(), StoreError> {
-    let mut transaction = database.begin_write()?;
-    transaction.set_quick_repair(true);
-    let mut failed = None;
-    for job in jobs {
-        // After a failure the rest still learn how their group ended.
-        match job(&transaction) {
-            Ok(reply) => replies.push(reply),
-            Err(error) => failed = Some(error),
+    fn commit(&mut self, jobs: impl Iterator<Item = Job>, replies: &mut Vec<Reply>) -> Result<(), StoreError> {
+        let mut transaction = Transaction::new(self.engine.snapshot()?, self.log);
+        for job in jobs.take(GROUP) {
+            replies.push(job(&mut transaction));
+            if transaction.bytes() >= GROUP_BYTES {
+                break;
+            }
         }
-    }
-    match failed {
-        Some(error) => {
-            transaction.abort()?;
-            Err(error)
+        self.log = transaction.commit(&*self.engine)?;
+        match self.engine.snapshot() {
+            // The snapshot is swapped whole, whoever panicked.
+            Ok(rows) => *self.newest.write().unwrap_or_else(PoisonError::into_inner) = rows,
+            // What is committed is committed. Readers see it after the next commit.
+            Err(error) => tracing::error!(%error, "could not read what was committed"),
         }
-        None => Ok(transaction.commit()?),
+        let last = self.log.last;
+        self.told.send_if_modified(|told| std::mem::replace(told, last) != last);
+        Ok(())
     }
 }

@@ -1,23 +1,96 @@
 //! What one snapshot tells.
 
 use std::collections::BTreeSet;
+use std::ops::{ControlFlow, Range};
 
-use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 use vigy_core::record::{Content, Entry, Explain, Record};
-use vigy_core::{ActionKey, Checkpoint, LAST_OUTCOMES, Name, Piece, ResultStatus, RunKey, Selector, Timestamp, Verdict, VigyId, settled};
+use vigy_core::{
+    ActionKey, Checkpoint, Incarnation, LAST_OUTCOMES, Name, Piece, ResultStatus, RunKey, Selector, Timestamp, Verdict, VigyId, settled,
+};
 use vigy_lisp::Data;
 
-use super::schema::{
-    CHECKPOINTS, ConditionRow, DRAFT_VALUES, DRAFTS, KV, NAMES, OUTCOMES, OutcomesRow, Part, RUNS, STATE, VALUES, VIGIES, VigyRow, decode,
-};
+use super::engine::{Direction, Snapshot};
+use super::schema::{self, ConditionRow, DeadLetter, Happening, Key, Part, RevisionRow, RunRow, Space, Standing, VigyRow, decode, row};
+use super::transaction::Log;
 use crate::view::{Condition, LogLine, Registered, Run, RunAction, RunEvent, RunWrite, State};
 use crate::{StoreError, VigyError};
 
+pub(super) fn damaged(error: impl std::fmt::Display) -> StoreError {
+    StoreError(error.to_string())
+}
+
+/// Shows the rows of a range until `visit` breaks or fails.
+pub(super) fn each(
+    rows: &dyn Snapshot,
+    range: &Range<Vec<u8>>,
+    direction: Direction,
+    mut visit: impl FnMut(Key<'_>, &[u8]) -> Result<ControlFlow<()>, StoreError>,
+) -> Result<(), StoreError> {
+    let mut failed = Ok(());
+    rows.scan(&range.start..&range.end, direction, &mut |key, value| {
+        let shown = Key::parse(key).ok_or_else(|| damaged("a key is damaged")).and_then(|key| visit(key, value));
+        shown.unwrap_or_else(|error| {
+            failed = Err(error);
+            ControlFlow::Break(())
+        })
+    })?;
+    failed
+}
+
+const ON: Result<ControlFlow<()>, StoreError> = Ok(ControlFlow::Continue(()));
+const STOP: Result<ControlFlow<()>, StoreError> = Ok(ControlFlow::Break(()));
+
+/// Where a vigy stands; nothing when there is none of that id.
+pub(crate) fn standing(rows: &dyn Snapshot, id: VigyId) -> Result<Option<Standing>, StoreError> {
+    row(rows, &schema::standing(id))
+}
+
+/// Where this life of a vigy stands; nothing when it is over.
+pub(super) fn alive(rows: &dyn Snapshot, id: VigyId, incarnation: Incarnation) -> Result<Option<Standing>, StoreError> {
+    Ok(standing(rows, id)?.filter(|standing| standing.checkpoint.incarnation == incarnation))
+}
+
+/// Where every vigy stands, by id: what a host needs to start, in one walk over small rows.
+pub(crate) fn standings(rows: &dyn Snapshot, mut visit: impl FnMut(VigyId, Standing)) -> Result<(), StoreError> {
+    each(rows, &schema::space(Space::Standing), Direction::Forward, |key, value| {
+        if let Key::Standing(id) = key {
+            visit(id, decode(value)?);
+        }
+        ON
+    })
+}
+
+/// A declaration of a vigy.
+pub(crate) fn revision(rows: &dyn Snapshot, id: VigyId, number: u64) -> Result<Option<RevisionRow>, StoreError> {
+    row(rows, &schema::revision(id, number))
+}
+
+/// Every declaration of a vigy, the newest first, with its number.
+pub(crate) fn revisions(rows: &dyn Snapshot, id: VigyId) -> Result<Vec<(u64, RevisionRow)>, StoreError> {
+    let mut revisions = Vec::new();
+    each(rows, &schema::part(id, Part::Revision), Direction::Backward, |key, value| {
+        if let Key::Vigy { rest, .. } = key {
+            revisions.push((Key::number(rest).ok_or_else(|| damaged("a key is damaged"))?, decode(value)?));
+        }
+        ON
+    })?;
+    Ok(revisions)
+}
+
+/// The newest declaration whose program has this image: what a record's header names.
+pub(crate) fn revision_of_image(rows: &dyn Snapshot, id: VigyId, image: [u8; 32]) -> Result<Option<(u64, RevisionRow)>, StoreError> {
+    Ok(revisions(rows, id)?.into_iter().find(|(_, revision)| revision.image == Some(image)))
+}
+
+pub(super) fn vigy_row(rows: &dyn Snapshot, id: VigyId, standing: &Standing) -> Result<VigyRow, StoreError> {
+    let revision = revision(rows, id, standing.revision)?;
+    Ok(VigyRow::new(standing, revision.ok_or_else(|| damaged(format!("vigy {id} has no declaration")))?))
+}
+
 /// A vigy as it stands; nothing when there is none of that id.
-pub(crate) fn get(read: &ReadTransaction, id: VigyId) -> Result<Option<Registered>, StoreError> {
-    let vigies = read.open_table(VIGIES)?;
-    let Some(row) = vigies.get(id.0)? else { return Ok(None) };
-    Ok(Some(registered(id, decode(row.value())?, checkpoint(read, id)?)))
+pub(crate) fn get(rows: &dyn Snapshot, id: VigyId) -> Result<Option<Registered>, StoreError> {
+    let Some(standing) = standing(rows, id)? else { return Ok(None) };
+    Ok(Some(registered(id, vigy_row(rows, id, &standing)?, standing.checkpoint)))
 }
 
 pub(crate) fn registered(id: VigyId, row: VigyRow, checkpoint: Checkpoint) -> Registered {
@@ -25,36 +98,33 @@ pub(crate) fn registered(id: VigyId, row: VigyRow, checkpoint: Checkpoint) -> Re
     Registered { id, vigy, revision, created_at, updated_at, checkpoint }
 }
 
-pub(crate) fn checkpoint(read: &ReadTransaction, id: VigyId) -> Result<Checkpoint, StoreError> {
-    let checkpoints = read.open_table(CHECKPOINTS)?;
-    let row = checkpoints.get(id.0)?.ok_or_else(|| StoreError(format!("vigy {id} has no checkpoint")))?;
-    decode(row.value())
+pub(crate) fn checkpoint(rows: &dyn Snapshot, id: VigyId) -> Result<Checkpoint, StoreError> {
+    let standing = standing(rows, id)?.ok_or_else(|| damaged(format!("vigy {id} has no checkpoint")))?;
+    Ok(standing.checkpoint)
+}
+
+fn id_of(value: &[u8]) -> Result<VigyId, StoreError> {
+    value.try_into().map(|id| VigyId(u64::from_be_bytes(id))).map_err(|_| damaged("the id of a name is damaged"))
 }
 
 /// All vigies with these labels, by name.
-pub(crate) fn list(read: &ReadTransaction, selector: &Selector) -> Result<Vec<Registered>, StoreError> {
-    let (names, vigies) = (read.open_table(NAMES)?, read.open_table(VIGIES)?);
+pub(crate) fn list(rows: &dyn Snapshot, selector: &Selector) -> Result<Vec<Registered>, StoreError> {
     let mut found = Vec::new();
-    for entry in names.iter()? {
-        let id = VigyId(entry?.1.value());
-        let Some(row) = vigies.get(id.0)? else { continue };
-        let row: VigyRow = decode(row.value())?;
-        if selector.matches(&row.vigy.labels) {
-            found.push(registered(id, row, checkpoint(read, id)?));
-        }
-    }
+    each(rows, &schema::space(Space::Name), Direction::Forward, |_, value| {
+        found.extend(get(rows, id_of(value)?)?.filter(|registered| selector.matches(&registered.vigy.labels)));
+        ON
+    })?;
     Ok(found)
 }
 
 /// The ids of all enabled vigies.
-pub(crate) fn enabled(read: &ReadTransaction) -> Result<Vec<VigyId>, StoreError> {
+pub(crate) fn enabled(rows: &dyn Snapshot) -> Result<Vec<VigyId>, StoreError> {
     let mut ids = Vec::new();
-    for entry in read.open_table(VIGIES)?.iter()? {
-        let (id, row) = entry?;
-        if decode::<VigyRow>(row.value())?.vigy.enabled {
-            ids.push(VigyId(id.value()));
+    standings(rows, |id, standing| {
+        if standing.enabled {
+            ids.push(id);
         }
-    }
+    })?;
     Ok(ids)
 }
 
@@ -62,10 +132,9 @@ pub(crate) fn enabled(read: &ReadTransaction) -> Result<Vec<VigyId>, StoreError>
 const CANDIDATES: usize = 5;
 
 /// Whom a reference means: an exact id, an exact name, or the only one whose id or name begins with it.
-pub(crate) fn resolve(read: &ReadTransaction, reference: &str) -> Result<Result<VigyId, VigyError>, StoreError> {
-    let (names, vigies) = (read.open_table(NAMES)?, read.open_table(VIGIES)?);
+pub(crate) fn resolve(rows: &dyn Snapshot, reference: &str) -> Result<Result<VigyId, VigyError>, StoreError> {
     if let Ok(id) = reference.parse::<VigyId>()
-        && vigies.get(id.0)?.is_some()
+        && standing(rows, id)?.is_some()
     {
         return Ok(Ok(id));
     }
@@ -73,26 +142,30 @@ pub(crate) fn resolve(read: &ReadTransaction, reference: &str) -> Result<Result<
     if Name::new(reference).is_err() {
         return not_found();
     }
-    if let Some(id) = names.get(reference)? {
-        return Ok(Ok(VigyId(id.value())));
+    if let Some(id) = rows.get(&schema::name(reference))? {
+        return Ok(id_of(&id).map(Ok)?);
     }
     let mut candidates = Vec::new();
-    for entry in names.range(reference..)? {
-        let (name, id) = entry?;
-        if !name.value().starts_with(reference) || candidates.len() > CANDIDATES {
-            break;
+    each(rows, &schema::prefix(schema::name(reference)), Direction::Forward, |key, value| {
+        if let Key::Name(name) = key {
+            candidates.push((id_of(value)?, name.to_owned()));
         }
-        candidates.push((VigyId(id.value()), name.value().to_owned()));
-    }
+        if candidates.len() > CANDIDATES { STOP } else { ON }
+    })?;
     if reference.len() < 16 && reference.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)) {
         let first = u64::from_str_radix(&format!("{reference:0<16}"), 16).unwrap_or_default();
         let last = u64::from_str_radix(&format!("{reference:f<16}"), 16).unwrap_or(u64::MAX);
-        for entry in vigies.range(first..=last)?.take(CANDIDATES) {
-            let id = VigyId(entry?.0.value());
-            if candidates.iter().all(|(known, _)| *known != id) {
+        let range = schema::standing(VigyId(first))..schema::prefix(schema::standing(VigyId(last))).end;
+        let mut seen = 0;
+        each(rows, &range, Direction::Forward, |key, _| {
+            if let Key::Standing(id) = key
+                && candidates.iter().all(|(known, _)| *known != id)
+            {
                 candidates.push((id, id.to_string()));
             }
-        }
+            seen += 1;
+            if seen == CANDIDATES { STOP } else { ON }
+        })?;
     }
     match &candidates[..] {
         [] => not_found(),
@@ -105,44 +178,38 @@ pub(crate) fn resolve(read: &ReadTransaction, reference: &str) -> Result<Result<
 }
 
 /// The value of a kv key, or the last outcomes under their key.
-pub(crate) fn kv(read: &ReadTransaction, id: VigyId, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-    if key == LAST_OUTCOMES {
-        let outcomes = read.open_table(OUTCOMES)?;
-        let last = outcomes.range((id.0, 0)..=(id.0, u64::MAX))?.next_back().transpose()?;
-        return last.map(|(_, row)| decode(row.value()).map(|row: OutcomesRow| row.outcomes)).transpose();
+pub(crate) fn kv(rows: &dyn Snapshot, id: VigyId, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    if key != LAST_OUTCOMES {
+        return rows.get(&schema::of(id, Part::Kv, key.as_bytes()));
     }
-    let kv = read.open_table(KV)?;
-    Ok(kv.get((id.0, key))?.map(|value| value.value().to_vec()))
+    let mut last = None;
+    each(rows, &schema::part(id, Part::Run), Direction::Backward, |_, value| {
+        let run: RunRow<'_> = decode(value)?;
+        last = run.ended_at.map(|_| run.outcomes.0.to_vec());
+        if last.is_some() { STOP } else { ON }
+    })?;
+    Ok(last)
 }
 
 /// The record of a run, or its draft, and the values that refers to, for [`vigy_core::AsyncStorage::unfinished`].
-pub(crate) fn unfinished(read: &ReadTransaction, id: VigyId, run: RunKey) -> Result<Vec<Vec<u8>>, StoreError> {
-    let runs = read.open_table(RUNS)?;
-    if let Some(bytes) = runs.get((id.0, run.tick))? {
-        let record = Record::parse(bytes.value()).map_err(damaged)?;
-        return pieces(bytes.value(), &record, id, &read.open_table(VALUES)?);
+pub(crate) fn unfinished(rows: &dyn Snapshot, id: VigyId, run: RunKey) -> Result<Vec<Vec<u8>>, StoreError> {
+    if let Some(row) = rows.get(&schema::run(id, run.tick))? {
+        let bytes = decode::<RunRow<'_>>(&row)?.record.0;
+        return pieces(rows, bytes, &Record::parse(bytes).map_err(damaged)?, id, Part::Value);
     }
-    let drafts = read.open_table(DRAFTS)?;
-    let Some(bytes) = drafts.get(id.0)? else { return Ok(Vec::new()) };
-    let draft = Record::parse_draft(bytes.value()).map_err(damaged)?;
+    let Some(bytes) = rows.get(&schema::of(id, Part::Draft, &[]))? else { return Ok(Vec::new()) };
+    let draft = Record::parse_draft(&bytes).map_err(damaged)?;
     if draft.header().tick != run.tick {
         return Ok(Vec::new());
     }
-    pieces(bytes.value(), &draft, id, &read.open_table(DRAFT_VALUES)?)
+    pieces(rows, &bytes, &draft, id, Part::DraftValue)
 }
 
 /// A record, then its values, each once.
-fn pieces(
-    bytes: &[u8],
-    record: &Record<'_>,
-    id: VigyId,
-    values: &ReadOnlyTable<(u64, &'static [u8; 32]), &'static [u8]>,
-) -> Result<Vec<Vec<u8>>, StoreError> {
+fn pieces(rows: &dyn Snapshot, bytes: &[u8], record: &Record<'_>, id: VigyId, values: Part) -> Result<Vec<Vec<u8>>, StoreError> {
     let mut pieces = vec![bytes.to_vec()];
     for hash in record.stored().collect::<BTreeSet<_>>() {
-        if let Some(value) = values.get((id.0, &hash))? {
-            pieces.push(value.value().to_vec());
-        }
+        pieces.extend(rows.get(&schema::of(id, values, &hash))?);
     }
     Ok(pieces)
 }
@@ -155,34 +222,30 @@ pub(crate) fn visit(pieces: &[Vec<u8>], mut visit: impl FnMut(Piece<'_>)) {
     }
 }
 
-fn damaged(error: impl std::fmt::Display) -> StoreError {
-    StoreError(error.to_string())
-}
-
 /// The newest runs, newest first.
-pub(crate) fn runs(read: &ReadTransaction, id: VigyId, limit: usize) -> Result<Vec<Run>, StoreError> {
-    let table = read.open_table(RUNS)?;
-    let newest = table.range((id.0, 0)..=(id.0, u64::MAX))?.rev().take(limit);
-    newest.map(|entry| run(read, id, entry?.1.value())).collect()
+pub(crate) fn runs(rows: &dyn Snapshot, id: VigyId, limit: usize) -> Result<Vec<Run>, StoreError> {
+    let mut found = Vec::new();
+    each(rows, &schema::part(id, Part::Run), Direction::Backward, |_, value| {
+        if found.len() == limit {
+            return STOP;
+        }
+        found.push(run_of(rows, id, value)?);
+        ON
+    })?;
+    Ok(found)
 }
 
-fn run(read: &ReadTransaction, id: VigyId, bytes: &[u8]) -> Result<Run, StoreError> {
-    let record = Record::parse(bytes).map_err(damaged)?;
+/// A run by its name; nothing when there is none, or retention has let it go.
+pub(crate) fn run(rows: &dyn Snapshot, id: VigyId, key: RunKey) -> Result<Option<Run>, StoreError> {
+    let row = rows.get(&schema::run(id, key.tick))?;
+    Ok(row.map(|row| run_of(rows, id, &row)).transpose()?.filter(|run| run.key == key))
+}
+
+fn run_of(rows: &dyn Snapshot, id: VigyId, row: &[u8]) -> Result<Run, StoreError> {
+    let RunRow { ended_at, outcomes, record: bytes, .. } = decode(row)?;
+    let record = Record::parse(bytes.0).map_err(damaged)?;
     let header = record.header();
-    let outcomes = read.open_table(OUTCOMES)?;
-    let outcomes: Option<OutcomesRow> = outcomes.get((id.0, header.tick))?.map(|row| decode(row.value())).transpose()?;
-    let values = read.open_table(VALUES)?;
-    let data = |content| -> Result<Data, StoreError> {
-        match content {
-            Content::Inline(bytes) => postcard::from_bytes(bytes.0).map_err(damaged),
-            Content::Stored { hash, .. } => {
-                let value = values.get((id.0, &hash))?.ok_or_else(|| damaged("a value is missing"))?;
-                postcard::from_bytes(value.value()).map_err(damaged)
-            }
-            // Only answers are secret, and of those no value is shown.
-            Content::Secret { .. } => Ok(Data::Nil),
-        }
-    };
+    let data = |content| postcard::from_bytes::<Data>(&content_of(rows, id, content)?).map_err(damaged);
     let (verdict, fuel) = record.end();
     let failed = verdict != Verdict::Ok;
     let key = RunKey { incarnation: header.incarnation, tick: header.tick };
@@ -215,7 +278,7 @@ fn run(read: &ReadTransaction, id: VigyId, bytes: &[u8]) -> Result<Run, StoreErr
             _ => {}
         }
     }
-    for line in outcomes.iter().flat_map(|row| settled(&row.outcomes)) {
+    for line in settled(outcomes.0) {
         if let Some(action) = actions.get_mut(usize::from(line.index)) {
             action.result = Some(line.status);
             action.message = line.message.to_owned();
@@ -225,49 +288,101 @@ fn run(read: &ReadTransaction, id: VigyId, bytes: &[u8]) -> Result<Run, StoreErr
         key,
         vigy: id,
         started_at: header.at,
-        ended_at: outcomes.map(|row| row.ended_at),
+        ended_at,
         result: if failed { ResultStatus::Failed } else { ResultStatus::Ok },
-        place: if let Verdict::Raised { place, .. } = verdict { place } else { None },
+        place: verdict.place(),
         error: failed.then(|| Explain(verdict, &header.limits).to_string()),
         writes,
         actions,
         logs,
         events,
         fuel,
-        record: bytes.to_vec(),
+        record: bytes.0.to_vec(),
     })
 }
 
+/// The data bytes of what a record holds in place or refers to.
+pub(super) fn content_of(rows: &dyn Snapshot, id: VigyId, content: Content<'_>) -> Result<Vec<u8>, StoreError> {
+    match content {
+        Content::Inline(bytes) => Ok(bytes.0.to_vec()),
+        Content::Stored { hash, .. } => {
+            rows.get(&schema::of(id, Part::Value, &hash))?.ok_or_else(|| damaged("a value that a record refers to is missing"))
+        }
+        Content::Secret { .. } => Err(damaged("only answers are secret")),
+    }
+}
+
 /// What is known of a vigy's work.
-pub(crate) fn state(read: &ReadTransaction, id: VigyId, now: Timestamp) -> Result<State, StoreError> {
+pub(crate) fn state(rows: &dyn Snapshot, id: VigyId, now: Timestamp) -> Result<State, StoreError> {
     let data = |bytes: &[u8]| postcard::from_bytes::<Data>(bytes).map_err(damaged);
     let mut state = State { captured_at: now, ..State::default() };
-    for entry in read.open_table(KV)?.range((id.0, "")..)? {
-        let (key, value) = entry?;
-        let (owner, key) = key.value();
-        if owner != id.0 {
-            break;
-        }
-        state.kv.push((key.to_owned(), data(value.value())?));
-    }
-    for entry in read.open_table(STATE)?.range((id.0, 0, "")..)? {
-        let (key, value) = entry?;
-        let (owner, part, name) = key.value();
-        if owner != id.0 {
-            break;
-        }
-        let name = name.to_owned();
+    // The parts that make up the state lie side by side.
+    let range = schema::part(id, Part::Kv).start..schema::part(id, Part::Metric).end;
+    each(rows, &range, Direction::Forward, |key, value| {
+        let Key::Vigy { part, rest, .. } = key else { return ON };
+        let name = Key::text(rest)?;
         match part {
-            part if part == Part::Desired as u8 => state.desired.push((name, data(value.value())?)),
-            part if part == Part::Observed as u8 => state.observed.push((name, data(value.value())?)),
-            part if part == Part::Metric as u8 => state.metrics.push((name, decode(value.value())?)),
+            Part::Kv => state.kv.push((name, data(value)?)),
+            Part::Desired => state.desired.push((name, data(value)?)),
+            Part::Observed => state.observed.push((name, data(value)?)),
+            Part::Metric => state.metrics.push((name, decode(value)?)),
             _ => {
-                let ConditionRow { status, reason, message, last_transition } = decode(value.value())?;
+                let ConditionRow { status, reason, message, last_transition } = decode(value)?;
                 state.conditions.push(Condition { name, status, reason, message, last_transition });
             }
         }
-    }
-    let last = runs(read, id, 1)?;
+        ON
+    })?;
+    let last = runs(rows, id, 1)?;
     state.pending = last.into_iter().flat_map(|run| run.actions).filter(|action| action.result.is_none()).collect();
     Ok(state)
+}
+
+/// The actions that failed for good, oldest first: of one vigy, or of all.
+pub(crate) fn dead_letters(rows: &dyn Snapshot, of: Option<VigyId>) -> Result<Vec<(VigyId, DeadLetter)>, StoreError> {
+    let range = of.map_or_else(|| schema::space(Space::DeadLetter), schema::dead_letters);
+    let mut found = Vec::new();
+    each(rows, &range, Direction::Forward, |key, value| {
+        if let Key::DeadLetter { id, .. } = key {
+            found.push((id, decode(value)?));
+        }
+        ON
+    })?;
+    Ok(found)
+}
+
+/// A part of the event log.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Events {
+    /// Events after the cursor that are not kept any more.
+    pub(crate) missed: u64,
+    /// Events with their numbers, in order, without a gap.
+    pub(crate) events: Vec<(u64, Happening)>,
+}
+
+/// What happened after the event `cursor`, at most `limit` events of it.
+pub(crate) fn events_after(rows: &dyn Snapshot, cursor: u64, limit: usize) -> Result<Events, StoreError> {
+    let mut found = Events::default();
+    let range = schema::event(cursor.saturating_add(1))..schema::space(Space::Event).end;
+    each(rows, &range, Direction::Forward, |key, value| {
+        if let Key::Event(seq) = key {
+            if found.events.is_empty() {
+                found.missed = seq - cursor - 1;
+            }
+            found.events.push((seq, decode(value)?));
+        }
+        if found.events.len() >= limit { STOP } else { ON }
+    })?;
+    Ok(found)
+}
+
+/// The number of the newest event; 0 before the first.
+pub(crate) fn last_event(rows: &dyn Snapshot) -> Result<u64, StoreError> {
+    Ok(Log::of(rows)?.last)
+}
+
+/// The store's own secret: 32 bytes that it was made with.
+pub(crate) fn secret(rows: &dyn Snapshot) -> Result<[u8; 32], StoreError> {
+    let secret = rows.get(&schema::meta(schema::META_SECRET))?;
+    secret.and_then(|secret| secret.try_into().ok()).ok_or_else(|| damaged("it has no secret"))
 }

@@ -1,37 +1,48 @@
-//! What one transaction does to the tables.
+//! What jobs do to the rows.
 
 use std::collections::BTreeSet;
-use std::ops::Bound;
 
-use redb::{ReadableTable, WriteTransaction};
-use vigy_core::record::{Entry, Record};
-use vigy_core::{Batch, Checkpoint, Draft, Incarnation, Kept, RunKey, Settlement, Timestamp, Unfinished, Vigy, VigyId};
-
-use super::schema::{
-    CHECKPOINTS, ConditionRow, DRAFT_VALUES, DRAFTS, KV, NAMES, OUTCOMES, OutcomesRow, Part, REFERENCES, RUNS, STATE, USAGE, UsageRow,
-    VALUES, VIGIES, VigyRow, decode, encode,
+use vigy_core::record::{Bytes, Entry, Record, Verdict};
+use vigy_core::{
+    ActionKey, Batch, Checkpoint, Draft, Incarnation, Kept, ResultStatus, RunKey, Settlement, Timestamp, Unfinished, Vigy, VigyId, settled,
 };
+
+use super::engine::Snapshot;
+use super::read::{alive, content_of, damaged, revision, standing, vigy_row};
+use super::schedule::{declaration, enable, ticked};
+use super::schema::{
+    self, ConditionRow, DeadLetter, Happened, Happening, Part, RevisionRow, RunRow, Standing, VigyRow, decode, encode, row,
+};
+use super::transaction::Transaction;
 use crate::StoreError;
+use crate::calendar::plan;
 
 /// How much history a vigy keeps. The last run always stays.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Retention {
+    /// Runs. Default 1,000.
     pub(crate) runs: u64,
-    /// Bytes of records, outcomes and values.
+    /// Bytes of runs and of the values they refer to. Default 64 MiB.
     pub(crate) bytes: u64,
+    /// Milliseconds since a run began; nothing for no limit, which is the default. Looked at whenever the vigy ticks.
+    pub(crate) age_ms: Option<u64>,
 }
 
 impl Default for Retention {
-    /// The last 1,000 runs, 64 MiB.
     fn default() -> Self {
-        Self { runs: 1000, bytes: 64 << 20 }
+        Self { runs: 1000, bytes: 64 << 20, age_ms: None }
     }
 }
+
+/// Dead letters that a vigy keeps: 1,000. The oldest go.
+const DEAD_LETTERS_KEPT: u32 = 1000;
 
 /// What a registration needs beside the declaration, should the name be new.
 pub(crate) struct NewVigy {
     pub(crate) id: VigyId,
     pub(crate) incarnation: Incarnation,
+    /// BLAKE3 of the program's image.
+    pub(crate) image: [u8; 32],
     pub(crate) now: Timestamp,
     /// Whether only a vigy that is there may change.
     pub(crate) must_exist: bool,
@@ -48,87 +59,116 @@ pub(crate) enum Registration {
     Missing,
 }
 
-/// A row as it is now; nothing when there is no such vigy.
-pub(super) fn row(transaction: &WriteTransaction, id: VigyId) -> Result<Option<VigyRow>, StoreError> {
-    let vigies = transaction.open_table(VIGIES)?;
-    let bytes = vigies.get(id.0)?;
-    bytes.map(|bytes| decode(bytes.value())).transpose()
-}
-
-fn put_row(transaction: &WriteTransaction, id: VigyId, row: &VigyRow) -> Result<(), StoreError> {
-    transaction.open_table(VIGIES)?.insert(id.0, encode(row)?.as_slice())?;
-    Ok(())
+impl Transaction {
+    pub(super) fn happened(&mut self, at: Timestamp, vigy: VigyId, what: Happened) -> Result<(), StoreError> {
+        self.tell(&Happening { at, vigy, what })
+    }
 }
 
 /// Registers a vigy, or changes the declaration of the one with its name. The enabled state of an existing one stays.
-pub(crate) fn register(transaction: &WriteTransaction, vigy: Vigy, new: &NewVigy) -> Result<Registration, StoreError> {
-    let Some(before) = row(transaction, new.id)? else {
+pub(crate) fn register(transaction: &mut Transaction, vigy: Vigy, new: &NewVigy) -> Result<Registration, StoreError> {
+    let (id, now) = (new.id, new.now);
+    let Some(before) = standing(transaction, id)? else {
         if new.must_exist {
             return Ok(Registration::Missing);
         }
-        let row = VigyRow { vigy, incarnation: new.incarnation, revision: 1, version: 1, created_at: new.now, updated_at: new.now };
-        put_row(transaction, new.id, &row)?;
-        transaction.open_table(NAMES)?.insert(row.vigy.name.as_str(), new.id.0)?;
-        put_checkpoint(transaction, new.id, &Checkpoint::new(new.incarnation, new.now))?;
+        let standing = Standing {
+            checkpoint: Checkpoint::registered(new.incarnation, &plan(&vigy.schedule, now), now),
+            enabled: vigy.enabled,
+            revision: 1,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+            bytes: 0,
+            first: 1,
+            dead: 0,
+        };
+        let name = vigy.name.to_string();
+        transaction.put_bytes(schema::name(&name), id.0.to_be_bytes().to_vec());
+        let row = declare(transaction, id, standing, RevisionRow { declared_at: now, image: Some(new.image), vigy })?;
+        transaction.happened(now, id, Happened::Registered { name })?;
         return Ok(Registration::New(row));
     };
-    if before.vigy.name != vigy.name {
-        return Ok(Registration::Collision(before.vigy.name.to_string()));
+    let known = vigy_row(transaction, id, &before)?;
+    if known.vigy.name != vigy.name {
+        return Ok(Registration::Collision(known.vigy.name.to_string()));
     }
-    let vigy = Vigy { enabled: before.vigy.enabled, ..vigy };
-    if vigy == before.vigy {
-        return Ok(Registration::Unchanged(before));
+    if (Vigy { enabled: before.enabled, ..vigy.clone() }) == known.vigy {
+        return Ok(Registration::Unchanged(known));
     }
-    let row = VigyRow { vigy, revision: before.revision + 1, version: before.version + 1, updated_at: new.now, ..before };
-    put_row(transaction, new.id, &row)?;
-    Ok(Registration::Updated(row))
+    declare_anew(transaction, id, before, RevisionRow { declared_at: now, image: Some(new.image), vigy }).map(Registration::Updated)
 }
 
-/// Enables or disables a vigy. Says whether that changed anything.
-pub(crate) fn set_enabled(transaction: &WriteTransaction, id: VigyId, enabled: bool) -> Result<Option<(VigyRow, bool)>, StoreError> {
-    let Some(mut row) = row(transaction, id)? else { return Ok(None) };
-    let changed = row.vigy.enabled != enabled;
+/// Declares a vigy as it was declared in an earlier revision, which makes a new one. Nothing when there is no such vigy or revision.
+pub(crate) fn rollback(transaction: &mut Transaction, id: VigyId, number: u64, now: Timestamp) -> Result<Option<VigyRow>, StoreError> {
+    let (Some(before), Some(old)) = (standing(transaction, id)?, revision(transaction, id, number)?) else { return Ok(None) };
+    declare_anew(transaction, id, before, RevisionRow { declared_at: now, ..old }).map(Some)
+}
+
+fn declare_anew(transaction: &mut Transaction, id: VigyId, before: Standing, revision: RevisionRow) -> Result<VigyRow, StoreError> {
+    let now = revision.declared_at;
+    let mut standing = Standing { revision: before.revision + 1, version: before.version + 1, updated_at: now, ..before };
+    if declaration(transaction, id, &before)?.vigy.schedule != revision.vigy.schedule {
+        standing.checkpoint.reschedule(&plan(&revision.vigy.schedule, now), now);
+    }
+    let row = declare(transaction, id, standing, revision)?;
+    transaction.happened(now, id, Happened::Updated { revision: row.revision })?;
+    Ok(row)
+}
+
+fn declare(transaction: &mut Transaction, id: VigyId, standing: Standing, revision: RevisionRow) -> Result<VigyRow, StoreError> {
+    transaction.put(schema::revision(id, standing.revision), &revision)?;
+    transaction.put(schema::standing(id), &standing)?;
+    Ok(VigyRow::new(&standing, revision))
+}
+
+/// Enables or disables a vigy. Says whether that changed anything. One that is enabled is not parked any more.
+pub(crate) fn set_enabled(
+    transaction: &mut Transaction,
+    id: VigyId,
+    enabled: bool,
+    now: Timestamp,
+) -> Result<Option<(VigyRow, bool)>, StoreError> {
+    if enabled {
+        return enable(transaction, id, now);
+    }
+    let Some(mut standing) = standing(transaction, id)? else { return Ok(None) };
+    let changed = standing.enabled;
     if changed {
-        row.vigy.enabled = enabled;
-        row.version += 1;
-        put_row(transaction, id, &row)?;
+        standing.enabled = false;
+        standing.version += 1;
+        transaction.put(schema::standing(id), &standing)?;
+        transaction.happened(now, id, Happened::Disabled)?;
     }
-    Ok(Some((row, changed)))
+    Ok(Some((vigy_row(transaction, id, &standing)?, changed)))
 }
 
-/// Removes a vigy and everything about it.
-pub(crate) fn delete(transaction: &WriteTransaction, id: VigyId) -> Result<Option<VigyRow>, StoreError> {
-    let Some(row) = row(transaction, id)? else { return Ok(None) };
-    let VigyId(key) = id;
-    transaction.open_table(VIGIES)?.remove(key)?;
-    transaction.open_table(NAMES)?.remove(row.vigy.name.as_str())?;
-    transaction.open_table(CHECKPOINTS)?.remove(key)?;
-    transaction.open_table(USAGE)?.remove(key)?;
-    let next = key.checked_add(1);
-    let end = next.map_or(Bound::Unbounded, |next| Bound::Excluded((next, "")));
-    transaction.open_table(KV)?.retain_in((Bound::Included((key, "")), end), |_, _| false)?;
-    let end = next.map_or(Bound::Unbounded, |next| Bound::Excluded((next, 0, "")));
-    transaction.open_table(STATE)?.retain_in((Bound::Included((key, 0, "")), end), |_, _| false)?;
-    transaction.open_table(RUNS)?.retain_in((key, 0)..=(key, u64::MAX), |_, _| false)?;
-    transaction.open_table(OUTCOMES)?.retain_in((key, 0)..=(key, u64::MAX), |_, _| false)?;
-    transaction.open_table(VALUES)?.retain_in((key, &[0; 32])..=(key, &[u8::MAX; 32]), |_, _| false)?;
-    transaction.open_table(REFERENCES)?.retain_in((key, &[0; 32])..=(key, &[u8::MAX; 32]), |_, _| false)?;
-    remove_draft(transaction, id)?;
+/// Removes a vigy and everything about it: four ranges, however long its history is.
+pub(crate) fn delete(transaction: &mut Transaction, id: VigyId, now: Timestamp) -> Result<Option<VigyRow>, StoreError> {
+    let Some(standing) = standing(transaction, id)? else { return Ok(None) };
+    let row = vigy_row(transaction, id, &standing)?;
+    let name = row.vigy.name.to_string();
+    transaction.remove(schema::standing(id));
+    transaction.remove(schema::name(&name));
+    transaction.remove_range(schema::vigy(id));
+    transaction.remove_range(schema::dead_letters(id));
+    transaction.happened(now, id, Happened::Deleted { name })?;
     Ok(Some(row))
 }
 
-fn remove_draft(transaction: &WriteTransaction, VigyId(id): VigyId) -> Result<(), StoreError> {
-    transaction.open_table(DRAFTS)?.remove(id)?;
-    transaction.open_table(DRAFT_VALUES)?.retain_in((id, &[0; 32])..=(id, &[u8::MAX; 32]), |_, _| false)?;
-    Ok(())
+/// Discards a dead letter, which somebody has carried out by hand or given up. False when there is none.
+pub(crate) fn discard(transaction: &mut Transaction, id: VigyId, tick: u64, index: u16) -> Result<bool, StoreError> {
+    let key = schema::dead_letter(id, tick, index);
+    let (Some(mut standing), Some(_)) = (standing(transaction, id)?, transaction.get(&key)?) else { return Ok(false) };
+    transaction.remove(key);
+    standing.dead = standing.dead.saturating_sub(1);
+    transaction.put(schema::standing(id), &standing)?;
+    Ok(true)
 }
 
-/// Writes a checkpoint and tells what the one before said was unfinished.
-fn put_checkpoint(transaction: &WriteTransaction, id: VigyId, checkpoint: &Checkpoint) -> Result<Unfinished, StoreError> {
-    let mut checkpoints = transaction.open_table(CHECKPOINTS)?;
-    let before = checkpoints.insert(id.0, encode(checkpoint)?.as_slice())?;
-    let before: Option<Checkpoint> = before.map(|row| decode(row.value())).transpose()?;
-    Ok(before.map_or(Unfinished::Nothing, |before| before.unfinished))
+fn remove_draft(transaction: &mut Transaction, id: VigyId) {
+    // The draft and its values lie side by side.
+    transaction.remove_range(schema::part(id, Part::Draft).start..schema::part(id, Part::DraftValue).end);
 }
 
 /// A draft, copied out of a tick's memory for the writer's thread.
@@ -146,19 +186,19 @@ impl Saved {
     }
 
     /// Writes the draft in place of an earlier one. False, and nothing is written, when this life of the vigy is over.
-    pub(crate) fn write(&self, transaction: &WriteTransaction) -> Result<bool, StoreError> {
-        if row(transaction, self.id)?.is_none_or(|row| row.incarnation != self.run.incarnation) {
-            return Ok(false);
+    pub(crate) fn write(&self, transaction: &mut Transaction) -> Result<bool, StoreError> {
+        let Some(standing) = alive(transaction, self.id, self.run.incarnation)? else { return Ok(false) };
+        let began = standing.checkpoint.unfinished == Unfinished::Evaluation;
+        transaction.put(schema::standing(self.id), &Standing { checkpoint: self.checkpoint, ..standing })?;
+        transaction.put_bytes(schema::of(self.id, Part::Draft, &[]), self.record.clone());
+        if !began {
+            transaction.remove_range(schema::part(self.id, Part::DraftValue));
         }
-        let VigyId(id) = self.id;
-        put_checkpoint(transaction, self.id, &self.checkpoint)?;
-        transaction.open_table(DRAFTS)?.insert(id, self.record.as_slice())?;
-        let mut values = transaction.open_table(DRAFT_VALUES)?;
-        let needed = |hash: &[u8; 32]| self.values.iter().any(|(known, _)| known == hash);
-        values.retain_in((id, &[0; 32])..=(id, &[u8::MAX; 32]), |(_, hash), _| needed(hash))?;
         for (hash, value) in &self.values {
-            if values.get((id, hash))?.is_none() {
-                values.insert((id, hash), value.as_slice())?;
+            let key = schema::of(self.id, Part::DraftValue, hash);
+            // A draft only grows, and what its earlier form referred to is there.
+            if !began || transaction.get(&key)?.is_none() {
+                transaction.put_bytes(key, value.clone());
             }
         }
         Ok(true)
@@ -172,18 +212,22 @@ fn owned(values: Kept<'_>) -> Vec<([u8; 32], Vec<u8>)> {
 /// A batch, copied out of a tick's memory for the writer's thread.
 pub(crate) struct Committed {
     id: VigyId,
+    /// Of the standing that the tick began with.
+    version: u64,
     run: RunKey,
     at: Timestamp,
+    now: Timestamp,
+    failed: bool,
     checkpoint: Checkpoint,
     record: Vec<u8>,
     values: Vec<([u8; 32], Vec<u8>)>,
     kv: Vec<(String, Option<Vec<u8>>)>,
     state: Vec<(Part, String, Vec<u8>)>,
-    outcomes: Option<OutcomesRow>,
+    outcomes: Option<Vec<u8>>,
 }
 
 impl Committed {
-    pub(crate) fn new(id: VigyId, batch: &Batch<'_>, now: Timestamp) -> Result<Self, StoreError> {
+    pub(crate) fn new(id: VigyId, version: u64, batch: &Batch<'_>, now: Timestamp) -> Result<Self, StoreError> {
         let at = batch.header().at;
         let mut state = Vec::new();
         for (entry, value) in batch.entries() {
@@ -202,176 +246,215 @@ impl Committed {
         }
         Ok(Self {
             id,
+            version,
             run: batch.run(),
             at,
+            now,
+            failed: batch.failed(),
             checkpoint: *batch.checkpoint(),
             record: batch.record().to_owned(),
             values: owned(batch.values()),
             kv: batch.kv_writes().map(|(key, value)| (key.to_owned(), value.map(<[u8]>::to_vec))).collect(),
             state,
-            outcomes: batch.outcomes().map(|outcomes| OutcomesRow { ended_at: now, outcomes: outcomes.to_owned() }),
+            outcomes: batch.outcomes().map(<[u8]>::to_owned),
         })
     }
 
     /// Writes the batch. False, and nothing is written, when this life of the vigy is over.
-    pub(crate) fn write(&self, transaction: &WriteTransaction, retention: Retention) -> Result<bool, StoreError> {
-        if row(transaction, self.id)?.is_none_or(|row| row.incarnation != self.run.incarnation) {
-            return Ok(false);
+    pub(crate) fn write(&self, transaction: &mut Transaction, retention: Retention) -> Result<bool, StoreError> {
+        let (id, tick) = (self.id, self.run.tick);
+        let Some(mut standing) = alive(transaction, id, self.run.incarnation)? else { return Ok(false) };
+        if standing.checkpoint.unfinished == Unfinished::Evaluation {
+            remove_draft(transaction, id);
         }
-        let VigyId(id) = self.id;
-        if put_checkpoint(transaction, self.id, &self.checkpoint)? == Unfinished::Evaluation {
-            remove_draft(transaction, self.id)?;
-        }
-        let mut kv = transaction.open_table(KV)?;
         for (key, value) in &self.kv {
+            let key = schema::of(id, Part::Kv, key.as_bytes());
             match value {
-                Some(value) => kv.insert((id, key.as_str()), value.as_slice())?,
-                None => kv.remove((id, key.as_str()))?,
-            };
+                Some(value) => transaction.put_bytes(key, value.clone()),
+                None => transaction.remove(key),
+            }
         }
         self.write_state(transaction)?;
-        let mut history = History::open(transaction, self.id, self.run.tick)?;
-        history.add(self.run.tick, &self.record, &self.values)?;
-        if let Some(outcomes) = &self.outcomes {
-            history.settle(self.run.tick, outcomes)?;
+        ticked(transaction, id, self.version, &mut standing, self.checkpoint, self.now)?;
+        let mut history = History { transaction, id, standing };
+        let outcomes = self.outcomes.as_deref();
+        let run = RunRow {
+            at: self.at,
+            ended_at: outcomes.map(|_| self.now),
+            refers: !self.values.is_empty(),
+            outcomes: Bytes(outcomes.unwrap_or_default()),
+            record: Bytes(&self.record),
+        };
+        history.add(tick, &run, &self.values)?;
+        history.trim(tick, self.now, retention)?;
+        history.close()?;
+        if outcomes.is_some() {
+            transaction.happened(self.now, id, ran(self.run, self.failed))?;
         }
-        history.trim(self.run.tick, retention)?;
-        history.close(transaction)?;
         Ok(true)
     }
 
-    fn write_state(&self, transaction: &WriteTransaction) -> Result<(), StoreError> {
-        let mut table = transaction.open_table(STATE)?;
+    fn write_state(&self, transaction: &mut Transaction) -> Result<(), StoreError> {
         for (part, name, value) in &self.state {
-            let key = (self.id.0, *part as u8, name.as_str());
+            let key = schema::of(self.id, *part, name.as_bytes());
             if *part != Part::Condition {
-                table.insert(key, value.as_slice())?;
+                transaction.put_bytes(key, value.clone());
                 continue;
             }
             // A condition keeps the time of its transition while its status stays.
             let mut new: ConditionRow = decode(value)?;
-            let before = table.get(key)?.map(|before| decode::<ConditionRow>(before.value())).transpose()?;
+            let before: Option<ConditionRow> = row(transaction, &key)?;
             new.last_transition = before.filter(|before| before.status == new.status).map_or(self.at, |before| before.last_transition);
-            table.insert(key, encode(&new)?.as_slice())?;
+            transaction.put(key, &new)?;
         }
         Ok(())
     }
 }
 
-/// Writes outcomes. False, and nothing is written, when this life of the vigy is over.
-pub(crate) fn settle(
-    transaction: &WriteTransaction,
-    id: VigyId,
-    run: RunKey,
-    checkpoint: &Checkpoint,
-    outcomes: &OutcomesRow,
-) -> Result<bool, StoreError> {
-    if row(transaction, id)?.is_none_or(|row| row.incarnation != run.incarnation) {
-        return Ok(false);
-    }
-    put_checkpoint(transaction, id, checkpoint)?;
-    let mut history = History::open(transaction, id, run.tick)?;
-    history.settle(run.tick, outcomes)?;
-    history.close(transaction)?;
-    Ok(true)
+const fn ran(run: RunKey, failed: bool) -> Happened {
+    Happened::Ran { run, result: if failed { ResultStatus::Failed } else { ResultStatus::Ok } }
 }
 
-/// A settlement, copied out of a tick's memory.
-pub(crate) fn outcomes_row(settlement: &Settlement<'_>, now: Timestamp) -> OutcomesRow {
-    OutcomesRow { ended_at: now, outcomes: settlement.outcomes().to_owned() }
+/// A settlement, copied out of a tick's memory for the writer's thread.
+pub(crate) struct Settles {
+    id: VigyId,
+    /// Of the standing that the tick began with.
+    version: u64,
+    run: RunKey,
+    now: Timestamp,
+    checkpoint: Checkpoint,
+    outcomes: Vec<u8>,
+}
+
+impl Settles {
+    pub(crate) fn new(id: VigyId, version: u64, settlement: &Settlement<'_>, now: Timestamp) -> Self {
+        Self { id, version, run: settlement.run(), now, checkpoint: settlement.checkpoint(), outcomes: settlement.outcomes().to_owned() }
+    }
+
+    /// Writes the outcomes. False, and nothing is written, when this life of the vigy is over.
+    pub(crate) fn write(&self, transaction: &mut Transaction) -> Result<bool, StoreError> {
+        let Some(mut standing) = alive(transaction, self.id, self.run.incarnation)? else { return Ok(false) };
+        ticked(transaction, self.id, self.version, &mut standing, self.checkpoint, self.now)?;
+        let key = schema::run(self.id, self.run.tick);
+        let before = transaction.get(&key)?.ok_or_else(|| damaged("the run to settle is not there"))?;
+        let run: RunRow<'_> = decode(&before)?;
+        let row = encode(&RunRow { ended_at: Some(self.now), outcomes: Bytes(&self.outcomes), ..run })?;
+        standing.bytes = standing.bytes.saturating_sub(before.len() as u64) + row.len() as u64;
+        let record = Record::parse(run.record.0).map_err(damaged)?;
+        transaction.put_bytes(key, row);
+        self.bury(transaction, &record, &mut standing)?;
+        transaction.put(schema::standing(self.id), &standing)?;
+        transaction.happened(self.now, self.id, ran(self.run, record.end().0 != Verdict::Ok))?;
+        Ok(true)
+    }
+
+    /// Keeps the actions that failed as dead letters.
+    fn bury(&self, transaction: &mut Transaction, record: &Record<'_>, standing: &mut Standing) -> Result<(), StoreError> {
+        for line in settled(&self.outcomes).filter(|line| line.status == ResultStatus::Failed) {
+            let mut payloads = record.entries().filter_map(|entry| match entry {
+                Entry::Action { payload, .. } => Some(payload),
+                _ => None,
+            });
+            let payload = payloads.nth(usize::from(line.index)).flatten();
+            let payload = payload.map(|content| content_of(transaction, self.id, content)).transpose()?;
+            let key = ActionKey { run: self.run, index: line.index };
+            let letter = DeadLetter { key, kind: line.kind, payload, message: line.message.to_owned(), at: self.now };
+            transaction.put(schema::dead_letter(self.id, self.run.tick, line.index), &letter)?;
+            standing.dead += 1;
+            transaction.happened(self.now, self.id, Happened::DeadLettered { key })?;
+        }
+        while standing.dead > DEAD_LETTERS_KEPT {
+            let (range, mut oldest) = (schema::dead_letters(self.id), None);
+            transaction.scan(&range.start..&range.end, super::Direction::Forward, &mut |key, _| {
+                oldest = Some(key.to_owned());
+                std::ops::ControlFlow::Break(())
+            })?;
+            if let Some(oldest) = oldest {
+                transaction.remove(oldest);
+            }
+            standing.dead -= 1;
+        }
+        Ok(())
+    }
 }
 
 /// The runs of one vigy, with what they take.
 struct History<'t> {
-    id: u64,
-    usage: UsageRow,
-    runs: redb::Table<'t, (u64, u64), &'static [u8]>,
-    outcomes: redb::Table<'t, (u64, u64), &'static [u8]>,
-    values: redb::Table<'t, (u64, &'static [u8; 32]), &'static [u8]>,
-    references: redb::Table<'t, (u64, &'static [u8; 32]), u64>,
+    transaction: &'t mut Transaction,
+    id: VigyId,
+    standing: Standing,
 }
 
-impl<'t> History<'t> {
-    fn open(transaction: &'t WriteTransaction, id: VigyId, tick: u64) -> Result<Self, StoreError> {
-        let usage = transaction.open_table(USAGE)?;
-        let known = usage.get(id.0)?.map(|usage| decode(usage.value())).transpose()?;
-        Ok(Self {
-            id: id.0,
-            usage: known.unwrap_or(UsageRow { bytes: 0, first: tick }),
-            runs: transaction.open_table(RUNS)?,
-            outcomes: transaction.open_table(OUTCOMES)?,
-            values: transaction.open_table(VALUES)?,
-            references: transaction.open_table(REFERENCES)?,
-        })
+impl History<'_> {
+    fn close(self) -> Result<(), StoreError> {
+        self.transaction.put(schema::standing(self.id), &self.standing)
     }
 
-    fn close(self, transaction: &WriteTransaction) -> Result<(), StoreError> {
-        transaction.open_table(USAGE)?.insert(self.id, encode(&self.usage)?.as_slice())?;
-        Ok(())
-    }
-
-    fn add(&mut self, tick: u64, record: &[u8], values: &[([u8; 32], Vec<u8>)]) -> Result<(), StoreError> {
-        self.runs.insert((self.id, tick), record)?;
-        self.usage.bytes += record.len() as u64;
-        for hash in stored(record)? {
-            let key = (self.id, &hash);
-            let count = self.references.get(key)?.map_or(0, |count| count.value());
+    fn add(&mut self, tick: u64, run: &RunRow<'_>, values: &[([u8; 32], Vec<u8>)]) -> Result<(), StoreError> {
+        let bytes = encode(run)?;
+        self.standing.bytes += bytes.len() as u64;
+        self.transaction.put_bytes(schema::run(self.id, tick), bytes);
+        for hash in stored(run)? {
+            let key = schema::of(self.id, Part::Reference, &hash);
+            let count = row::<u64>(self.transaction, &key)?.unwrap_or(0);
             if count == 0 {
                 let value = values.iter().find(|(known, _)| *known == hash).map(|(_, value)| value);
-                let value = value.ok_or_else(|| StoreError("a record refers to a value that its tick does not have".to_owned()))?;
-                self.values.insert(key, value.as_slice())?;
-                self.usage.bytes += value.len() as u64;
+                let value = value.ok_or_else(|| damaged("a record refers to a value that its tick does not have"))?;
+                self.transaction.put_bytes(schema::of(self.id, Part::Value, &hash), value.clone());
+                self.standing.bytes += value.len() as u64;
             }
-            self.references.insert(key, count + 1)?;
+            self.transaction.put(key, &(count + 1))?;
         }
-        Ok(())
-    }
-
-    fn settle(&mut self, tick: u64, outcomes: &OutcomesRow) -> Result<(), StoreError> {
-        let row = encode(outcomes)?;
-        self.usage.bytes += row.len() as u64;
-        self.outcomes.insert((self.id, tick), row.as_slice())?;
         Ok(())
     }
 
     /// Drops the oldest runs until the rest, of which `last` is the newest, are within the retention.
-    fn trim(&mut self, last: u64, retention: Retention) -> Result<(), StoreError> {
-        while self.usage.first < last && (last - self.usage.first >= retention.runs || self.usage.bytes > retention.bytes) {
-            self.drop_run(self.usage.first)?;
-            self.usage.first += 1;
+    fn trim(&mut self, last: u64, now: Timestamp, retention: Retention) -> Result<(), StoreError> {
+        while self.standing.first < last {
+            let first = self.standing.first;
+            let run = schema::run(self.id, first);
+            let many = last - first >= retention.runs || self.standing.bytes > retention.bytes;
+            if !many && retention.age_ms.is_none() {
+                break;
+            }
+            let row = self.transaction.get(&run)?;
+            if let Some(row) = row {
+                let old: RunRow<'_> = decode(&row)?;
+                if !many && retention.age_ms.is_none_or(|age| now.since(old.at) <= age) {
+                    break;
+                }
+                let freed = row.len() as u64 + self.release(&old)?;
+                self.standing.bytes = self.standing.bytes.saturating_sub(freed);
+                self.transaction.remove(run);
+            }
+            self.standing.first += 1;
         }
         Ok(())
     }
 
-    fn drop_run(&mut self, tick: u64) -> Result<(), StoreError> {
+    /// Counts the values of a run that goes, and tells how many bytes went with those nobody refers to any more.
+    fn release(&mut self, run: &RunRow<'_>) -> Result<u64, StoreError> {
         let mut freed = 0;
-        if let Some(outcomes) = self.outcomes.remove((self.id, tick))? {
-            freed += outcomes.value().len() as u64;
-        }
-        let record = self.runs.remove((self.id, tick))?.map(|record| record.value().to_vec()).unwrap_or_default();
-        freed += record.len() as u64;
-        for hash in stored(&record)? {
-            let key = (self.id, &hash);
-            let count = self.references.get(key)?.map_or(1, |count| count.value());
+        for hash in stored(run)? {
+            let key = schema::of(self.id, Part::Reference, &hash);
+            let count = row::<u64>(self.transaction, &key)?.unwrap_or(1);
             if count > 1 {
-                self.references.insert(key, count - 1)?;
+                self.transaction.put(key, &(count - 1))?;
                 continue;
             }
-            self.references.remove(key)?;
-            if let Some(value) = self.values.remove(key)? {
-                freed += value.value().len() as u64;
-            }
+            self.transaction.remove(key);
+            let value = schema::of(self.id, Part::Value, &hash);
+            freed += self.transaction.get(&value)?.map_or(0, |value| value.len() as u64);
+            self.transaction.remove(value);
         }
-        self.usage.bytes = self.usage.bytes.saturating_sub(freed);
-        Ok(())
+        Ok(freed)
     }
 }
 
-/// The hashes a record refers to, each once. An absent record refers to nothing.
-fn stored(record: &[u8]) -> Result<BTreeSet<[u8; 32]>, StoreError> {
-    if record.is_empty() {
+/// The hashes a run's record refers to, each once.
+pub(super) fn stored(run: &RunRow<'_>) -> Result<BTreeSet<[u8; 32]>, StoreError> {
+    if !run.refers {
         return Ok(BTreeSet::new());
     }
-    let record = Record::parse(record).map_err(|error| StoreError(error.to_string()))?;
-    Ok(record.stored().collect())
+    Ok(Record::parse(run.record.0).map_err(damaged)?.stored().collect())
 }

@@ -47,6 +47,7 @@ fn output(entry: &Entry<'_>, failed: bool) -> Option<Output> {
         Entry::KvRead { .. } | Entry::Ask { .. } | Entry::Answer { .. } => None,
         Entry::End { .. } => named(0, ""),
         Entry::KvWrite { key, .. } => named(1, key),
+        Entry::NextIn { .. } => named(3, ""),
         Entry::Condition { name, .. } => named(2, name),
         Entry::Action { .. } => Some(Output::Listed(5)),
         Entry::Log { .. } | Entry::Output { .. } => Some(Output::Listed(6)),

@@ -71,6 +71,7 @@ impl fmt::Display for Line {
             Entry::Condition { name, status, reason, message } => write!(f, "condition {name}: {} {reason} {message}", status.name()),
             Entry::Desired { key, .. } => write!(f, "desired {key}: {value}"),
             Entry::Observed { key, .. } => write!(f, "observed {key}: {value}"),
+            Entry::NextIn { after_ms } => write!(f, "next tick in {after_ms} ms"),
             Entry::End { fuel, verdict } => write!(f, "end: {}, {fuel} fuel", Explain(verdict, &self.limits)),
         }
     }

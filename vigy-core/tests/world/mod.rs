@@ -127,7 +127,7 @@ impl World {
 
     pub(crate) fn try_tick(&mut self) -> Result<bool, HostError<Gone>> {
         let Self { image, checkpoint, host } = self;
-        let spec = Spec { program: image.hash(), interval: TickInterval::default(), limits: LIMITS };
+        let spec = Spec::every(TickInterval::default(), image.hash(), LIMITS);
         let mut buffers = TickBuffers::for_limits(&LIMITS);
         let result = evaluated(image, |evaluation| host.tick(&spec, checkpoint, buffers.memory(), evaluation));
         host.clock.0 = host.clock.0.plus(1000);

@@ -266,14 +266,6 @@ impl<'m> Machine<'m> {
         }
     }
 
-    /// Where the pending host call stands in the program; nothing when there is none, or the image has no places.
-    #[must_use]
-    pub fn call_span(&self) -> Option<Span> {
-        let State::Calling(_) = self.state else { return None };
-        // The call lies in front of where the machine would go on.
-        self.program.span_at(self.pc.saturating_sub(1) as u32)
-    }
-
     /// Arguments of the pending host call; 0 when there is none.
     #[must_use]
     pub fn arg_count(&self) -> usize {
@@ -288,6 +280,13 @@ impl<'m> Machine<'m> {
             State::Calling(call) if i < call.args => Value(self.stack[call.at + i]),
             _ => Value::NIL,
         }
+    }
+
+    /// The place of the pending host call in the program's text, when there is one and it is known.
+    #[must_use]
+    pub fn call_span(&self) -> Option<Span> {
+        // The machine goes on behind the call.
+        matches!(self.state, State::Calling(_)).then(|| self.program.span_at(self.pc.saturating_sub(1) as u32)).flatten()
     }
 
     /// The words of the arguments of the pending host call; none when there is none.
