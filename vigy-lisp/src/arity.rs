@@ -65,6 +65,8 @@ pub struct HostFn {
     pub arity: Arity,
     /// Whether a call may change something outside the program. What that means is the embedder's; the image carries it.
     pub writes: bool,
+    /// Whether nobody but the program should see the answer. What that means is the embedder's; the image carries it.
+    pub secret: bool,
     /// One line for people.
     pub doc: &'static str,
 }

@@ -364,18 +364,30 @@ impl<'i> Program<'i> {
     /// Whether the import of that number was declared as one that [writes](crate::HostFn::writes).
     #[must_use]
     pub fn import_writes(&self, i: u32) -> bool {
-        self.imports.get(2 * i as usize + 1).is_some_and(|word| word & IMPORT_WRITES != 0)
+        self.import_says(i, IMPORT_WRITES)
+    }
+
+    /// Whether the import of that number was declared as one with a [secret](crate::HostFn::secret) answer.
+    #[must_use]
+    pub fn import_secret(&self, i: u32) -> bool {
+        self.import_says(i, IMPORT_SECRET)
+    }
+
+    fn import_says(&self, i: u32, what: u32) -> bool {
+        self.imports.get(2 * i as usize + 1).is_some_and(|word| word & what != 0)
     }
 }
 
-/// What an import says beside its name: the fewest arguments in bits 0 to 7, whether it writes, the most arguments in bits 16 to 31
+/// What an import says beside its name: the fewest arguments in bits 0 to 7, whether its answer is secret and whether it writes, the most arguments in bits 16 to 31
 /// (0xffff for any number).
 #[cfg(feature = "compiler")]
 pub(crate) fn import_word(host: &crate::HostFn) -> u32 {
     let writes = if host.writes { IMPORT_WRITES } else { 0 };
-    u32::from(host.arity.min) | writes | host.arity.max.map_or(0xffff, u32::from) << 16
+    let secret = if host.secret { IMPORT_SECRET } else { 0 };
+    u32::from(host.arity.min) | secret | writes | host.arity.max.map_or(0xffff, u32::from) << 16
 }
 
+const IMPORT_SECRET: u32 = 1 << 14;
 const IMPORT_WRITES: u32 = 1 << 15;
 
 /// Words of the stack: what the budget says, but never less than the main program needs, and a window behind it.
