@@ -170,7 +170,9 @@ impl fmt::Display for Fault {
 impl core::error::Error for Fault {}
 
 /// Why an instruction did not finish.
+// Which it is takes no more than a word, on a small device too.
 #[derive(Clone, Copy, Debug)]
+#[repr(u32)]
 pub(crate) enum Stop {
     /// A failure of a builtin, already made into an error value.
     Raised(Value),
