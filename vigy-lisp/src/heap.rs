@@ -147,22 +147,22 @@ impl<'m> Heap<'m> {
         self.peak = self.peak.max(self.top);
     }
 
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn word(&self, index: u32) -> u64 {
         if index & FROZEN != 0 { self.frozen[(index & !FROZEN) as usize] } else { self.words[index as usize] }
     }
 
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn value_at(&self, index: u32) -> Value {
         Value(self.word(index))
     }
 
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn slice(&self, index: u32, len: usize) -> &[u64] {
         if index & FROZEN != 0 { &self.frozen[(index & !FROZEN) as usize..][..len] } else { &self.words[index as usize..][..len] }
     }
 
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn alloc(&mut self, words: usize) -> Result<u32, Exhausted> {
         let at = self.top;
         if words > self.limit - at {
@@ -172,7 +172,7 @@ impl<'m> Heap<'m> {
         Ok(at as u32)
     }
 
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn set(&mut self, index: u32, word: u64) {
         if index & FROZEN == 0 {
             self.words[index as usize] = word;
@@ -207,7 +207,7 @@ impl<'m> Heap<'m> {
     }
 
     /// The content of a cell; `None` for what is none.
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn cell_word(&mut self, v: Value) -> Option<&mut u64> {
         if v.is(tag::CELL) { self.words.get_mut(v.index_of() as usize + 1) } else { None }
     }
@@ -290,7 +290,7 @@ impl<'m> Heap<'m> {
     }
 
     /// Length and words of a string: the same for equal ones, since what is behind the last byte is zero.
-    #[inline(always)]
+    #[cfg_attr(not(target_os = "none"), inline(always))]
     pub(crate) fn string_words(&self, v: Value) -> (usize, &[u64]) {
         let at = v.index_of();
         let len = size_of_header(self.word(at));
@@ -403,7 +403,7 @@ impl<'m> Heap<'m> {
     }
 
     /// The function of a closure or captureless function.
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn function_of(&self, v: Value) -> u32 {
         if v.is(tag::CLOSURE) { size_of_header(self.word(v.index_of())) as u32 } else { v.index_of() }
     }
@@ -418,16 +418,17 @@ impl<'m> Heap<'m> {
     }
 
     /// Field `i` (from 0) of an error, promise, cell, channel or fiber.
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn field(&self, v: Value, i: u32) -> Value {
         self.value_at(v.index_of() + 1 + i)
     }
 
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn set_field(&mut self, v: Value, i: u32, to: Value) {
         self.set(v.index_of() + 1 + i, to.0);
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn count(&self, v: Value) -> usize {
         count_of(self.word(v.index_of()))
     }

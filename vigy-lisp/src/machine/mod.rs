@@ -490,7 +490,7 @@ impl<'m> Machine<'m> {
         heapless::String::try_from(name).unwrap_or_default()
     }
 
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn at(&self, i: usize) -> Value {
         Value(self.stack[i])
     }
@@ -517,6 +517,7 @@ impl<'m> Machine<'m> {
         (&self.stack[at..at + n], &mut self.heap)
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn charge(&mut self, cost: usize) -> Result<(), Stop> {
         self.fuel = self.fuel.saturating_sub(i64::try_from(cost).unwrap_or(i64::MAX));
         if self.fuel < 0 { Err(Stop::OutOfFuel) } else { Ok(()) }
