@@ -46,6 +46,7 @@ mod print;
 mod reader;
 #[cfg(feature = "compiler")]
 pub mod reference;
+mod shortest;
 mod span;
 mod value;
 mod verify;

@@ -167,8 +167,15 @@ pub(super) fn is_nan(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     Ok(Value::bool(x.is_nan()))
 }
 
+/// A number as a double.
+pub(super) fn to_double(m: &mut Machine<'_>, v: Value) -> Answer {
+    let x = num(m, v)?.float();
+    Ok(m.heap.float(x)?)
+}
+
 pub(super) fn to_float(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    real(m, at, |x| x)
+    let v = m.at(at);
+    to_double(m, v)
 }
 
 #[cfg(test)]

@@ -465,7 +465,7 @@ impl<'m> Machine<'m> {
     }
 
     /// The name of the library's function that runs: one of the prelude, or else the builtin at `pc`; empty without one.
-    fn running(&self) -> heapless::String<48> {
+    fn running(&self) -> &'m str {
         let own = Value(self.stack[self.base - 2]);
         let function = match own.tag() {
             tag::FUNCTION | tag::CLOSURE => Some(self.program.function(self.heap.function_of(own))),
@@ -485,9 +485,8 @@ impl<'m> Machine<'m> {
             },
         };
         // What a form is rewritten to has a name that no program knows.
-        let name = if name.starts_with('%') { "" } else { name };
         // A name that is too long for a message is left out.
-        heapless::String::try_from(name).unwrap_or_default()
+        if name.starts_with('%') || name.len() > 48 { "" } else { name }
     }
 
     #[cfg_attr(target_os = "none", inline(never))]
