@@ -120,6 +120,9 @@ impl Constants {
 
     /// The frozen value of a datum.
     pub(super) fn datum(&mut self, arena: &Arena, id: Id) -> Value {
+        if let Some(v) = self.leaf(arena, arena.get(id)) {
+            return v;
+        }
         let mut work = alloc::vec![(id, false)];
         let mut done: Vec<Value> = Vec::new();
         while let Some((id, parts_done)) = work.pop() {
