@@ -192,7 +192,7 @@ impl Constants {
                 }
                 index[slot] = i as u32 + 1;
             }
-            words.extend_from_slice(bytemuck::cast_slice(&super::pairs(index.into_iter())));
+            words.extend_from_slice(bytemuck::cast_slice(&super::link::pairs(index.into_iter())));
         }
         let table = self.freeze(tag::TABLE, &words);
         self.freeze(tag::MAP, &[header(tag::MAP, entries.len(), 0), table.0])
