@@ -66,6 +66,7 @@ impl Machine<'_> {
 
         let mut word = code[pc];
         loop {
+            // Labels are known only to macros that are written inside of what they name: so all of them stand here.
             'done: {
                 // Leaves the loop with its state written back.
                 macro_rules! leave {
@@ -127,11 +128,6 @@ impl Machine<'_> {
                         }
                     }};
                 }
-                macro_rules! next {
-                    ($words:expr) => {{
-                        pc += $words;
-                    }};
-                }
                 macro_rules! jump {
                     ($by:expr) => {{
                         pc = pc.wrapping_add_signed($by as isize);
@@ -140,7 +136,7 @@ impl Machine<'_> {
                 macro_rules! branch {
                     ($goes_on:expr) => {{
                         if $goes_on {
-                            next!(2);
+                            pc += 2;
                         } else {
                             jump!(code[pc + 1] as i32);
                         }
@@ -236,7 +232,7 @@ impl Machine<'_> {
                             let Some(r) = $small(x as i64, y as i64) else { break 'slow (x, y) };
                             let r: i64 = r;
                             frame[ra(word)] = r as u64;
-                            next!(1);
+                            pc += 1;
                         }};
                     }
                     macro_rules! test {
@@ -246,7 +242,7 @@ impl Machine<'_> {
                                 break 'slow (x, y);
                             }
                             frame[ra(word)] = Value::bool($small(&(x as i64), &(y as i64))).0;
-                            next!(1);
+                            pc += 1;
                         }};
                     }
                     macro_rules! unless {
@@ -261,24 +257,24 @@ impl Machine<'_> {
                     match word as u8 {
                         byte::Move => {
                             frame[ra(word)] = frame[rb(word)];
-                            next!(1);
+                            pc += 1;
                         }
                         byte::MoveTwo => {
                             frame[ra(word)] = frame[rb(word)];
                             frame[ra(word) + 1] = frame[rc(word)];
-                            next!(1);
+                            pc += 1;
                         }
                         byte::Const => {
                             frame[ra(word)] = p.constants[bx(word)];
-                            next!(1);
+                            pc += 1;
                         }
                         byte::Int => {
                             frame[ra(word)] = int(word);
-                            next!(1);
+                            pc += 1;
                         }
                         byte::Imm => {
                             frame[ra(word)] = (b(word) as u64) << 8 | 1;
-                            next!(1);
+                            pc += 1;
                         }
                         byte::Global => {
                             let v = self.globals[bx(word)];
@@ -287,7 +283,7 @@ impl Machine<'_> {
                                 stop!(self.error(Tag::UnboundSymbol, format_args!("`{name}` is not defined")));
                             }
                             frame[ra(word)] = v;
-                            next!(1);
+                            pc += 1;
                         }
                         byte::SetGlobal => {
                             if self.globals[bx(word)] == Value::UNBOUND.0 {
@@ -295,38 +291,38 @@ impl Machine<'_> {
                                 stop!(self.error(Tag::UnboundSymbol, format_args!("`{name}` is not defined")));
                             }
                             self.globals[bx(word)] = frame[ra(word)];
-                            next!(1);
+                            pc += 1;
                         }
                         byte::Define => {
                             self.globals[bx(word)] = frame[ra(word)];
-                            next!(1);
+                            pc += 1;
                         }
                         byte::Own => {
                             frame[ra(word)] = frame[CALLEE];
-                            next!(1);
+                            pc += 1;
                         }
                         byte::Capture => {
                             frame[ra(word)] = self.heap.word(Value(frame[CALLEE]).index_of() + 1 + b(word) as u32);
-                            next!(1);
+                            pc += 1;
                         }
                         byte::Cell => match self.heap.cell(Value(frame[ra(word)])) {
                             Ok(cell) => {
                                 frame[ra(word)] = cell.0;
-                                next!(1);
+                                pc += 1;
                             }
                             Err(e) => stop!(e.into()),
                         },
                         byte::CellGet => match self.heap.cell_word(Value(frame[rb(word)])) {
                             Some(content) => {
                                 frame[ra(word)] = *content;
-                                next!(1);
+                                pc += 1;
                             }
                             None => stop!(Stop::Damaged),
                         },
                         byte::CellSet => match self.heap.cell_word(Value(frame[ra(word)])) {
                             Some(content) => {
                                 *content = frame[rb(word)];
-                                next!(1);
+                                pc += 1;
                             }
                             None => stop!(Stop::Damaged),
                         },
@@ -353,7 +349,7 @@ impl Machine<'_> {
                                 Value::make(tag::CLOSURE, at, 0)
                             };
                             frame[ra(word)] = v.0;
-                            next!(2 + n);
+                            pc += 2 + n;
                         }
                         byte::Jump => jump!(sabc(word)),
                         byte::Loop => {
@@ -396,11 +392,11 @@ impl Machine<'_> {
                         byte::Equal => test!(i64::eq),
                         byte::Not => {
                             frame[ra(word)] = Value::bool(!Value(frame[rb(word)]).is_true()).0;
-                            next!(1);
+                            pc += 1;
                         }
                         byte::IsNil => {
                             frame[ra(word)] = Value::bool(Value(frame[rb(word)]).is_nil()).0;
-                            next!(1);
+                            pc += 1;
                         }
                         byte::Cons => {
                             let (first, rest) = (Value(frame[rb(word)]), Value(frame[rc(word)]));
@@ -411,7 +407,7 @@ impl Machine<'_> {
                                 Ok(v) => frame[ra(word)] = v.0,
                                 Err(e) => stop!(e.into()),
                             }
-                            next!(1);
+                            pc += 1;
                         }
                         byte::Car => {
                             let v = Value(frame[rb(word)]);
@@ -419,7 +415,7 @@ impl Machine<'_> {
                                 stop!(self.no_pair("car", v));
                             }
                             frame[ra(word)] = self.heap.first(v).0;
-                            next!(1);
+                            pc += 1;
                         }
                         byte::Cdr => {
                             let v = Value(frame[rb(word)]);
@@ -427,7 +423,7 @@ impl Machine<'_> {
                                 stop!(self.no_pair("cdr", v));
                             }
                             frame[ra(word)] = self.heap.rest(v).0;
-                            next!(1);
+                            pc += 1;
                         }
                         byte::Push => {
                             let buffer = Value(frame[rb(word)]);
@@ -435,7 +431,7 @@ impl Machine<'_> {
                                 self.heap.buffer_push(buffer, Value(frame[rc(word)]));
                             }
                             frame[ra(word)] = Value::NIL.0;
-                            next!(1);
+                            pc += 1;
                         }
                         byte::Get => break 'slow (frame[rb(word)], frame[rc(word)]),
                         byte::Field => {
@@ -445,7 +441,7 @@ impl Machine<'_> {
                                 && let Some(found) = self.heap.map_get_word(map, key)
                             {
                                 frame[ra(word)] = found.unwrap_or(Value::NIL).0;
-                                next!(1);
+                                pc += 1;
                             } else {
                                 break 'slow (map.0, key.0);
                             }
@@ -461,7 +457,7 @@ impl Machine<'_> {
                                 && let Some(found) = self.heap.map_get_word(map, callee)
                             {
                                 frame[ra(word)] = found.unwrap_or(Value::NIL).0;
-                                next!(1);
+                                pc += 1;
                             } else {
                                 call_value!(frame[ra(word)], a(word), b(word), false);
                             }
@@ -492,7 +488,7 @@ impl Machine<'_> {
                                 Ok(v) => {
                                     frame = frame_at(self.stack, here);
                                     frame[rc(word)] = v.0;
-                                    next!(2);
+                                    pc += 2;
                                 }
                                 Err(Stop::Output(text)) => {
                                     self.stack[here + rc(word)] = Value::NIL.0;
@@ -531,11 +527,11 @@ impl Machine<'_> {
                             let to = pc.wrapping_add_signed(code[pc + 1] as i32 as isize);
                             frame[ra(word) + 1] = place_word(to, a(word));
                             self.handler = handler;
-                            next!(2);
+                            pc += 2;
                         }
                         byte::EndTry => {
                             self.handler = here + ra(word) - place(frame[ra(word)]).1;
-                            next!(1);
+                            pc += 1;
                         }
                         byte::Raise => {
                             let kind = Tag::from_code(a(word)).unwrap_or(Tag::NotImplemented);
@@ -562,7 +558,7 @@ impl Machine<'_> {
                     pc += 1;
                 }
             }
-            // Here, and only here: a loop with one way back stays one loop.
+            // A loop with one way back stays one loop: of one with several, LLVM makes two, and computes ahead what only calls need.
             word = code[pc];
         }
     }
