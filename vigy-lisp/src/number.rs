@@ -34,6 +34,26 @@ pub(crate) fn parse(text: &str) -> Option<Result<Parsed, ()>> {
     Some(Ok(Parsed::Float(if f.is_nan() { crate::value::NAN } else { f })))
 }
 
+/// An int as text: what `{}` writes, without `core::fmt`.
+pub(crate) fn digits(number: i64) -> heapless::String<20> {
+    // The sign and 19 digits fit.
+    let mut text = [0; 20];
+    let (mut at, mut left) = (text.len(), number.unsigned_abs());
+    loop {
+        at -= 1;
+        text[at] = b'0' + (left % 10) as u8;
+        left /= 10;
+        if left == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        at -= 1;
+        text[at] = b'-';
+    }
+    core::str::from_utf8(&text[at..]).unwrap_or_default().try_into().unwrap_or_default()
+}
+
 /// Writes the shortest digits that read back as this number, without an exponent: what `{}` writes, in a third of the code.
 pub(crate) fn write_float(number: f64, out: &mut dyn Write) -> fmt::Result {
     if !number.is_finite() {
@@ -48,14 +68,13 @@ pub(crate) fn write_float(number: f64, out: &mut dyn Write) -> fmt::Result {
     if number.is_sign_negative() {
         out.write_char('-')?;
     }
-    let (mut digits, mut decimals) = crate::shortest::shortest(number.abs());
-    while decimals > 0 && digits % 10 == 0 {
-        digits /= 10;
+    let (mut whole, mut decimals) = crate::shortest::shortest(number.abs());
+    while decimals > 0 && whole % 10 == 0 {
+        whole /= 10;
         decimals -= 1;
     }
     let zeros = |out: &mut dyn Write, count: i32| (0..count).try_for_each(|_| out.write_char('0'));
-    let mut text = heapless::String::<20>::new();
-    write!(text, "{digits}")?;
+    let text = digits(whole);
     // Behind the first digit comes a point, or zeros before it.
     let len = text.len() as i32;
     if len <= decimals {

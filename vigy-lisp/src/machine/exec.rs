@@ -239,7 +239,7 @@ impl Machine<'_> {
                     let v = self.globals[bx(word)];
                     if v == Value::UNBOUND.0 {
                         let name = p.global_name(bx(word));
-                        stop!(self.error(Tag::UnboundSymbol, format_args!("`{name}` is not defined")));
+                        stop!(self.error(Tag::UnboundSymbol, &["`", name, "` is not defined"]));
                     }
                     regs[a(word)] = v;
                     pc += 1;
@@ -247,7 +247,7 @@ impl Machine<'_> {
                 byte::SetGlobal => {
                     if self.globals[bx(word)] == Value::UNBOUND.0 {
                         let name = p.global_name(bx(word));
-                        stop!(self.error(Tag::UnboundSymbol, format_args!("`{name}` is not defined")));
+                        stop!(self.error(Tag::UnboundSymbol, &["`", name, "` is not defined"]));
                     }
                     self.globals[bx(word)] = regs[a(word)];
                     pc += 1;
@@ -588,7 +588,7 @@ impl Machine<'_> {
                     let mut text = Message::default();
                     // A message keeps what fits.
                     let _ = text.write_str(self.heap.text(message));
-                    let stop = self.error(kind, format_args!("{text}"));
+                    let stop = self.error(kind, &[text.as_str()]);
                     // What modules say is thrown by the library, not by the language.
                     stop!(match stop {
                         Stop::Raised(e) if kind.is_thrown() => Stop::Thrown(e),
