@@ -35,23 +35,45 @@ pub(crate) fn parse(text: &str) -> Option<Result<Parsed, ()>> {
 }
 
 /// An int as text: what `{}` writes, without `core::fmt`.
-pub(crate) fn digits(number: i64) -> heapless::String<20> {
+pub(crate) fn digits(number: i64) -> Digits {
     // The sign and 19 digits fit.
-    let mut text = [0; 20];
-    let (mut at, mut left) = (text.len(), number.unsigned_abs());
-    loop {
-        at -= 1;
-        text[at] = b'0' + (left % 10) as u8;
+    let mut digits = Digits { text: [0; 20], at: 20 };
+    let mut put = |byte| {
+        digits.at -= 1;
+        digits.text[digits.at] = byte;
+    };
+    let mut left = number.unsigned_abs();
+    // By two: the second division of a pair waits for nothing.
+    while left > 99 {
+        let pair = (left % 100) as u8;
+        put(b'0' + pair % 10);
+        put(b'0' + pair / 10);
+        left /= 100;
+    }
+    if left > 9 {
+        put(b'0' + (left % 10) as u8);
         left /= 10;
-        if left == 0 {
-            break;
-        }
     }
+    put(b'0' + left as u8);
     if number < 0 {
-        at -= 1;
-        text[at] = b'-';
+        put(b'-');
     }
-    core::str::from_utf8(&text[at..]).unwrap_or_default().try_into().unwrap_or_default()
+    digits
+}
+
+/// The text of an int.
+pub(crate) struct Digits {
+    text: [u8; 20],
+    at: usize,
+}
+
+impl core::ops::Deref for Digits {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        // Only ASCII was put there.
+        core::str::from_utf8(&self.text[self.at..]).unwrap_or_default()
+    }
 }
 
 /// Writes the shortest digits that read back as this number, without an exponent: what `{}` writes, in a third of the code.

@@ -202,12 +202,13 @@ pub(crate) fn write_to(out: &mut dyn Sink, program: &Program<'_>, v: Value, styl
 }
 
 // Within the loop of `write_to`, what it needs for each kind of value would be worked out for every value.
-#[inline(never)]
+#[cfg_attr(target_os = "none", inline(never))]
 fn write_leaf(program: &Program<'_>, v: Value, style: Style, out: &mut dyn Sink) -> fmt::Result {
-    let (int, float) = (out.heap().as_int(v), out.heap().as_float(v));
+    let int = out.heap().as_int(v);
     if let Some(i) = int {
         return out.write_str(&digits(i));
     }
+    let float = out.heap().as_float(v);
     if let Some(f) = float {
         return write_float(f, out);
     }

@@ -14,6 +14,7 @@ use core::fmt::Write;
 type Window = [u64; WINDOW];
 
 /// The registers of the frame at `base`. Frames are only entered where a window fits.
+#[cfg_attr(not(target_os = "none"), inline)]
 #[cfg_attr(target_os = "none", inline(never))]
 fn window(stack: &mut [u64], base: usize) -> &mut Window {
     match stack.get_mut(base..).and_then(|s| s.first_chunk_mut()) {
@@ -25,6 +26,7 @@ fn window(stack: &mut [u64], base: usize) -> &mut Window {
 /// The words of a frame: callee, return address, registers.
 const FRAME: usize = 2 + WINDOW;
 
+#[cfg_attr(not(target_os = "none"), inline)]
 #[cfg_attr(target_os = "none", inline(never))]
 fn frame(stack: &mut [u64], at: usize) -> &mut [u64; FRAME] {
     match stack.get_mut(at..).and_then(|s| s.first_chunk_mut()) {

@@ -484,6 +484,7 @@ impl<'m> Machine<'m> {
         if name.starts_with('%') || name.len() > 48 { "" } else { name }
     }
 
+    #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn at(&self, i: usize) -> Value {
         Value(self.stack[i])
