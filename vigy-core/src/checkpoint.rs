@@ -150,6 +150,8 @@ impl Checkpoint {
 
     /// After a tick that began at `at` and whose evaluation ended at `end`.
     pub(crate) fn ticked(&self, plan: &Plan, policy: &Policy, at: Timestamp, end: Timestamp, ending: Ending) -> Self {
+        // A clock that went back meanwhile is looked at when all is said.
+        let (now, end) = (end, end.max(at));
         let was_due = !self.parked && self.due <= at;
         let own = plan.next(self.grid, at, end);
         let mut next = Self { ticks: self.ticks + 1, last: Some(at), grid: own, unfinished: Unfinished::Nothing, ..*self };
@@ -183,6 +185,7 @@ impl Checkpoint {
         if let Some(due) = due {
             next.set_due(due, end);
         }
+        next.rebase(plan, now);
         next
     }
 
