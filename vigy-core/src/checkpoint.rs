@@ -108,7 +108,8 @@ impl Checkpoint {
     ///
     /// A sharp grid stays where it is, and so does a time from a calendar, which the host looks up again.
     pub fn rebase(&mut self, plan: &Plan, now: Timestamp) {
-        if now >= self.since {
+        // A tick that was cut began by the clock as it was then, and looks at it when it is over.
+        if now >= self.since || self.unfinished == Unfinished::Evaluation {
             return;
         }
         let wait = self.due.since(self.since);

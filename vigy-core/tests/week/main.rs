@@ -157,7 +157,7 @@ impl Week {
     fn look(&mut self) -> Result<(), String> {
         let (now, bug) = (self.sky.now(), self.bug);
         for life in &mut self.lives {
-            if now < life.checkpoint.since {
+            if now < life.checkpoint.since && life.checkpoint.unfinished != Unfinished::Evaluation {
                 if bug != Some(Bug::Asleep) {
                     life.checkpoint.rebase(&life.spec.schedule, now);
                     life.host.storage.disk.checkpoint = Some(life.checkpoint);
@@ -235,8 +235,10 @@ impl Week {
             life.host.storage.writes_left = sky.below(3) as u32;
             life.host.storage.last_write_lands = sky.one_in(2);
         }
-        life.model.looked(sky.now());
         let before = life.checkpoint;
+        if before.unfinished != Unfinished::Evaluation {
+            life.model.looked(sky.now());
+        }
         // A tick that was cut began where it began.
         if before.unfinished == Unfinished::Nothing {
             life.epoch = sky.epoch.get();
