@@ -131,7 +131,7 @@ impl Checkpoint {
             (Plan::Every(cadence), None) => cadence.first(self.incarnation, now.plus(cadence.initial_delay_ms)),
             (Plan::Every(cadence), Some(last)) => {
                 let next = last.min(now).plus(cadence.interval.as_millis());
-                if next > now { cadence.grid(next).map_or(next, |grid| grid.from(next)) } else { cadence.first(self.incarnation, now) }
+                if next > now && cadence.pace != Pace::Sharp { next } else { cadence.first(self.incarnation, now) }
             }
         };
         self.set_due(due, now);

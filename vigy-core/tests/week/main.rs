@@ -15,7 +15,9 @@ use model::{Model, Seen};
 use sky::{Deed, Diary, Program, Random, Sky, Watch, World};
 use vigy_core::record::Record;
 use vigy_core::sim::{CrashStorage, MemoryStorage};
-use vigy_core::{Cadence, Checkpoint, Host, Incarnation, Limits, Pace, Plan, Policy, Spec, TickBuffers, TickInterval, Timestamp, Unfinished};
+use vigy_core::{
+    Cadence, Checkpoint, Host, Incarnation, Limits, Pace, Plan, Policy, Spec, TickBuffers, TickInterval, Timestamp, Unfinished,
+};
 
 const WEEK: u64 = 7 * 24 * 3_600_000;
 const VIGIES: u64 = 50;
