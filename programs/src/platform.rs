@@ -220,7 +220,7 @@ mod tests {
         let vigy = vigy("log", &[&format!("fs:{}:r", root.display())]);
         let arguments = postcard::to_allocvec(&Data::List(vec![Data::from(root.join("a").display().to_string())])).unwrap();
         let run = "0000000000000001-1".parse().unwrap();
-        let ask = |operation, arguments| Ask { run, sequence: 0, key: None, operation, arguments };
+        let ask = |operation, arguments| Ask { run, sequence: 0, key: None, secret: false, operation, arguments };
         let platform = Platform::default();
         let answer = platform.ask(&vigy, ask("fs/read", &arguments)).await.unwrap();
         let answer: Data = postcard::from_bytes(&answer).unwrap();
