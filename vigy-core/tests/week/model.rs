@@ -65,7 +65,7 @@ impl Model {
         if !same || !(first..=last).contains(&found.due.0) {
             return Err(format!("expected {:?}, found {found:?} ({:?})", self.expected, self.cadence));
         }
-        if self.cadence.pace == Pace::Sharp && self.own % self.interval() != 0 {
+        if self.cadence.pace == Pace::Sharp && !self.own.is_multiple_of(self.interval()) {
             return Err(format!("{} is not sharp", self.own));
         }
         self.expected.due = (found.due.0, found.due.0);
