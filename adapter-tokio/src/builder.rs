@@ -11,6 +11,7 @@ use crate::keeper::Keeper;
 use crate::programs::Programs;
 use crate::runtime::{RuntimeHandle, Shared};
 use crate::space::Spaces;
+use crate::store::engine::Engine;
 use crate::store::{Retention, Store, take_up};
 use crate::worker::Workers;
 use crate::{Evaluators, HostEffects, LogEffects, Native, OpenError, StoreError};
@@ -148,6 +149,15 @@ impl Builder {
     /// [`OpenError`], when there is no memory for it.
     pub async fn in_memory(self) -> Result<RuntimeHandle, OpenError> {
         let store = Store::in_memory()?;
+        self.start(store).await
+    }
+
+    /// A runtime whose store is kept by an engine of the application's: see [`crate::store::engine`].
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn over(self, engine: Arc<dyn Engine>) -> Result<RuntimeHandle, OpenError> {
+        let store = Store::over(engine)?;
         self.start(store).await
     }
 

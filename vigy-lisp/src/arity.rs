@@ -49,6 +49,8 @@ impl fmt::Display for Arity {
 
 pub(crate) fn write(out: &mut dyn fmt::Write, min: usize, max: Option<usize>) -> fmt::Result {
     let plural = |n| if n == 1 { "" } else { "s" };
+    // All numbers in messages are `i64`: so the code that writes them is there once.
+    let (min, max) = (min as i64, max.map(|max| max as i64));
     match max {
         Some(max) if max == min => write!(out, "{min} argument{}", plural(min)),
         Some(max) => write!(out, "{min} to {max} arguments"),

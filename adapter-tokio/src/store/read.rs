@@ -143,7 +143,7 @@ pub(crate) fn resolve(rows: &dyn Snapshot, reference: &str) -> Result<Result<Vig
         return not_found();
     }
     if let Some(id) = rows.get(&schema::name(reference))? {
-        return Ok(id_of(&id).map(Ok)?);
+        return id_of(&id).map(Ok);
     }
     let mut candidates = Vec::new();
     each(rows, &schema::prefix(schema::name(reference)), Direction::Forward, |key, value| {
@@ -233,6 +233,19 @@ pub(crate) fn runs(rows: &dyn Snapshot, id: VigyId, limit: usize) -> Result<Vec<
         ON
     })?;
     Ok(found)
+}
+
+/// Shows the runs of a vigy, the oldest first, until `visit` breaks.
+pub(super) fn each_run(rows: &dyn Snapshot, id: VigyId, mut visit: impl FnMut(Run) -> ControlFlow<()>) -> Result<(), StoreError> {
+    each(rows, &schema::part(id, Part::Run), Direction::Forward, |_, value| Ok(visit(run_of(rows, id, value)?)))
+}
+
+/// Shows the events that are kept, in order, until `visit` breaks.
+pub(super) fn each_event(rows: &dyn Snapshot, mut visit: impl FnMut(u64, Happening) -> ControlFlow<()>) -> Result<(), StoreError> {
+    each(rows, &schema::space(Space::Event), Direction::Forward, |key, value| match key {
+        Key::Event(seq) => Ok(visit(seq, decode(value)?)),
+        _ => ON,
+    })
 }
 
 /// A run by its name; nothing when there is none, or retention has let it go.
