@@ -447,7 +447,7 @@ fn run(seed: u64, cuts: &[u64], bug: Option<Bug>) -> Result<u64, String> {
         let life = Life { seed, bug, power: power.clone(), world: world.clone(), time: time.clone(), counter: Rc::default() };
         let (left, done) = live(&life, disk);
         disk = left;
-        first.get_or_insert(power.used.get());
+        first.get_or_insert_with(|| power.used.get());
         world.borrow_mut().life += 1;
         time.set(time.get() + 60_000);
         if done {
