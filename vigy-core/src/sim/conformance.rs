@@ -49,7 +49,7 @@ pub trait Subject {
     /// dropped. Hands out the checkpoint that it keeps, too.
     fn open(&mut self, before: Option<Self::Storage>) -> (Self::Storage, Option<Checkpoint>);
 
-    /// Makes the next write fail, before, in the middle or after the fact, and says whether it can do that.
+    /// Makes the next write fail, before, in the middle or after the fact, or one after it. Says whether it can do that.
     fn fail_next_write(&mut self, storage: &mut Self::Storage) -> bool {
         let _ = storage;
         false
@@ -132,7 +132,7 @@ pub fn check<S: Subject>(subject: &mut S, seed: u64, ticks: u64) -> Result<(), V
 pub async fn check_async<S: AsyncSubject>(subject: &mut S, seed: u64, ticks: u64) -> Result<(), Violation> {
     let (storage, checkpoint) = subject.open(None).await;
     let limits = subject.limits();
-    let mut trial = Trial { subject, storage: Some(storage), model: Model::default(), limits, random: Random(seed), seed };
+    let mut trial = Trial { subject, storage: Some(storage), model: Model::default(), limits, random: Random(seed), seed, may_fail: false };
     let result = match checkpoint {
         Some(_) => Err("an empty store has a checkpoint".to_owned()),
         None => trial.run(ticks).await,
@@ -202,21 +202,21 @@ fn key(index: usize) -> String {
     format!("key/{index}")
 }
 
-/// Bytes of any kind: none, a few, as many as stand in a record, one more, many.
-fn bytes(random: &mut Random) -> Vec<u8> {
-    let len = [0, 1, random.below(100), 255, 256, 257, 300 + random.below(600)][random.below(7)];
+/// Bytes of any kind: none, a few, as many as stand in a record, one more, and as many as an eighth of what the limits allow.
+fn bytes(random: &mut Random, limits: &Limits) -> Vec<u8> {
+    let len = [0, 1, random.below(100), 255, 256, 257, random.below(limits.value_bytes as usize / 8)][random.below(7)];
     (0..len).map(|_| random.next() as u8).collect()
 }
 
 impl Script {
-    fn of(seed: u64, tick: u64) -> Self {
+    fn of(seed: u64, tick: u64, limits: &Limits) -> Self {
         let mut random = Random(seed ^ tick.wrapping_mul(0x2545_f491_4f6c_dd1d));
         let verbs = (0..random.below(7)).map(|_| match random.below(12) {
-            0..4 => Verb::Set(key(random.below(KEYS)), bytes(&mut random)),
+            0..4 => Verb::Set(key(random.below(KEYS)), bytes(&mut random, limits)),
             4..6 => Verb::Remove(key(random.below(KEYS))),
             6 => Verb::Get(LAST_OUTCOMES.to_owned()),
             7 => Verb::Get(key(random.below(KEYS))),
-            8 => Verb::Act([ActionKind::Push, ActionKind::Noop][random.below(2)], bytes(&mut random)),
+            8 => Verb::Act([ActionKind::Push, ActionKind::Noop][random.below(2)], bytes(&mut random, limits)),
             9 => Verb::Ask(Access::Read),
             10 => Verb::Ask(Access::Write),
             _ if random.once_in(3) => Verb::Fail,
@@ -268,6 +268,8 @@ struct Trial<'s, S: AsyncSubject> {
     limits: Limits,
     random: Random,
     seed: u64,
+    /// A write was made to fail, and that has not happened yet.
+    may_fail: bool,
 }
 
 impl<S: AsyncSubject> Trial<'_, S> {
@@ -307,8 +309,8 @@ impl<S: AsyncSubject> Trial<'_, S> {
             }
         };
         let number = if checkpoint.unfinished == Unfinished::Actions { checkpoint.ticks } else { checkpoint.ticks + 1 };
-        let mut script = Script::of(self.seed, number);
-        let Self { subject, storage, model, random, .. } = self;
+        let mut script = Script::of(self.seed, number, &self.limits);
+        let Self { subject, storage, model, random, limits, may_fail, .. } = self;
         let storage = storage.as_mut().ok_or("it is closed")?;
         loop {
             let mut next = model.clone();
@@ -322,7 +324,7 @@ impl<S: AsyncSubject> Trial<'_, S> {
                     continue;
                 }
                 Need::Ask { into, .. } => {
-                    let answer = bytes(random);
+                    let answer = bytes(random, limits);
                     let room = into.get_mut(..answer.len()).map(|into| into.copy_from_slice(&answer));
                     tick.answered(room.map(|()| answer.len()).ok_or(crate::Refusal { tag: "too-large", message: "" }));
                     continue;
@@ -339,7 +341,7 @@ impl<S: AsyncSubject> Trial<'_, S> {
                 Need::Sleep(_) => return Ok(Written::Yes),
                 Need::Save(draft) => {
                     next.save(&draft);
-                    let fails = random.once_in(8) && subject.fail_next_write(storage);
+                    let fails = random.once_in(8) && subject.fail_next_write(storage) || *may_fail;
                     let written = storage.save(&draft).await.is_ok();
                     if written {
                         tick.saved();
@@ -348,7 +350,7 @@ impl<S: AsyncSubject> Trial<'_, S> {
                 }
                 Need::Commit(batch) => {
                     next.commit(&batch);
-                    let fails = random.once_in(8) && subject.fail_next_write(storage);
+                    let fails = random.once_in(8) && subject.fail_next_write(storage) || *may_fail;
                     let written = storage.commit(&batch).await.is_ok();
                     if written {
                         tick.committed();
@@ -357,7 +359,7 @@ impl<S: AsyncSubject> Trial<'_, S> {
                 }
                 Need::Settle(settlement) => {
                     next.settle(&settlement);
-                    let fails = random.once_in(8) && subject.fail_next_write(storage);
+                    let fails = random.once_in(8) && subject.fail_next_write(storage) || *may_fail;
                     let written = storage.settle(&settlement).await.is_ok();
                     if written {
                         tick.settled();
@@ -365,6 +367,7 @@ impl<S: AsyncSubject> Trial<'_, S> {
                     (written, fails)
                 }
             };
+            *may_fail = written.1;
             match written {
                 (true, _) => *model = next,
                 (false, true) => return Ok(Written::Perhaps(next)),
@@ -380,6 +383,7 @@ impl<S: AsyncSubject> Trial<'_, S> {
     /// Closes the store and opens it again. It has what the model says; after a write that failed, it may have what `other` says.
     async fn reopen(&mut self, other: Option<Model>) -> Result<(), String> {
         let (storage, checkpoint) = self.subject.open(self.storage.take()).await;
+        self.may_fail = false;
         let storage = self.storage.insert(storage);
         let first = agrees(storage, checkpoint, &self.model).await;
         let (Err(before), Some(other)) = (&first, other) else { return first };
@@ -401,7 +405,7 @@ async fn agrees<S: AsyncStorage>(storage: &mut S, checkpoint: Option<Checkpoint>
 
 /// Whether the store gives what the model says.
 async fn compare<S: AsyncStorage>(storage: &mut S, model: &Model) -> Result<(), String> {
-    let mut into = [0; 1024];
+    let mut into = [0; 4096];
     let keys = (0..KEYS).map(|index| (key(index), model.kv.get(&key(index))));
     for (key, value) in keys.chain([(LAST_OUTCOMES.to_owned(), model.outcomes.as_ref())]) {
         let len = storage.get(&key, &mut into).await.map_err(|_| format!("it does not give {key}"))?;
