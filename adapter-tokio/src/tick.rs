@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 use vigy_core::{
     Ask, AskError, AsyncClock, AsyncEffects, AsyncStorage, Batch, Door, Draft, Evaluator, Failure, Host, HostError, Incarnation, Outcome,
-    Piece, ReconcileAction, RunKey, SecretKey, Settlement, Spec, Step, Timestamp, Unfinished, Vigy, VigyId,
+    Piece, ReconcileAction, RunKey, Settlement, Spec, Step, Timestamp, Unfinished, Vigy, VigyId,
 };
 use vigy_lisp::HostFn;
 
@@ -202,13 +202,6 @@ impl AsyncEffects for VigyEffects<'_> {
         if ask.key.is_none() && effects.operations().iter().any(writes) {
             return Err(AskError::new("denied", format_args!("{} writes, and the program was compiled as if it read", ask.operation)));
         }
-        let secret = |operation: &HostFn| operation.secret && operation.name == ask.operation;
-        if !ask.secret && effects.operations().iter().any(secret) {
-            return Err(AskError::new(
-                "denied",
-                format_args!("{} is secret, and the program was compiled as if it was not", ask.operation),
-            ));
-        }
         let Ask { run, sequence, key, secret, .. } = *ask;
         let (operation, arguments) = (ask.operation.to_owned(), ask.arguments.to_owned());
         let answer = on_application(&self.shared.application, async move {
@@ -221,10 +214,6 @@ impl AsyncEffects for VigyEffects<'_> {
             || AskError::new("too-large", format_args!("the answer has {size} bytes, the tick's limit `value_bytes` leaves {room}"));
         into.get_mut(..size).ok_or_else(too_large)?.copy_from_slice(&answer);
         Ok(size)
-    }
-
-    fn secret_key(&self) -> Option<SecretKey> {
-        read::secret(&*self.shared.store.snapshot()).ok().map(SecretKey)
     }
 
     async fn act(&mut self, action: &ReconcileAction<'_>) -> Outcome {
