@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use adapter_tokio::{Event as RuntimeEvent, Registered, Run, RunAction, RunWrite, State};
+use adapter_tokio::{Registered, Run, RunAction, RunWrite, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use vigy_core::record::{Place, Record};
@@ -304,7 +304,18 @@ pub enum Event {
     Updated(Vigy),
     Enabled(Vigy),
     Disabled(Vigy),
-    Deleted(Vigy),
+    /// It has failed too often to go on by itself.
+    Parked(Vigy),
+    /// It is not parked any more.
+    Resumed(Vigy),
+    Deleted {
+        /// Its id.
+        id: String,
+        /// What it was called.
+        name: String,
+        /// When it was deleted.
+        at: String,
+    },
     /// A run is over: every action has its outcome.
     Run(VigyRun),
     /// The listener was too slow, and this many events are lost to it.
@@ -328,7 +339,7 @@ impl From<Registered> for Vigy {
             id: id.to_string(),
             name: vigy.name.to_string(),
             program: vigy.program,
-            tick_interval_ms: vigy.interval.as_millis(),
+            tick_interval_ms: vigy.schedule.interval().map_or(0, TickInterval::as_millis),
             enabled: vigy.enabled,
             created_at: rfc3339(created_at),
             updated_at: rfc3339(updated_at),
@@ -342,7 +353,7 @@ impl From<Registered> for Vigy {
             ticks: checkpoint.ticks,
             failures: checkpoint.failures,
             last_tick_at: checkpoint.last.map(rfc3339),
-            next_tick_at: vigy.enabled.then(|| rfc3339(checkpoint.due)),
+            next_tick_at: (vigy.enabled && !checkpoint.parked).then(|| rfc3339(checkpoint.due)),
         }
     }
 }
@@ -414,19 +425,6 @@ impl From<Run> for VigyRun {
             events: run.events.into_iter().map(|event| ToldEvent { kind: event.kind, message: event.message }).collect(),
             fuel: run.fuel,
             program,
-        }
-    }
-}
-
-impl From<RuntimeEvent> for Event {
-    fn from(event: RuntimeEvent) -> Self {
-        match event {
-            RuntimeEvent::Registered(vigy) => Self::Registered(vigy.into()),
-            RuntimeEvent::Updated(vigy) => Self::Updated(vigy.into()),
-            RuntimeEvent::Enabled(vigy) => Self::Enabled(vigy.into()),
-            RuntimeEvent::Disabled(vigy) => Self::Disabled(vigy.into()),
-            RuntimeEvent::Deleted(vigy) => Self::Deleted(vigy.into()),
-            RuntimeEvent::Ran(run) => Self::Run(run.into()),
         }
     }
 }

@@ -45,20 +45,19 @@ pub mod service;
 pub mod socket;
 mod sse;
 
+pub use adapter_tokio::store::{DeadLetter, Happened, Happening};
 pub use adapter_tokio::{
-    Builder, Condition, Evaluation, Evaluators, Event, HostEffects, Loaded, LogEffects, LogLine, OpenError, RegisterError, Registered, Run,
-    RunAction, RunEvent, RunWrite, RuntimeHandle, State, StoreError, VigyError,
+    Builder, Calendar, Condition, Evaluation, Evaluators, Event, Events, HostEffects, Loaded, LogEffects, LogLine, OpenError,
+    RegisterError, Registered, Revision, Run, RunAction, RunEvent, RunWrite, RuntimeHandle, State, StoreError, VigyError,
 };
 pub use engine::{Engine, NoWasm3};
 pub use local::Local;
 pub use remote::Remote;
 pub use vigy_core::{
-    ActionKind, Incarnation, InvalidVigy, Labels, Limits, Name, Outcome, ResultStatus, RunKey, Selector, TickInterval, Timestamp, Vigy,
-    VigyId,
+    ActionKind, Cadence, Incarnation, InvalidVigy, Labels, Limits, Name, Outcome, ResultStatus, RunKey, Selector, TickInterval, Timestamp,
+    Vigy, VigyId,
 };
 /// The language by itself, for scripts that are no vigies: begins with *Embed it in five minutes*.
 pub use vigy_lisp as lisp;
 pub use vigy_lisp::{CompileError, Data};
-pub use vigy_programs::{
-    Capability, ComputeUnit, Handler, InvalidCapability, InvalidHandler, InvalidUnit, Platform, Recorded, Schedule, Trigger,
-};
+pub use vigy_programs::{Capability, ComputeUnit, Handler, InvalidCapability, InvalidHandler, InvalidUnit, Platform, Recorded, Trigger};

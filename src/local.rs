@@ -1,14 +1,14 @@
 //! The service of the runtime in this process.
 
+use adapter_tokio::store::{Happened, Happening};
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use serde_json::Value;
-use tokio::sync::broadcast::error::RecvError;
 use vigy_core::{Labels, Selector, TickInterval, Vigy as Declaration, VigyId};
 use vigy_programs::Capability;
 
-use crate::api::{Change, Event, RegisterVigy, UpdateVigy, Vigy, VigyRun, VigyState};
+use crate::api::{Change, Event, RegisterVigy, UpdateVigy, Vigy, VigyRun, VigyState, rfc3339};
 use crate::service::{Error, ErrorKind, Events, Service};
 use crate::{RegisterError, RuntimeHandle, VigyError};
 
@@ -78,7 +78,7 @@ impl Service for Local {
     async fn update(&self, vigy: &str, changes: UpdateVigy) -> Result<Vigy, Error> {
         let mut declaration = self.0.get(self.id(vigy).await?).await?.vigy;
         if let Some(ms) = changes.tick_interval_ms {
-            declaration.interval = TickInterval::from_millis(ms).map_err(Error::invalid)?;
+            declaration.schedule = TickInterval::from_millis(ms).map_err(Error::invalid)?.into();
         }
         if let Some(labels) = changes.labels {
             declaration.labels = Labels::try_from(labels).map_err(Error::invalid)?;
@@ -89,8 +89,8 @@ impl Service for Local {
         declaration.on_action = changes.on_action.unwrap_or(declaration.on_action);
         if let Some(program) = changes.program {
             // `new` knows the rules for programs.
-            declaration.program =
-                Declaration::new(declaration.name.as_str(), program, declaration.interval).map_err(Error::invalid)?.program;
+            let schedule = declaration.schedule.clone();
+            declaration.program = Declaration::new(declaration.name.as_str(), program, schedule).map_err(Error::invalid)?.program;
         }
         let (name, program) = (declaration.name.to_string(), declaration.program.clone());
         let declared = self.0.update(declaration).await;
@@ -118,7 +118,7 @@ impl Service for Local {
     }
 
     async fn tick(&self, vigy: &str) -> Result<VigyRun, Error> {
-        Ok(self.0.tick_now(self.id(vigy).await?).await?.into())
+        Ok(self.0.force_tick(self.id(vigy).await?).await?.into())
     }
 
     async fn enable(&self, vigy: &str) -> Result<Vigy, Error> {
@@ -134,24 +134,53 @@ impl Service for Local {
     }
 
     async fn events(&self, vigy: Option<&str>) -> Result<Events, Error> {
-        let events = self.0.subscribe();
+        let events = self.0.events(None);
         let wanted = match vigy {
             Some(vigy) => Some(self.id(vigy).await?),
             None => None,
         };
-        let next = move |mut events: tokio::sync::broadcast::Receiver<_>| async move {
-            loop {
-                let event: adapter_tokio::Event = match events.recv().await {
-                    Ok(event) => event,
-                    Err(RecvError::Lagged(missed)) => return Some((Ok(Event::Missed { events: missed }), events)),
-                    Err(RecvError::Closed) => return None,
-                };
-                if wanted.is_none_or(|wanted| wanted == event.vigy()) {
-                    return Some((Ok(event.into()), events));
+        let runtime = self.0.clone();
+        let next = move |mut events: adapter_tokio::Events| {
+            let runtime = runtime.clone();
+            async move {
+                loop {
+                    let event = match events.next().await {
+                        Ok(None) => return None,
+                        Ok(Some(adapter_tokio::Event::Missed { events: missed })) => Ok(Some(Event::Missed { events: missed })),
+                        Ok(Some(adapter_tokio::Event::Happened { event, .. })) if wanted.is_none_or(|wanted| wanted == event.vigy) => {
+                            told(&runtime, event).await
+                        }
+                        Ok(Some(_)) => continue,
+                        Err(error) => Err(error.into()),
+                    };
+                    if let Some(event) = event.map_err(|error: VigyError| Error::from(error)).transpose() {
+                        return Some((event, events));
+                    }
                 }
             }
         };
         Ok(stream::unfold(events, next).boxed())
+    }
+}
+
+/// An event, with what there is to say of its vigy or its run now; nothing when that is gone.
+async fn told(runtime: &RuntimeHandle, Happening { at, vigy: id, what }: Happening) -> Result<Option<Event>, VigyError> {
+    let as_now: fn(Vigy) -> Event = match what {
+        Happened::Registered { .. } => Event::Registered,
+        Happened::Updated { .. } => Event::Updated,
+        Happened::Enabled => Event::Enabled,
+        Happened::Disabled => Event::Disabled,
+        Happened::Parked => Event::Parked,
+        Happened::Resumed => Event::Resumed,
+        Happened::Deleted { name } => return Ok(Some(Event::Deleted { id: id.to_string(), name, at: rfc3339(at) })),
+        Happened::Ran { run, .. } => return Ok(runtime.run(id, run).await?.map(|run| Event::Run(run.into()))),
+        // Its run says so, too.
+        Happened::DeadLettered { .. } => return Ok(None),
+    };
+    match runtime.get(id).await {
+        Ok(vigy) => Ok(Some(as_now(vigy.into()))),
+        Err(VigyError::NotFound(_)) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -187,7 +216,7 @@ impl From<VigyError> for Error {
             VigyError::NotFound(_) => ErrorKind::NotFound,
             VigyError::Ambiguous { .. } => ErrorKind::Ambiguous,
             VigyError::ShuttingDown => ErrorKind::Unavailable,
-            VigyError::Host(_) | VigyError::Store(_) => ErrorKind::Failed,
+            VigyError::Paused(_) | VigyError::Elsewhere { .. } | VigyError::Host(_) | VigyError::Store(_) => ErrorKind::Failed,
         };
         Self::new(kind, error)
     }

@@ -13,7 +13,9 @@ pub(crate) fn encode(event: &Event) -> (Option<&'static str>, Value) {
         Event::Updated(vigy) => (Some("updated"), json(&|| serde_json::to_value(vigy))),
         Event::Enabled(vigy) => (Some("enabled"), json(&|| serde_json::to_value(vigy))),
         Event::Disabled(vigy) => (Some("disabled"), json(&|| serde_json::to_value(vigy))),
-        Event::Deleted(vigy) => (Some("deleted"), json(&|| serde_json::to_value(vigy))),
+        Event::Parked(vigy) => (Some("parked"), json(&|| serde_json::to_value(vigy))),
+        Event::Resumed(vigy) => (Some("resumed"), json(&|| serde_json::to_value(vigy))),
+        Event::Deleted { id, name, at } => (Some("deleted"), serde_json::json!({ "id": id, "name": name, "at": at })),
         Event::Missed { events } => (Some("missed"), serde_json::json!({ "events": events })),
     }
 }
@@ -27,7 +29,7 @@ fn decode(name: &str, data: &str) -> Option<serde_json::Result<Event>> {
         data["event"] = name.into();
         serde_json::from_value(data)
     };
-    let known = ["registered", "updated", "enabled", "disabled", "deleted", "missed"].contains(&name);
+    let known = ["registered", "updated", "enabled", "disabled", "parked", "resumed", "deleted", "missed"].contains(&name);
     known.then(|| serde_json::from_str::<serde_json::Map<_, _>>(data).and_then(|data| tagged(Value::Object(data))))
 }
 

@@ -4,7 +4,7 @@ use core::fmt;
 
 use vigy_core::lisp::{self, Imports, Lisp, TooManyImports};
 use vigy_core::{
-    AsyncClock, AsyncEffects, AsyncStorage, Checkpoint, Host, HostError, Limits, MemoryTooSmall, Spec, TickInterval, TickMemory,
+    AsyncClock, AsyncEffects, AsyncStorage, Checkpoint, Host, HostError, Limits, MemoryTooSmall, Plan, Policy, Spec, TickMemory,
 };
 use vigy_lisp::{Builtins, Program};
 
@@ -38,16 +38,25 @@ impl fmt::Display for NotInstalled {
 impl core::error::Error for NotInstalled {}
 
 impl<'p> Installed<'p> {
-    /// A program, the builtins that this firmware has ([`Builtins::ALL`], or [`Builtins::only`] those of its program), and its schedule.
+    /// A program, the builtins that this firmware has ([`Builtins::ALL`], or [`Builtins::only`] those of its program), and its schedule:
+    /// an interval, or a [`vigy_core::Cadence`].
     ///
     /// # Errors
     /// [`NotInstalled`].
-    pub fn new(program: Program<'p>, builtins: &'p Builtins, interval: TickInterval, limits: Limits) -> Result<Self, NotInstalled> {
+    pub fn new(program: Program<'p>, builtins: &'p Builtins, schedule: impl Into<Plan>, limits: Limits) -> Result<Self, NotInstalled> {
         if let Some(name) = builtins.missing(&program) {
             return Err(NotInstalled::Builtin(name));
         }
         let imports = Imports::of(program).map_err(NotInstalled::Imports)?;
-        Ok(Self { program, builtins, imports, spec: Spec { program: program.hash(), interval, limits } })
+        let spec = Spec { program: program.hash(), schedule: schedule.into(), policy: Policy::DEFAULT, limits };
+        Ok(Self { program, builtins, imports, spec })
+    }
+
+    /// The same with another policy.
+    #[must_use]
+    pub const fn with_policy(mut self, policy: Policy) -> Self {
+        self.spec.policy = policy;
+        self
     }
 }
 
@@ -60,7 +69,8 @@ pub struct Memory<'m> {
     pub words: &'m mut [u64],
 }
 
-/// Keeps a vigy ticking: sleeps until `checkpoint.due`, ticks, and again, `ticks` times ([`u64::MAX`] is for ever).
+/// Keeps a vigy ticking: sleeps until `checkpoint.due`, ticks, and again, `ticks` times ([`u64::MAX`] is for ever), or until the vigy is
+/// parked. What to do then, as resuming it after a while, is the device's.
 ///
 /// The device hands in the checkpoint that its store was opened with, or a new one. A program that fails is no error here: it ticks
 /// again after a backoff. Dropping the future is like a power cut; the store must be opened again then.
@@ -74,9 +84,15 @@ pub async fn keep<C: AsyncClock, S: AsyncStorage, F: AsyncEffects>(
     memory: &mut Memory<'_>,
     ticks: u64,
 ) -> Result<(), HostError<S::Error>> {
+    let plan = vigy.spec.schedule;
+    checkpoint.start(&plan, host.clock.now());
     for _ in 0..ticks {
+        if checkpoint.parked {
+            break;
+        }
         while host.clock.now() < checkpoint.due {
             host.clock.sleep_until(checkpoint.due).await;
+            checkpoint.rebase(&plan, host.clock.now());
         }
         tick(host, vigy, checkpoint, memory).await?;
     }
@@ -105,6 +121,7 @@ pub async fn tick<C: AsyncClock, S: AsyncStorage, F: AsyncEffects>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vigy_core::TickInterval;
 
     #[test]
     fn a_program_is_refused_where_a_builtin_is_missing() {

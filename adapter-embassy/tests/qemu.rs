@@ -38,7 +38,7 @@ fn simulated(device: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
     let source = fs::read_to_string(firmware().join("../../programs/hello-vigy/main.tlisp"))?;
     let image = lisp::compile(&source, &[])?;
     let imports = Imports::of(image.program())?;
-    let spec = Spec { program: image.hash(), interval: TickInterval::from_millis(INTERVAL_MS)?, limits: LIMITS };
+    let spec = Spec::every(TickInterval::from_millis(INTERVAL_MS)?, image.hash(), LIMITS);
     let mut checkpoint = Checkpoint::new(INCARNATION, START);
     let mut host = Host { clock: ManualClock(START), storage: MemoryStorage::default(), effects: RecordedEffects::default() };
     let mut buffers = TickBuffers::for_limits(&LIMITS);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use vigy_core::InvalidVigy;
+use vigy_core::{InvalidVigy, VigyId};
 use vigy_lisp::CompileError;
 
 /// A store that cannot be opened. Whatever the reason, the file is untouched.
@@ -92,6 +92,17 @@ pub enum VigyError {
         prefix: String,
         /// Who it could be.
         candidates: Vec<String>,
+    },
+    /// It is disabled: it ticks by force only.
+    #[error("the vigy {0} is paused: resume it, or force the tick")]
+    Paused(VigyId),
+    /// It is for another host, by its label.
+    #[error("the vigy {id} ticks on the host `{host}`, and not here")]
+    Elsewhere {
+        /// The vigy.
+        id: VigyId,
+        /// The host it is for.
+        host: String,
     },
     /// The host cannot run it, for instance because its limits need more memory than there is.
     #[error("{0}")]

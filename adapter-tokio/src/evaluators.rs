@@ -20,7 +20,7 @@ pub trait Evaluators: Send + Sync + 'static {
 
 /// A program that is ready to run.
 pub trait Loaded: Send + Sync + 'static {
-    /// What names the program in its records.
+    /// What names the program in its records. MUST be another one for another program: programs are kept ready under this name.
     fn hash(&self) -> [u8; 32];
 
     /// The operations that it may ask, as `fs/list`. It MUST NOT ask others.

@@ -1,275 +1,289 @@
-//! The task that keeps one vigy ticking.
+//! What keeps vigies ticking: it waits for the agenda, and sees every tick through.
 //!
-//! It owns the vigy's checkpoint and does one thing at a time, so a forced tick and a scheduled one never overlap. Everyone else
-//! talks to it through its mailbox.
+//! An idle vigy is a line of the agenda. A tick is a task of the workers, from its start until it has landed.
 
-use std::ops::ControlFlow;
-use std::sync::{Arc, OnceLock};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
-use vigy_core::{
-    Ask, AskError, AsyncClock, AsyncEffects, AsyncStorage, Batch, Draft, Host, HostError, Outcome, Piece, ReconcileAction, RunKey,
-    Settlement, Spec, Timestamp, Vigy, VigyId, backoff_ms,
-};
-use vigy_lisp::HostFn;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+use vigy_core::{Incarnation, RunKey, Timestamp, VigyId};
 
+use crate::VigyError;
+use crate::agenda::{Agenda, Start, Turn};
 use crate::runtime::Shared;
-use crate::space::Memory;
-use crate::store::{Committed, Saved, Settles, read};
-use crate::view::{Event, Registered, Run};
-use crate::{HostEffects, Loaded, VigyError};
+use crate::store::{read, take_up};
+use crate::tick::{Ended, tick};
+use crate::worker::Workers;
 
 /// The longest sleep in one piece: after it the wall clock is read again, so that a clock that jumped is noticed.
 const NAP: Duration = Duration::from_secs(30);
 
-/// What a keeper is told.
-pub(crate) enum Message {
-    /// Tick now, and say how the run ended.
-    Tick(oneshot::Sender<Result<Run, VigyError>>),
-    /// The row changed.
-    Changed(Box<Registered>),
-}
+/// How far the wall clock may part from the time that really passed before the schedules are taken up anew: 5 seconds.
+const CLOCK_JUMP_MS: u64 = 5000;
 
-enum Next {
-    Stop,
-    Told(Message),
-    Slept,
-}
+/// The longest wait before a tick that the store or the host prevented is tried again: a minute.
+const MAX_TROUBLE_MS: u64 = 60_000;
 
-/// Keeps one vigy. See the [module](self).
+/// Who asked for a tick, and wants to hear that it has landed.
+type Request = oneshot::Sender<Result<RunKey, VigyError>>;
+
+/// See the [module](self).
 pub(crate) struct Keeper {
-    shared: Arc<Shared>,
-    mailbox: mpsc::UnboundedReceiver<Message>,
-    stop: watch::Receiver<bool>,
-    registered: Registered,
-    loaded: OnceLock<Arc<dyn Loaded>>,
-    /// Store failures in a row, and when to try again.
-    troubles: u32,
-    not_before: Timestamp,
+    pub(crate) shared: Arc<Shared>,
+    workers: Workers,
+    hub: Mutex<Hub>,
+    /// Something is more urgent than what the keeper waits for.
+    sooner: Notify,
+    /// A tick has landed while the runtime was stopping.
+    landed: Notify,
+}
+
+struct Hub {
+    agenda: Agenda<Request>,
+    flying: HashMap<(VigyId, Incarnation), AbortHandle>,
+    /// What the keeper waits for.
+    waits_until: Timestamp,
+    stopping: bool,
 }
 
 impl Keeper {
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        mailbox: mpsc::UnboundedReceiver<Message>,
-        stop: watch::Receiver<bool>,
-        registered: Registered,
-    ) -> Self {
-        Self { shared, mailbox, stop, registered, loaded: OnceLock::new(), troubles: 0, not_before: Timestamp(0) }
+    pub(crate) fn new(shared: Arc<Shared>, workers: Workers) -> Arc<Self> {
+        let hub = Hub { agenda: Agenda::default(), flying: HashMap::new(), waits_until: Timestamp(0), stopping: false };
+        let keeper = Arc::new(Self { shared, workers, hub: Mutex::new(hub), sooner: Notify::new(), landed: Notify::new() });
+        keeper.workers.spawn(keeper.clone().keep());
+        keeper
     }
 
-    /// Ticks until told to stop, until nobody can talk to it any more, or until the vigy is deleted.
-    pub(crate) async fn run(mut self) {
-        loop {
-            let due = self.due();
-            let next = tokio::select! {
-                biased;
-                _ = self.stop.wait_for(|stop| *stop) => Next::Stop,
-                message = self.mailbox.recv() => message.map_or(Next::Stop, Next::Told),
-                () = sleep_until(&self.shared, due) => Next::Slept,
-            };
-            match next {
-                Next::Stop => return,
-                Next::Told(Message::Tick(reply)) => {
-                    let run = self.tick_for_reply().await;
-                    // Whoever asked may be gone; the run is stored all the same.
-                    drop(reply.send(run));
-                }
-                Next::Told(Message::Changed(registered)) => self.change(*registered),
-                Next::Slept if due.is_some_and(|due| due <= self.shared.now()) => {
-                    if self.scheduled_tick().await.is_break() {
-                        return;
-                    }
-                }
-                Next::Slept => {}
+    /// Takes up what the store says of some vigies.
+    pub(crate) fn told(self: &Arc<Self>, turns: impl IntoIterator<Item = (VigyId, Turn)>) {
+        let scheduling = self.shared.scheduling;
+        let mut hub = self.hub();
+        for (id, turn) in turns {
+            hub.agenda.told(id, Turn { due: turn.due.filter(|_| scheduling), ..turn });
+        }
+        self.launch(&mut hub);
+    }
+
+    /// Ticks a vigy at once, or after the tick in flight.
+    pub(crate) async fn ask(self: &Arc<Self>, id: VigyId, turn: Turn) -> Result<RunKey, VigyError> {
+        let (request, landed) = oneshot::channel();
+        {
+            let mut hub = self.hub();
+            if hub.stopping {
+                return Err(VigyError::ShuttingDown);
             }
+            hub.agenda.ask(id, Turn { due: turn.due.filter(|_| self.shared.scheduling), ..turn }, request);
+            self.launch(&mut hub);
         }
+        landed.await.map_err(|_| self.over_for(id))?
     }
 
-    /// When to tick next; nothing while the vigy does not tick on its own.
-    fn due(&self) -> Option<Timestamp> {
-        let ticks = self.shared.scheduling && self.registered.vigy.enabled;
-        ticks.then(|| self.registered.checkpoint.due.max(self.not_before))
-    }
-
-    /// Takes up a new declaration. The checkpoint is the keeper's own: it knows better than the row.
-    fn change(&mut self, new: Registered) {
-        let old = std::mem::replace(&mut self.registered, new);
-        self.registered.checkpoint = old.checkpoint;
-        if self.registered.vigy.program != old.vigy.program {
-            self.loaded = OnceLock::new();
-        }
-        if self.registered.vigy.interval != old.vigy.interval {
-            let interval = self.registered.vigy.interval.as_millis();
-            let checkpoint = &mut self.registered.checkpoint;
-            checkpoint.due = checkpoint.last.map_or_else(|| self.shared.now(), |last| last.plus(interval));
-        }
-    }
-
-    /// Ticks because it is time. Breaks when the vigy is gone.
-    async fn scheduled_tick(&mut self) -> ControlFlow<()> {
-        match self.tick().await {
-            Ok(()) => self.troubles = 0,
-            Err(VigyError::NotFound(_)) => return ControlFlow::Break(()),
-            Err(error) => {
-                let wait = backoff_ms(i64::from(self.troubles));
-                self.troubles = self.troubles.saturating_add(1);
-                self.not_before = self.shared.now().plus(wait);
-                tracing::error!(vigy = %self.registered.vigy.name, %error, retry_in_ms = wait, "could not tick");
-            }
-        }
-        ControlFlow::Continue(())
-    }
-
-    async fn tick_for_reply(&mut self) -> Result<Run, VigyError> {
-        self.tick().await?;
-        let id = self.registered.id;
-        let last = self.shared.store.read(move |snapshot| read::runs(snapshot, id, 1)).await?;
-        last.into_iter().next().ok_or_else(|| VigyError::NotFound(id.to_string()))
-    }
-
-    /// One tick, and the news of it.
-    async fn tick(&mut self) -> Result<(), VigyError> {
-        let loaded = self.load()?;
-        let Registered { id, vigy, checkpoint, .. } = &mut self.registered;
-        let (shared, limits) = (&*self.shared, vigy.limits);
-        let spec = Spec { program: loaded.hash(), interval: vigy.interval, limits };
-        let mut space = shared.spaces.take(&limits, loaded.words(&limits)).await;
-        let Memory { buffers, words, .. } = &mut space.memory;
-        let mut evaluation = loaded.evaluation(&limits, words).map_err(VigyError::Host)?;
-        let mut host = Host {
-            clock: VigyClock(shared),
-            storage: VigyStore { shared, id: *id },
-            effects: VigyEffects { effects: &*shared.effects, vigy },
+    /// Forgets a life of a vigy. A tick in flight is given up.
+    pub(crate) fn forget(&self, id: VigyId, life: Incarnation) {
+        let flying = {
+            let mut hub = self.hub();
+            hub.agenda.forget(id, life);
+            hub.flying.get(&(id, life)).cloned()
         };
-        host.tick_async(&spec, checkpoint, buffers.memory(), &mut evaluation).await.map_err(|error| match error {
-            HostError::Store(error) => error,
-            other => VigyError::Host(other.to_string()),
-        })?;
-        drop(evaluation);
-        drop(space);
-        self.tell().await;
-        Ok(())
+        if let Some(flying) = flying {
+            flying.abort();
+        }
     }
 
-    /// Publishes the last run, if anybody listens.
-    async fn tell(&self) {
-        if self.shared.events.receiver_count() == 0 {
+    /// Begins no tick any more.
+    pub(crate) fn stop(&self) {
+        let mut hub = self.hub();
+        hub.stopping = true;
+        let agenda = std::mem::take(&mut hub.agenda);
+        drop(hub);
+        // Whoever asked hears of it now, not while the lock is held.
+        drop(agenda);
+        self.sooner.notify_one();
+    }
+
+    /// Waits for the ticks in flight until the deadline has passed, and gives up what is left: these.
+    pub(crate) async fn drain(&self, deadline: Duration) -> Vec<VigyId> {
+        self.stop();
+        let all = async {
+            while !self.hub().flying.is_empty() {
+                self.landed.notified().await;
+            }
+        };
+        if tokio::time::timeout(deadline, all).await.is_ok() {
+            return Vec::new();
+        }
+        let left: Vec<_> = self.hub().flying.drain().collect();
+        left.into_iter().map(|((id, _), flying)| (flying.abort(), id).1).collect()
+    }
+
+    /// Why nobody will answer who asked for a tick.
+    fn over_for(&self, id: VigyId) -> VigyError {
+        if self.hub().stopping { VigyError::ShuttingDown } else { VigyError::NotFound(id.to_string()) }
+    }
+
+    fn hub(&self) -> MutexGuard<'_, Hub> {
+        // Whoever panicked, the agenda is whole between its calls, none of which panics.
+        self.hub.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins what is due, as far as there is room, and tells the keeper if it waits for too long.
+    fn launch(self: &Arc<Self>, hub: &mut Hub) {
+        if hub.stopping {
             return;
         }
-        let id = self.registered.id;
-        if let Ok(runs) = self.shared.store.read(move |snapshot| read::runs(snapshot, id, 1)).await {
-            for run in runs {
-                // Nobody may listen any more.
-                let _ = self.shared.events.send(Event::Ran(run));
+        let now = self.shared.now();
+        while hub.flying.len() < self.shared.ticks_at_once
+            && let Some(start) = hub.agenda.next(now)
+        {
+            let key = (start.id, start.life);
+            let flying = self.workers.spawn(self.clone().fly(start));
+            // It lands with this lock, so it is still in flight.
+            hub.flying.insert(key, flying.abort_handle());
+        }
+        if self.deadline(hub).is_some_and(|deadline| deadline < hub.waits_until) {
+            self.sooner.notify_one();
+        }
+    }
+
+    /// What to wait for. While there is no room, whoever lands goes on.
+    fn deadline(&self, hub: &Hub) -> Option<Timestamp> {
+        hub.agenda.deadline().filter(|_| hub.flying.len() < self.shared.ticks_at_once)
+    }
+
+    /// Waits for what is due, until it is told to stop.
+    async fn keep(self: Arc<Self>) {
+        let mut rested = Instant::now();
+        loop {
+            let began = Instant::now();
+            let (now, sleep) = {
+                let mut hub = self.hub();
+                if hub.stopping {
+                    return;
+                }
+                self.launch(&mut hub);
+                let now = self.shared.now();
+                let deadline = self.deadline(&hub);
+                hub.waits_until = deadline.unwrap_or(Timestamp(u64::MAX));
+                (now, deadline.map_or(NAP, |deadline| Duration::from_millis(deadline.since(now)).min(NAP)))
+            };
+            tokio::select! {
+                () = self.sooner.notified() => {}
+                () = tokio::time::sleep(sleep) => {}
+            }
+            let expected = now.plus(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+            if self.shared.now().0.abs_diff(expected.0) > CLOCK_JUMP_MS {
+                self.take_up().await;
+            }
+            if rested.elapsed() >= NAP {
+                rested = Instant::now();
+                self.shared.spaces.rest();
             }
         }
     }
 
-    /// The program, made ready when it is needed first.
-    fn load(&self) -> Result<Arc<dyn Loaded>, VigyError> {
-        if let Some(loaded) = self.loaded.get() {
-            return Ok(loaded.clone());
+    /// Takes up every schedule anew, as the clock shows another time than it should.
+    async fn take_up(self: &Arc<Self>) {
+        let now = self.shared.now();
+        tracing::warn!(now = now.0, "the clock has jumped");
+        match self.shared.store.write(move |transaction| take_up(transaction, now)).await {
+            Ok(turns) => self.told(turns),
+            Err(error) => tracing::error!(%error, "could not take up the schedules anew"),
         }
-        let loaded = self.shared.load(&self.registered.vigy);
-        let loaded = loaded.map_err(|error| VigyError::Host(format!("the stored program cannot be loaded any more: {error}")))?;
-        Ok(self.loaded.get_or_init(|| loaded).clone())
+    }
+
+    /// A tick, from its start until it has landed.
+    async fn fly(self: Arc<Self>, Start { id, life, request }: Start<Request>) {
+        let flight = Flight { keeper: self.clone(), id, life, landed: false };
+        let ended = tick(&self.shared, id, life, request.is_some()).await;
+        let reply = flight.land(ended);
+        if let Some(request) = request {
+            // Whoever asked may be gone; the run is stored all the same.
+            drop(request.send(reply));
+        }
     }
 }
 
-async fn sleep_until(shared: &Shared, due: Option<Timestamp>) {
-    match due {
-        Some(due) => tokio::time::sleep(Duration::from_millis(due.since(shared.now())).min(NAP)).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// The runtime's clock, and tokio's timers.
-struct VigyClock<'s>(&'s Shared);
-
-impl AsyncClock for VigyClock<'_> {
-    fn now(&mut self) -> Timestamp {
-        self.0.now()
-    }
-
-    async fn sleep_until(&mut self, until: Timestamp) {
-        sleep_until(self.0, Some(until)).await;
-    }
-
-    async fn yield_now(&mut self) {
-        tokio::task::yield_now().await;
-    }
-}
-
-/// The store, as one vigy sees it. [`VigyError::NotFound`] means that this life of the vigy is over.
-struct VigyStore<'s> {
-    shared: &'s Shared,
+/// A tick in flight. However it ends, it lands.
+struct Flight {
+    keeper: Arc<Keeper>,
     id: VigyId,
+    life: Incarnation,
+    landed: bool,
 }
 
-impl VigyStore<'_> {
-    /// Says so when a write found the vigy deleted.
-    fn written(&self, alive: bool) -> Result<(), VigyError> {
-        if alive { Ok(()) } else { Err(VigyError::NotFound(self.id.to_string())) }
-    }
-}
-
-impl AsyncStorage for VigyStore<'_> {
-    type Error = VigyError;
-
-    async fn get(&mut self, key: &str, into: &mut [u8]) -> Result<Option<usize>, VigyError> {
-        let (id, key) = (self.id, key.to_owned());
-        let Some(value) = self.shared.store.read(move |snapshot| read::kv(snapshot, id, &key)).await? else { return Ok(None) };
-        let too_large = || VigyError::Host("a kv value is larger than what the vigy's limits leave".to_owned());
-        into.get_mut(..value.len()).ok_or_else(too_large)?.copy_from_slice(&value);
-        Ok(Some(value.len()))
-    }
-
-    async fn save(&mut self, draft: &Draft<'_>) -> Result<(), VigyError> {
-        let draft = Saved::new(self.id, draft);
-        self.written(self.shared.store.write(move |transaction| draft.write(transaction)).await?)
-    }
-
-    async fn commit(&mut self, batch: &Batch<'_>) -> Result<(), VigyError> {
-        let (batch, retention) = (Committed::new(self.id, batch, self.shared.now())?, self.shared.retention);
-        self.written(self.shared.store.write(move |transaction| batch.write(transaction, retention)).await?)
-    }
-
-    async fn settle(&mut self, settlement: &Settlement<'_>) -> Result<(), VigyError> {
-        let settlement = Settles::new(self.id, settlement, self.shared.now());
-        self.written(self.shared.store.write(move |transaction| settlement.write(transaction)).await?)
-    }
-
-    async fn unfinished(&mut self, run: RunKey, visit: impl FnMut(Piece<'_>)) -> Result<(), VigyError> {
-        let id = self.id;
-        let pieces = self.shared.store.read(move |snapshot| read::unfinished(snapshot, id, run)).await?;
-        read::visit(&pieces, visit);
-        Ok(())
-    }
-}
-
-/// The host's effects, for one vigy.
-struct VigyEffects<'s> {
-    effects: &'s dyn HostEffects,
-    vigy: &'s Vigy,
-}
-
-impl AsyncEffects for VigyEffects<'_> {
-    async fn ask(&mut self, ask: &Ask<'_>, into: &mut [u8]) -> Result<usize, AskError> {
-        let writes = |operation: &HostFn| operation.writes && operation.name == ask.operation;
-        if ask.key.is_none() && self.effects.operations().iter().any(writes) {
-            return Err(AskError::new("denied", format_args!("{} writes, and the program was compiled as if it read", ask.operation)));
+impl Flight {
+    /// Tells the agenda how the tick ended, and what to tell whoever asked for it.
+    fn land(mut self, ended: Result<Ended, VigyError>) -> Result<RunKey, VigyError> {
+        self.landed = true;
+        let (id, life) = (self.id, self.life);
+        let keeper = self.keeper.clone();
+        // Another life may have begun meanwhile, and be known by what was read of this one.
+        let now_is = || read::standing(&*keeper.shared.store.snapshot(), id).ok().flatten().map(|standing| standing.turn());
+        let over = |turn: Turn| {
+            let due = turn.due.filter(|_| keeper.shared.scheduling);
+            self.leave(|agenda, _| agenda.over(id, Turn { due, ..turn }));
+        };
+        match ended {
+            Ok(Ended::Over(run, turn)) => {
+                over(turn);
+                Ok(run)
+            }
+            Ok(Ended::Early(turn)) => {
+                over(turn);
+                // Whoever asks for a tick gets one, due or not.
+                Err(VigyError::NotFound(id.to_string()))
+            }
+            Ok(Ended::Gone) => {
+                let next = now_is().filter(|turn| turn.life != life);
+                self.leave(|agenda, _| {
+                    agenda.forget(id, life);
+                    if let Some(turn) = next.filter(|_| keeper.shared.scheduling) {
+                        agenda.told(id, turn);
+                    }
+                });
+                Err(VigyError::NotFound(id.to_string()))
+            }
+            Ok(Ended::Elsewhere(host)) => {
+                self.leave(|agenda, _| agenda.suspended(id, life));
+                Err(VigyError::Elsewhere { id, host })
+            }
+            Err(error) => {
+                self.trouble(&error);
+                Err(error)
+            }
         }
-        let answer = self.effects.ask(self.vigy, *ask).await?;
-        let (size, room) = (answer.len(), into.len());
-        let too_large =
-            || AskError::new("too-large", format_args!("the answer has {size} bytes, the tick's limit `value_bytes` leaves {room}"));
-        into.get_mut(..size).ok_or_else(too_large)?.copy_from_slice(&answer);
-        Ok(size)
     }
 
-    async fn act(&mut self, action: &ReconcileAction<'_>) -> Outcome {
-        self.effects.act(self.vigy, *action).await
+    fn trouble(&self, error: &VigyError) {
+        let (id, life) = (self.id, self.life);
+        self.leave(|agenda, now| {
+            agenda.troubled(id, life, now, |times| {
+                let wait = 1000_u64.checked_shl(times).map_or(MAX_TROUBLE_MS, |wait| wait.min(MAX_TROUBLE_MS));
+                tracing::error!(vigy = %id, %error, retry_in_ms = wait, "could not tick");
+                wait
+            });
+        });
+    }
+
+    fn leave(&self, note: impl FnOnce(&mut Agenda<Request>, Timestamp)) {
+        let now = self.keeper.shared.now();
+        let mut hub = self.keeper.hub();
+        hub.flying.remove(&(self.id, self.life));
+        note(&mut hub.agenda, now);
+        self.keeper.launch(&mut hub);
+        if hub.stopping {
+            self.keeper.landed.notify_one();
+        }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if !self.landed {
+            self.trouble(&VigyError::Host("its task was cut off".to_owned()));
+        }
     }
 }

@@ -7,43 +7,57 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let runtime = RuntimeHandle::builder().in_memory().await?;
-//! let mut events = runtime.subscribe();
+//! let mut events = runtime.events(None);
 //! let counter = Vigy::new("counter", "(vigy-log :info (vigy-incr :n))", TickInterval::from_millis(100)?)?;
 //! runtime.register_or_update(counter).await?;
-//! events.recv().await?; // registered
-//! events.recv().await?; // ticked
+//! events.next().await?; // registered
+//! events.next().await?; // ran
 //! # Ok(()) }
 //! ```
 //!
 //! # How it is built
 //!
 //! ```text
-//!  RuntimeHandle ──mailbox──► keeper (a task per vigy) ──Host::tick_async──► vigy_core::Tick
-//!        │                       │         │                  Evaluation between awaits, a slice of fuel at a time
-//!        │                       │         └──ask, act──► HostEffects (the application's, or the platform's)
-//!        └────────read, write────┴──batch──► store: one writer thread, group commit, over a small port: redb, memory, yours
+//!   RuntimeHandle ───────told, ask──────► keeper: an agenda of deadlines, a line per idle vigy
+//!      │    ▲                               │ a task per tick, on worker threads of its own, a slice of fuel at a time
+//!      │    │                               ▼
+//!      │  events                         a tick ───ask, act───► HostEffects, on the threads of the application
+//!      │    │                            │    │
+//!      └──write──────────batch───────────┘   read
+//!           │  ▼                              │
+//!   store: one writer thread, group commit, over a small port: redb, memory, yours
 //! ```
 //!
-//! A keeper does one thing at a time, so ticks of one vigy never overlap. No lock is held across an await, and no executor thread
-//! waits for a disk.
+//! A vigy is in one place of the agenda, so its ticks never overlap. No lock is held across an await. No thread of the application
+//! evaluates, or waits for a disk.
 //!
 //! # What it assumes
 //!
 //! 1. The file system keeps what it said was synced, and its locks keep two processes apart.
-//! 2. The wall clock may jump. A vigy whose deadline is further away than its interval starts a new grid.
+//! 2. The wall clock may jump. Schedules are then taken up anew.
 //! 3. Effects end, sooner or later: a tick in flight occupies its memory until they do.
 
+mod agenda;
+mod builder;
+mod calendar;
 mod effects;
 mod error;
 mod evaluators;
+mod events;
 mod keeper;
+mod programs;
 mod runtime;
 mod space;
 pub mod store;
+mod tick;
 mod view;
+mod worker;
 
+pub use builder::Builder;
+pub use calendar::{Calendar, InvalidCalendar};
 pub use effects::{HostEffects, LogEffects};
 pub use error::{OpenError, RegisterError, StoreError, VigyError};
 pub use evaluators::{Evaluation, Evaluators, Loaded, Native};
-pub use runtime::{Builder, RuntimeHandle};
-pub use view::{Condition, Event, LogLine, Registered, Run, RunAction, RunEvent, RunWrite, State};
+pub use events::{Event, Events};
+pub use runtime::RuntimeHandle;
+pub use view::{Condition, LogLine, Registered, Revision, Run, RunAction, RunEvent, RunWrite, State};

@@ -1,175 +1,48 @@
 //! The runtime that an application holds.
 
-use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
-use vigy_core::{Incarnation, Selector, Timestamp, Vigy, VigyId};
+use tokio::runtime::Handle;
+use vigy_core::{ActionKey, Outcome, ReconcileAction, RunKey, Schedule, Selector, Timestamp, Vigy, VigyId};
 
-use crate::keeper::{Keeper, Message};
+use crate::builder::{Builder, Mint, Now};
+use crate::keeper::Keeper;
+use crate::programs::Programs;
 use crate::space::Spaces;
-use crate::store::engine::Engine;
-use crate::store::{NewVigy, Registration, Retention, Store, VigyRow, delete, id_of, read, register, set_enabled};
-use crate::view::{Event, Registered, Run, State};
-use crate::{Evaluators, HostEffects, Loaded, LogEffects, Native, OpenError, RegisterError, StoreError, VigyError};
+use crate::store::{DeadLetter, NewVigy, Registration, Retention, Store};
+use crate::store::{delete, discard, id_of, read, register, rollback, set_enabled};
+use crate::tick::on_application;
+use crate::view::{Registered, Revision, Run, State};
+use crate::{Calendar, Evaluators, Events, HostEffects, Loaded, OpenError, RegisterError, StoreError, VigyError};
 
-/// Events that a slow subscriber may be behind before it loses some (and is told so): 1,024.
-const EVENTS: usize = 1024;
+/// The label that says on which host a vigy ticks.
+const HOST_LABEL: &str = "host";
 
-/// Vigies that tick at the same time unless told otherwise: 256.
-const TICKS_AT_ONCE: usize = 256;
-
-type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
-type Mint = Arc<dyn Fn() -> Result<Incarnation, getrandom::Error> + Send + Sync>;
-
-/// The time now, by the wall clock.
-fn wall_clock() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
-
-/// A life that no vigy had before.
-fn random_incarnation() -> Result<Incarnation, getrandom::Error> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes)?;
-    Ok(Incarnation(u64::from_le_bytes(bytes)))
-}
-
-/// Settings of a runtime, made by [`RuntimeHandle::builder`].
-#[must_use]
-pub struct Builder {
-    effects: Arc<dyn HostEffects>,
-    evaluators: Arc<dyn Evaluators>,
-    now: Now,
-    mint: Mint,
-    lock_wait: Duration,
-    scheduling: bool,
-    ticks_at_once: usize,
-    retention: Retention,
-}
-
-impl Builder {
-    /// Who answers questions and carries out actions. Default: [`LogEffects`].
-    pub fn effects(mut self, effects: Arc<dyn HostEffects>) -> Self {
-        self.effects = effects;
-        self
-    }
-
-    /// Who evaluates programs. Default: [`Native`].
-    pub fn evaluators(mut self, evaluators: Arc<dyn Evaluators>) -> Self {
-        self.evaluators = evaluators;
-        self
-    }
-
-    /// What tells the time. It is all the time that vigies know: when a tick begins and is due, and what its record says. Timers stay
-    /// tokio's, so a clock that runs at another speed wants [`Builder::scheduling`] off. Default: the wall clock.
-    pub fn clock(mut self, now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        self.now = Arc::new(now);
-        self
-    }
-
-    /// What gives a newly registered vigy its life. MUST NOT give one twice: the keys of writes and actions are made of it. Default: the
-    /// system's randomness.
-    pub fn incarnations(mut self, mint: impl Fn() -> Incarnation + Send + Sync + 'static) -> Self {
-        self.mint = Arc::new(move || Ok(mint()));
-        self
-    }
-
-    /// How long to wait for a store that another process has. Default: not at all.
-    pub const fn lock_wait(mut self, wait: Duration) -> Self {
-        self.lock_wait = wait;
-        self
-    }
-
-    /// Whether vigies tick on their own (default), or only by [`RuntimeHandle::tick_now`]: what a short command wants.
-    pub const fn scheduling(mut self, on: bool) -> Self {
-        self.scheduling = on;
-        self
-    }
-
-    /// How many vigies tick at the same time; the others wait. Each takes the memory of its limits. Default: 256.
-    pub fn ticks_at_once(mut self, count: usize) -> Self {
-        self.ticks_at_once = count.max(1);
-        self
-    }
-
-    /// How much history a vigy keeps: its last `runs` runs, and of those as many as `bytes` bytes of records, outcomes and values hold.
-    /// The last run always stays. Default: 1,000 runs, 64 MiB.
-    pub fn retain(mut self, runs: u64, bytes: u64) -> Self {
-        self.retention = Retention { runs: runs.max(1), bytes, ..self.retention };
-        self
-    }
-
-    /// Opens the store at `path`, creating it and its directories when absent, and lets its vigies tick.
-    ///
-    /// # Errors
-    /// [`OpenError`]; then the file is as it was.
-    pub async fn open(self, path: &Path) -> Result<RuntimeHandle, OpenError> {
-        let store = Store::open(path, self.lock_wait).await?;
-        self.start(store).await
-    }
-
-    /// A runtime whose store is in memory and gone with it.
-    ///
-    /// # Errors
-    /// [`OpenError`], when there is no memory for it.
-    pub async fn in_memory(self) -> Result<RuntimeHandle, OpenError> {
-        let store = Store::in_memory()?;
-        self.start(store).await
-    }
-
-    /// A runtime whose store is kept by an engine of the application's: see [`crate::store::engine`].
-    ///
-    /// # Errors
-    /// [`OpenError`].
-    pub async fn over(self, engine: Arc<dyn Engine>) -> Result<RuntimeHandle, OpenError> {
-        let store = Store::over(engine)?;
-        self.start(store).await
-    }
-
-    async fn start(self, store: Store) -> Result<RuntimeHandle, OpenError> {
-        let shared = Arc::new(Shared {
-            store,
-            effects: self.effects,
-            evaluators: self.evaluators,
-            now: self.now,
-            mint: self.mint,
-            spaces: Spaces::new(self.ticks_at_once),
-            events: broadcast::Sender::new(EVENTS),
-            retention: self.retention,
-            scheduling: self.scheduling,
-        });
-        let runtime = RuntimeHandle { shared, keepers: Arc::default(), stop: watch::Sender::new(false) };
-        if self.scheduling {
-            let enabled = runtime.shared.store.read(read::enabled).await?;
-            for id in enabled {
-                runtime.wake(id).await.map_err(|error| StoreError(error.to_string()))?;
-            }
-        }
-        Ok(runtime)
-    }
-}
-
-/// What the runtime and its keepers share.
+/// What the runtime and its ticks share.
 pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) effects: Arc<dyn HostEffects>,
-    evaluators: Arc<dyn Evaluators>,
-    now: Now,
-    mint: Mint,
+    pub(crate) evaluators: Arc<dyn Evaluators>,
+    pub(crate) programs: Programs,
+    pub(crate) now: Now,
+    pub(crate) mint: Mint,
     pub(crate) spaces: Spaces,
-    pub(crate) events: broadcast::Sender<Event>,
+    /// Where effects are carried out.
+    pub(crate) application: Handle,
+    pub(crate) host: Option<String>,
     pub(crate) retention: Retention,
+    pub(crate) ticks_at_once: usize,
     pub(crate) scheduling: bool,
 }
 
 impl Shared {
-    /// A vigy's program, ready to run on this host.
-    pub(crate) fn load(&self, vigy: &Vigy) -> Result<Arc<dyn Loaded>, RegisterError> {
-        self.evaluators.load(vigy, self.effects.operations())
+    /// A vigy's program, ready to run on this host. `image` names it, unless an earlier version of the runtime stored it.
+    pub(crate) fn program(&self, vigy: &Vigy, image: Option<&[u8; 32]>) -> Result<Arc<dyn Loaded>, VigyError> {
+        let text = || *blake3::hash(vigy.program.as_bytes()).as_bytes();
+        let loaded = self.programs.get(&image.copied().unwrap_or_else(text), || self.evaluators.load(vigy, self.effects.operations()));
+        loaded.map_err(|error| VigyError::Host(format!("the stored program cannot be loaded any more: {error}")))
     }
 
     /// The time now.
@@ -177,29 +50,19 @@ impl Shared {
         (self.now)()
     }
 
-    fn tell(&self, event: Event) {
-        // Nobody may listen.
-        let _ = self.events.send(event);
+    /// The host that a vigy is for, if that is another one.
+    pub(crate) fn elsewhere<'v>(&self, vigy: &'v Vigy) -> Option<&'v str> {
+        let here = self.host.as_deref()?;
+        vigy.labels.get(HOST_LABEL).filter(|host| *host != here)
     }
 }
 
-/// Makes the event of a change.
-type Change = fn(Registered) -> Event;
+/// Stops the runtime when its last handle is dropped.
+struct Stop(Arc<Keeper>);
 
-/// A keeper's mailbox and task.
-struct Kept {
-    mailbox: mpsc::UnboundedSender<Message>,
-    task: JoinHandle<()>,
-    /// The life it keeps.
-    incarnation: Incarnation,
-    /// Version of the newest row it was told of.
-    version: u64,
-}
-
-impl Kept {
-    /// Whether it still keeps this life of its vigy.
-    fn keeps(&self, incarnation: Incarnation) -> bool {
-        self.incarnation == incarnation && !self.mailbox.is_closed()
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 
@@ -209,11 +72,14 @@ impl Kept {
 #[derive(Clone)]
 pub struct RuntimeHandle {
     shared: Arc<Shared>,
-    keepers: Arc<Mutex<HashMap<VigyId, Kept>>>,
-    stop: watch::Sender<bool>,
+    keeper: Arc<Stop>,
 }
 
 impl RuntimeHandle {
+    pub(crate) fn new(shared: Arc<Shared>, keeper: Arc<Keeper>) -> Self {
+        Self { shared, keeper: Arc::new(Stop(keeper)) }
+    }
+
     /// Opens the store at `path` with the default settings.
     ///
     /// # Errors
@@ -224,20 +90,11 @@ impl RuntimeHandle {
 
     /// Settings, to be changed before opening.
     pub fn builder() -> Builder {
-        Builder {
-            effects: Arc::new(LogEffects),
-            evaluators: Arc::new(Native),
-            now: Arc::new(wall_clock),
-            mint: Arc::new(random_incarnation),
-            lock_wait: Duration::ZERO,
-            scheduling: true,
-            ticks_at_once: TICKS_AT_ONCE,
-            retention: Retention::default(),
-        }
+        Builder::default()
     }
 
     /// Registers a vigy, or changes the one of that name: then id, kv, history, `created_at` and the enabled state stay, and the
-    /// revision goes up. An identical declaration changes nothing. A new vigy that is enabled ticks at once.
+    /// revision goes up. An identical declaration changes nothing. A new vigy that is enabled ticks when its schedule says so.
     ///
     /// # Errors
     /// [`RegisterError`]; then nothing was stored.
@@ -255,21 +112,34 @@ impl RuntimeHandle {
 
     async fn declare(&self, vigy: Vigy, must_exist: bool) -> Result<Registered, RegisterError> {
         let name = vigy.name.to_string();
-        let loaded = self.shared.load(&vigy)?;
-        self.shared.effects.check(&vigy, &loaded.operations()).map_err(RegisterError::Refused)?;
+        let image = self.check(&vigy)?;
         let id = id_of(vigy.name.as_str());
         let no_life = |error| RegisterError::Refused(format!("the system gives no randomness: {error}"));
-        let new =
-            NewVigy { id, incarnation: (self.shared.mint)().map_err(no_life)?, image: loaded.hash(), now: self.shared.now(), must_exist };
-        let registration = self.shared.store.write(move |transaction| register(transaction, vigy, &new)).await?;
-        let (row, change) = match registration {
-            Registration::New(row) => (row, Some(Event::Registered as Change)),
-            Registration::Updated(row) => (row, Some(Event::Updated as Change)),
-            Registration::Unchanged(row) => (row, None),
+        let new = NewVigy { id, incarnation: (self.shared.mint)().map_err(no_life)?, image, now: self.shared.now(), must_exist };
+        match self.shared.store.write(move |transaction| register(transaction, vigy, &new)).await? {
+            Registration::New(_) | Registration::Updated(_) | Registration::Unchanged(_) => {}
             Registration::Collision(other) => return Err(RegisterError::Collision(other)),
             Registration::Missing => return Err(RegisterError::NotFound(name)),
-        };
-        Ok(self.changed(id, row, change).await?)
+        }
+        self.changed(id)?.ok_or(RegisterError::NotFound(name))
+    }
+
+    /// Whether this host takes a declaration, and what names its program.
+    fn check(&self, vigy: &Vigy) -> Result<[u8; 32], RegisterError> {
+        if let Schedule::Cron(text) = &vigy.schedule {
+            text.as_str().parse::<Calendar>().map_err(|error| RegisterError::Refused(error.to_string()))?;
+        }
+        let loaded = self.shared.evaluators.load(vigy, self.shared.effects.operations())?;
+        self.shared.effects.check(vigy, &loaded.operations()).map_err(RegisterError::Refused)?;
+        Ok(loaded.hash())
+    }
+
+    /// A vigy as it stands, which has just been changed: the keeper hears of it.
+    fn changed(&self, id: VigyId) -> Result<Option<Registered>, StoreError> {
+        let rows = self.shared.store.snapshot();
+        let standing = read::standing(&*rows, id)?;
+        self.keeper.0.told(standing.map(|standing| (id, standing.turn())));
+        read::get(&*rows, id)
     }
 
     /// Whom a reference means: an id, a name, or the only vigy whose id or name begins with it.
@@ -278,7 +148,7 @@ impl RuntimeHandle {
     /// [`VigyError::NotFound`], [`VigyError::Ambiguous`].
     pub async fn resolve(&self, reference: &str) -> Result<VigyId, VigyError> {
         let reference = reference.to_owned();
-        self.shared.store.read(move |snapshot| read::resolve(snapshot, &reference)).await?
+        self.shared.store.read(move |rows| read::resolve(rows, &reference)).await?
     }
 
     /// A vigy as it stands.
@@ -286,7 +156,7 @@ impl RuntimeHandle {
     /// # Errors
     /// [`VigyError::NotFound`].
     pub async fn get(&self, id: VigyId) -> Result<Registered, VigyError> {
-        let found = self.shared.store.read(move |snapshot| read::get(snapshot, id)).await?;
+        let found = self.shared.store.read(move |rows| read::get(rows, id)).await?;
         found.ok_or_else(|| VigyError::NotFound(id.to_string()))
     }
 
@@ -296,13 +166,20 @@ impl RuntimeHandle {
     /// [`VigyError::Store`].
     pub async fn list(&self, selector: &Selector) -> Result<Vec<Registered>, VigyError> {
         let selector = selector.clone();
-        Ok(self.shared.store.read(move |snapshot| read::list(snapshot, &selector)).await?)
+        Ok(self.shared.store.read(move |rows| read::list(rows, &selector)).await?)
     }
 
-    /// Lets a vigy tick on its own again, at its next deadline.
+    /// The host that a vigy is for, when that is another one than [`Builder::host`] says: then it does not tick here.
+    #[must_use]
+    pub fn elsewhere<'v>(&self, vigy: &'v Vigy) -> Option<&'v str> {
+        self.shared.elsewhere(vigy)
+    }
+
+    /// Lets a vigy tick on its own again: first at once, then as its schedule says. One that was parked is not any more.
     ///
     /// # Errors
     /// [`VigyError::NotFound`].
+    #[doc(alias = "resume")]
     pub async fn enable(&self, id: VigyId) -> Result<Registered, VigyError> {
         self.set_enabled(id, true).await
     }
@@ -311,16 +188,15 @@ impl RuntimeHandle {
     ///
     /// # Errors
     /// [`VigyError::NotFound`].
+    #[doc(alias = "pause")]
     pub async fn disable(&self, id: VigyId) -> Result<Registered, VigyError> {
         self.set_enabled(id, false).await
     }
 
     async fn set_enabled(&self, id: VigyId, enabled: bool) -> Result<Registered, VigyError> {
         let now = self.shared.now();
-        let found = self.shared.store.write(move |transaction| set_enabled(transaction, id, enabled, now)).await?;
-        let (row, changed) = found.ok_or_else(|| VigyError::NotFound(id.to_string()))?;
-        let change: Change = if enabled { Event::Enabled } else { Event::Disabled };
-        Ok(self.changed(id, row, changed.then_some(change)).await?)
+        self.shared.store.write(move |transaction| set_enabled(transaction, id, enabled, now)).await?;
+        self.changed(id)?.ok_or_else(|| VigyError::NotFound(id.to_string()))
     }
 
     /// Removes a vigy with its kv, history and state. A tick in flight is given up.
@@ -328,29 +204,43 @@ impl RuntimeHandle {
     /// # Errors
     /// [`VigyError::NotFound`].
     pub async fn delete(&self, id: VigyId) -> Result<(), VigyError> {
-        let registered = self.get(id).await?;
         let now = self.shared.now();
         let found = self.shared.store.write(move |transaction| delete(transaction, id, now)).await?;
-        let incarnation = found.ok_or_else(|| VigyError::NotFound(id.to_string()))?.incarnation;
-        let mut keepers = self.keepers();
-        if let Some(kept) = keepers.get(&id).filter(|kept| kept.keeps(incarnation)) {
-            kept.task.abort();
-            keepers.remove(&id);
-        }
-        drop(keepers);
-        self.shared.tell(Event::Deleted(registered));
+        let row = found.ok_or_else(|| VigyError::NotFound(id.to_string()))?;
+        self.keeper.0.forget(id, row.incarnation);
         Ok(())
     }
 
-    /// Ticks a vigy now, enabled or not, after the tick in flight if there is one, and returns when every action has its outcome.
+    /// Ticks a vigy now, after the tick in flight if there is one, and returns when every action has its outcome.
     ///
     /// # Errors
-    /// [`VigyError`]. A run that failed is not an error: its [`Run::result`] says so.
+    /// [`VigyError`], [`VigyError::Paused`] among them. A run that failed is not an error: its [`Run::result`] says so.
     pub async fn tick_now(&self, id: VigyId) -> Result<Run, VigyError> {
-        let (reply, run) = oneshot::channel();
-        let mailbox = self.wake(id).await?;
-        mailbox.send(Message::Tick(reply)).map_err(|_| VigyError::ShuttingDown)?;
-        run.await.map_err(|_| VigyError::ShuttingDown)?
+        self.tick_if(id, |enabled| if enabled { Ok(()) } else { Err(VigyError::Paused(id)) }).await
+    }
+
+    /// Ticks a vigy now, as [`RuntimeHandle::tick_now`] does, also one that is disabled.
+    ///
+    /// # Errors
+    /// [`VigyError`].
+    pub async fn force_tick(&self, id: VigyId) -> Result<Run, VigyError> {
+        self.tick_if(id, |_| Ok(())).await
+    }
+
+    async fn tick_if(&self, id: VigyId, check: impl FnOnce(bool) -> Result<(), VigyError>) -> Result<Run, VigyError> {
+        let not_found = || VigyError::NotFound(id.to_string());
+        let standing = read::standing(&*self.shared.store.snapshot(), id)?.ok_or_else(not_found)?;
+        check(standing.enabled)?;
+        let run = self.keeper.0.ask(id, standing.turn()).await?;
+        self.run(id, run).await?.ok_or_else(not_found)
+    }
+
+    /// A run, as far as it is kept.
+    ///
+    /// # Errors
+    /// [`VigyError::Store`].
+    pub async fn run(&self, id: VigyId, run: RunKey) -> Result<Option<Run>, VigyError> {
+        Ok(self.shared.store.read(move |rows| read::run(rows, id, run)).await?)
     }
 
     /// The newest runs of a vigy, newest first.
@@ -359,7 +249,7 @@ impl RuntimeHandle {
     /// [`VigyError::NotFound`].
     pub async fn recent_runs(&self, id: VigyId, limit: usize) -> Result<Vec<Run>, VigyError> {
         self.get(id).await?;
-        Ok(self.shared.store.read(move |snapshot| read::runs(snapshot, id, limit)).await?)
+        Ok(self.shared.store.read(move |rows| read::runs(rows, id, limit)).await?)
     }
 
     /// What is known of a vigy's work: kv, desired and observed state, conditions, metrics, pending actions.
@@ -369,90 +259,87 @@ impl RuntimeHandle {
     pub async fn state(&self, id: VigyId) -> Result<State, VigyError> {
         self.get(id).await?;
         let now = self.shared.now();
-        Ok(self.shared.store.read(move |snapshot| read::state(snapshot, id, now)).await?)
+        Ok(self.shared.store.read(move |rows| read::state(rows, id, now)).await?)
     }
 
-    /// What happens from now on. A subscriber that is more than 1,024 events behind loses the oldest, and is told how many.
+    /// Every declaration of a vigy, the newest first.
+    ///
+    /// # Errors
+    /// [`VigyError::NotFound`].
+    pub async fn revisions(&self, id: VigyId) -> Result<Vec<Revision>, VigyError> {
+        let found = self.shared.store.read(move |rows| read::revisions(rows, id)).await?;
+        if found.is_empty() {
+            return Err(VigyError::NotFound(id.to_string()));
+        }
+        Ok(found
+            .into_iter()
+            .map(|(number, row)| Revision { number, declared_at: row.declared_at, image: row.image, vigy: row.vigy })
+            .collect())
+    }
+
+    /// Declares a vigy as its revision `number` did, which makes a new revision. Id, kv, history and the enabled state stay.
+    ///
+    /// # Errors
+    /// [`RegisterError`]: this host may not take any more what it took then; [`RegisterError::NotFound`] without such a vigy or revision.
+    pub async fn rollback(&self, id: VigyId, number: u64) -> Result<Registered, RegisterError> {
+        let not_found = || RegisterError::NotFound(format!("{id}, revision {number}"));
+        let old = self.shared.store.read(move |rows| read::revision(rows, id, number)).await?.ok_or_else(not_found)?;
+        self.check(&old.vigy)?;
+        let now = self.shared.now();
+        self.shared.store.write(move |transaction| rollback(transaction, id, number, now)).await?.ok_or_else(not_found)?;
+        self.changed(id)?.ok_or_else(not_found)
+    }
+
+    /// The actions that failed for good, oldest first: of one vigy, or of all.
+    ///
+    /// # Errors
+    /// [`VigyError::Store`].
+    pub async fn dead_letters(&self, of: Option<VigyId>) -> Result<Vec<(VigyId, DeadLetter)>, VigyError> {
+        Ok(self.shared.store.read(move |rows| read::dead_letters(rows, of)).await?)
+    }
+
+    /// Tries an action that failed for good once more, under its old key. When it succeeds, it is no dead letter any more.
+    ///
+    /// # Errors
+    /// [`VigyError::NotFound`], [`VigyError::Store`]. That it failed again is no error: the outcome says so.
+    pub async fn redrive(&self, id: VigyId, key: ActionKey) -> Result<Outcome, VigyError> {
+        let vigy = self.get(id).await?.vigy;
+        let letters = self.dead_letters(Some(id)).await?;
+        let letter = letters.into_iter().map(|(_, letter)| letter).find(|letter| letter.key == key);
+        let letter = letter.ok_or_else(|| VigyError::NotFound(key.to_string()))?;
+        let effects = self.shared.effects.clone();
+        let acted = on_application(&self.shared.application, async move {
+            effects.act(&vigy, ReconcileAction { key, kind: letter.kind, payload: letter.payload.as_deref(), message: None }).await
+        });
+        let outcome = acted.await.unwrap_or_else(|panic| Outcome::refused(&format!("the host panicked: {panic}")));
+        if outcome.status == vigy_core::ResultStatus::Ok {
+            self.discard(id, key).await?;
+        }
+        Ok(outcome)
+    }
+
+    /// Discards an action that failed for good.
+    ///
+    /// # Errors
+    /// [`VigyError::NotFound`], [`VigyError::Store`].
+    pub async fn discard(&self, id: VigyId, key: ActionKey) -> Result<(), VigyError> {
+        let found = self.shared.store.write(move |transaction| discard(transaction, id, key.run.tick, key.index)).await?;
+        if found { Ok(()) } else { Err(VigyError::NotFound(key.to_string())) }
+    }
+
+    /// What happened after the event `cursor`, and then whatever happens; without a cursor, what happens from now on. The log is in the
+    /// store: a reader that comes back with the number of the last event it has seen misses nothing that is kept, and is told what is not.
     #[must_use]
-    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
-        self.shared.events.subscribe()
+    pub fn events(&self, cursor: Option<u64>) -> Events {
+        let cursor = cursor.unwrap_or_else(|| *self.shared.store.told.borrow());
+        Events::new(self.shared.clone(), cursor)
     }
 
-    /// Ends the ticks in flight, waiting for their outcomes until `deadline` has passed, and closes the store. What could not be
-    /// settled is carried out, under its old keys, when the store is opened next.
-    pub async fn shutdown(&self, deadline: Duration) {
-        self.stop.send_replace(true);
-        let kept: Vec<_> = self.keepers().drain().map(|(_, kept)| kept.task).collect();
-        let aborts: Vec<_> = kept.iter().map(JoinHandle::abort_handle).collect();
-        let all = async {
-            for task in kept {
-                // A keeper that panicked has ended, too.
-                let _ = task.await;
-            }
-        };
-        if tokio::time::timeout(deadline, all).await.is_err() {
-            aborts.iter().for_each(tokio::task::AbortHandle::abort);
-        }
+    /// Ends the ticks in flight, waiting for their outcomes until `deadline` has passed, and closes the store. Tells whose ticks were
+    /// left: what they could not settle is carried out, under its old keys, when the store is opened next.
+    pub async fn shutdown(&self, deadline: Duration) -> Vec<VigyId> {
+        let left = self.keeper.0.drain(deadline).await;
         self.shared.store.close().await;
-    }
-
-    fn keepers(&self) -> std::sync::MutexGuard<'_, HashMap<VigyId, Kept>> {
-        // The map is whole whoever panicked.
-        self.keepers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The mailbox of a vigy's keeper, who is woken if there is none yet.
-    async fn wake(&self, id: VigyId) -> Result<mpsc::UnboundedSender<Message>, VigyError> {
-        let registered = self.get(id).await?;
-        if *self.stop.borrow() {
-            return Err(VigyError::ShuttingDown);
-        }
-        Ok(self.keep(&registered, 0))
-    }
-
-    /// The vigy of a row that was just written; if that changed something, its keeper and the subscribers are told.
-    async fn changed(&self, id: VigyId, row: VigyRow, change: Option<Change>) -> Result<Registered, StoreError> {
-        let version = row.version;
-        let checkpoint = self.shared.store.read(move |snapshot| read::checkpoint(snapshot, id)).await?;
-        let registered = read::registered(id, row, checkpoint);
-        if let Some(event) = change {
-            self.tell_keeper(&registered, version);
-            self.shared.tell(event(registered.clone()));
-        }
-        Ok(registered)
-    }
-
-    /// Tells a vigy's keeper of a changed row.
-    fn tell_keeper(&self, registered: &Registered, version: u64) {
-        let mut keepers = self.keepers();
-        match keepers.get_mut(&registered.id).filter(|kept| kept.keeps(registered.checkpoint.incarnation)) {
-            // Two changes may arrive in the other order than they were made.
-            Some(kept) if kept.version < version => {
-                kept.version = version;
-                // A keeper that stopped meanwhile needs no news.
-                let _ = kept.mailbox.send(Message::Changed(Box::new(registered.clone())));
-            }
-            Some(_) => {}
-            None if self.shared.scheduling && !*self.stop.borrow() => {
-                drop(keepers);
-                self.keep(registered, version);
-            }
-            None => {}
-        }
-    }
-
-    /// The mailbox of the keeper of this life of a vigy, who is made if there is none.
-    fn keep(&self, registered: &Registered, version: u64) -> mpsc::UnboundedSender<Message> {
-        let (id, incarnation) = (registered.id, registered.checkpoint.incarnation);
-        let mut keepers = self.keepers();
-        if let Some(kept) = keepers.get(&id).filter(|kept| kept.keeps(incarnation)) {
-            return kept.mailbox.clone();
-        }
-        let (mailbox, messages) = mpsc::unbounded_channel();
-        let keeper = Keeper::new(self.shared.clone(), messages, self.stop.subscribe(), registered.clone());
-        let kept = Kept { mailbox: mailbox.clone(), task: tokio::spawn(keeper.run()), incarnation, version };
-        // A keeper of an earlier life ends by itself: the store tells it that its life is over.
-        keepers.insert(id, kept);
-        mailbox
+        left
     }
 }

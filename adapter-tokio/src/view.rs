@@ -156,26 +156,15 @@ pub struct State {
     pub captured_at: Timestamp,
 }
 
-/// Something that happened, for [`crate::RuntimeHandle::subscribe`].
+/// A declaration of a vigy.
 #[derive(Clone, PartialEq, Debug)]
-#[allow(missing_docs, reason = "the variants are their names")]
-pub enum Event {
-    Registered(Registered),
-    Updated(Registered),
-    Enabled(Registered),
-    Disabled(Registered),
-    Deleted(Registered),
-    /// A run is over: every action has its outcome.
-    Ran(Run),
-}
-
-impl Event {
-    /// Whose event.
-    #[must_use]
-    pub const fn vigy(&self) -> VigyId {
-        match self {
-            Self::Registered(v) | Self::Updated(v) | Self::Enabled(v) | Self::Disabled(v) | Self::Deleted(v) => v.id,
-            Self::Ran(run) => run.vigy,
-        }
-    }
+pub struct Revision {
+    /// Which: from 1.
+    pub number: u64,
+    /// When it was declared.
+    pub declared_at: Timestamp,
+    /// BLAKE3 of the program's image, by which records name it; nothing for what was declared by an earlier version of the runtime.
+    pub image: Option<[u8; 32]>,
+    /// The declaration. Whether the vigy is enabled stands elsewhere, in [`Registered`].
+    pub vigy: Vigy,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use adapter_tokio::{Evaluation, Evaluators, Loaded, RegisterError, RuntimeHandle};
 use vigy_core::record::Level;
-use vigy_core::{ActionKind, Door, Failure, Limits, ResultStatus, TickInterval, VerbError, Vigy};
+use vigy_core::{ActionKind, Door, Failure, Limits, ResultStatus, TickInterval, Vigy};
 use vigy_lisp::HostFn;
 
 /// Says what its program says, word for word, and pushes; `broken` cannot be loaded.
@@ -24,7 +24,7 @@ impl Evaluators for Parrots {
 
 impl Loaded for Parrot {
     fn hash(&self) -> [u8; 32] {
-        [self.0.len() as u8; 32]
+        *blake3::hash(self.0.as_bytes()).as_bytes()
     }
 
     fn operations(&self) -> Vec<&str> {
@@ -40,11 +40,7 @@ impl Loaded for Parrot {
             door.log(Level::Info, &self.0)?;
             door.act(ActionKind::Push, None::<&[u8]>, Some("fly"))
         };
-        let failed = |error| match error {
-            VerbError::Exhausted(resource) => Failure::Exhausted(resource),
-            VerbError::Raise { tag, message } => Failure::raised(tag, message, None),
-        };
-        Ok(Evaluation::Other(Box::new(move |door: &mut Door<'_>| say(door).map_err(failed))))
+        Ok(Evaluation::Other(Box::new(move |door: &mut Door<'_>| say(door).map_err(Failure::from))))
     }
 }
 

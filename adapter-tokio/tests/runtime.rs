@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use adapter_tokio::{Event, HostEffects, OpenError, RegisterError, Registered, Run, RuntimeHandle, VigyError};
+use adapter_tokio::store::{Happened, Happening};
+use adapter_tokio::{Event, Events, HostEffects, OpenError, RegisterError, Registered, Run, RuntimeHandle, VigyError};
 use async_trait::async_trait;
-use tokio::sync::{Notify, broadcast};
-use vigy_core::{Ask, AskError, Incarnation, Outcome, ReconcileAction, ResultStatus, Selector, TickInterval, Timestamp, Vigy};
+use tokio::sync::Notify;
+use vigy_core::{Ask, AskError, Cadence, Incarnation, Outcome, ReconcileAction, ResultStatus, Selector, TickInterval, Timestamp, Vigy};
 use vigy_lisp::{Arity, Data, HostFn};
 
 const HELLO: &str = r#"(vigy-log "info" "hello") (vigy-noop)"#;
@@ -25,12 +26,12 @@ async fn register(runtime: &RuntimeHandle, name: &str, program: &str) -> Registe
     runtime.register_or_update(vigy(name, program)).await.unwrap()
 }
 
-/// The next run that is told.
-async fn next_run(events: &mut broadcast::Receiver<Event>) -> Run {
+/// The next run that is over.
+async fn next_run(runtime: &RuntimeHandle, events: &mut Events) -> Run {
     loop {
-        let event = tokio::time::timeout(Duration::from_secs(20), events.recv()).await.expect("a run within 20 s").unwrap();
-        if let Event::Ran(run) = event {
-            return run;
+        let event = tokio::time::timeout(Duration::from_secs(20), events.next()).await.expect("a run within 20 s").unwrap();
+        if let Some(Event::Happened { event: Happening { vigy, what: Happened::Ran { run, .. }, .. }, .. }) = event {
+            return runtime.run(vigy, run).await.unwrap().expect("a run that was told is there");
         }
     }
 }
@@ -43,10 +44,10 @@ async fn kv(runtime: &RuntimeHandle, vigy: &Registered, key: &str) -> Option<Dat
 #[tokio::test]
 async fn a_registered_vigy_ticks_on_its_own() {
     let runtime = RuntimeHandle::builder().in_memory().await.unwrap();
-    let mut events = runtime.subscribe();
+    let mut events = runtime.events(None);
     register(&runtime, "hello", HELLO).await;
     for tick in 1..=3 {
-        let run = next_run(&mut events).await;
+        let run = next_run(&runtime, &mut events).await;
         assert_eq!((run.key.tick, run.result, run.logs[0].message.as_str()), (tick, ResultStatus::Ok, "hello"));
         assert_eq!(run.actions[0].result, Some(ResultStatus::Ok));
     }
@@ -62,7 +63,7 @@ async fn time_and_lives_are_what_the_application_says() {
     let runtime = builder.in_memory().await.unwrap();
     time.store(1000, Ordering::SeqCst);
     let registered = register(&runtime, "v", "(vigy-log :info (vigy-tick))").await;
-    assert_eq!((registered.created_at, registered.checkpoint.due), (Timestamp(1000), Timestamp(1000)));
+    assert_eq!(registered.created_at, Timestamp(1000));
     assert_eq!(registered.checkpoint.incarnation, Incarnation(7));
     time.store(5000, Ordering::SeqCst);
     let run = runtime.tick_now(registered.id).await.unwrap();
@@ -101,7 +102,7 @@ async fn registering_again_keeps_the_vigy_and_bumps_its_revision() {
     assert_eq!((same.revision, same.updated_at, same.vigy.enabled), (1, first.updated_at, false), "identical: nothing changes");
     let second = register(&runtime, "v", "(vigy-incr :n 10)").await;
     assert_eq!((second.id, second.revision, second.created_at, second.vigy.enabled), (first.id, 2, first.created_at, false));
-    runtime.tick_now(first.id).await.unwrap();
+    runtime.force_tick(first.id).await.unwrap();
     assert_eq!(kv(&runtime, &first, "n").await, Some(Data::Int(11)));
     assert_eq!(runtime.recent_runs(first.id, 10).await.unwrap().len(), 2);
     assert_eq!(runtime.list(&Selector::default()).await.unwrap().len(), 1);
@@ -142,12 +143,12 @@ async fn bad_programs_are_refused_with_their_place_and_nothing_is_stored() {
 #[tokio::test]
 async fn an_endless_loop_delays_nobody() {
     let runtime = RuntimeHandle::builder().in_memory().await.unwrap();
-    let mut events = runtime.subscribe();
+    let mut events = runtime.events(None);
     let endless = register(&runtime, "endless", "(define (f) (f)) (f)").await;
     let hello = register(&runtime, "hello", HELLO).await;
     let (mut failed, mut ok) = (0, 0);
     while failed < 1 || ok < 3 {
-        let run = next_run(&mut events).await;
+        let run = next_run(&runtime, &mut events).await;
         if run.vigy == endless.id {
             assert!(run.error.unwrap().starts_with("out-of-fuel"));
             failed += 1;
@@ -178,12 +179,13 @@ async fn references_are_ids_names_and_unambiguous_prefixes() {
 #[tokio::test]
 async fn an_interval_edit_takes_hold_at_once() {
     let runtime = RuntimeHandle::builder().in_memory().await.unwrap();
-    let mut events = runtime.subscribe();
-    let hour = Vigy { interval: TickInterval::from_millis(3_600_000).unwrap(), ..vigy("v", HELLO) };
+    let mut events = runtime.events(None);
+    let hour = Cadence { jitter_ms: 0, ..Cadence::every(TickInterval::from_millis(3_600_000).unwrap()) };
+    let hour = Vigy { schedule: hour.into(), ..vigy("v", HELLO) };
     runtime.register_or_update(hour).await.unwrap();
-    next_run(&mut events).await;
+    next_run(&runtime, &mut events).await;
     register(&runtime, "v", HELLO).await;
-    next_run(&mut events).await;
+    next_run(&runtime, &mut events).await;
     runtime.shutdown(Duration::from_secs(5)).await;
 }
 

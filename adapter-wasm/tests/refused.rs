@@ -108,7 +108,7 @@ fn refused<E: Engine + Default>(bytes: &[u8]) -> ModuleError {
 /// How one tick of a module ends.
 fn tick<E: Engine>(module: &Module<E>, limits: Limits) -> String {
     let mut host = Host { clock: ManualClock::default(), storage: MemoryStorage::default(), effects: World(1) };
-    let spec = Spec { program: module.program(), interval: TickInterval::MIN, limits };
+    let spec = Spec::every(TickInterval::MIN, module.program(), limits);
     let mut checkpoint = Checkpoint::new(Incarnation(1), Timestamp(0));
     let mut buffers = TickBuffers::for_limits(&limits);
     match module.evaluation(&limits) {

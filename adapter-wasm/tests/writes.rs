@@ -132,7 +132,7 @@ fn limits() -> Limits {
 fn life<E: Engine>(image: &Image, module: Option<&Module<E>>, (writes_left, last_write_lands): Crash) -> Left {
     let start = Checkpoint::new(Incarnation(7), Timestamp(1000));
     let limits = limits();
-    let spec = Spec { program: image.hash(), interval: TickInterval::default(), limits };
+    let spec = Spec::every(TickInterval::default(), image.hash(), limits);
     let imports = Imports::of(image.program()).unwrap();
     let (mut buffers, mut words) = (TickBuffers::for_limits(&limits), vec![0; lisp::words_needed(image.program(), &limits)]);
     let storage = Noting { store: CrashStorage { disk: MemoryStorage::default(), writes_left, last_write_lands }, drafts: Vec::new() };

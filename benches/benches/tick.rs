@@ -34,7 +34,7 @@ fn tree(files: usize) -> RecordedEffects {
 }
 
 fn spec(image: &Image) -> Spec {
-    Spec { program: image.hash(), interval: TickInterval::MIN, limits: Limits::default() }
+    Spec::every(TickInterval::MIN, image.hash(), Limits::default())
 }
 
 fn whole_tick(c: &mut Criterion, name: &str, source: &str, effects: RecordedEffects) {
@@ -67,7 +67,7 @@ fn wake_to_batch(c: &mut Criterion) {
         b.iter(|| {
             let mut evaluation = Lisp::new(program, &imports, &spec.limits, &mut words).expect("enough words");
             let mut tick = Tick::begin(&spec, &checkpoint, Timestamp(1), buffers.memory()).expect("enough memory");
-            let Need::Commit(batch) = tick.next(&mut evaluation) else { panic!("hello waits for nothing") };
+            let Need::Commit(batch) = tick.next(&mut evaluation, Timestamp(1)) else { panic!("hello waits for nothing") };
             black_box(batch.record().len())
         });
     });

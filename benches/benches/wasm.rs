@@ -19,7 +19,7 @@ const HELLO: &str = include_str!("../../programs/hello-vigy/main.tlisp");
 
 /// Ticks until the batch is there, which must have the one action of hello-vigy.
 fn tick(program: [u8; 32], evaluator: &mut impl Evaluator, buffers: &mut TickBuffers) {
-    let spec = Spec { program, interval: TickInterval::MIN, limits: Limits::default() };
+    let spec = Spec::every(TickInterval::MIN, program, Limits::default());
     let checkpoint = Checkpoint::new(Incarnation(1), Timestamp(0));
     let mut tick = Tick::begin(&spec, &checkpoint, Timestamp(1), buffers.memory()).expect("enough memory");
     loop {

@@ -5,12 +5,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use croner::Cron;
-use croner::parser::{CronParser, Seconds, Year};
-use jiff::tz::TimeZone;
+use adapter_tokio::Calendar;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use vigy_core::{Labels, Name, Timestamp};
+use vigy_core::{Labels, Name};
 
 use crate::Capability;
 
@@ -43,8 +41,8 @@ pub struct ComputeUnit {
 pub enum Trigger {
     /// Once, with these arguments.
     OneShot(Vec<String>),
-    /// By a schedule.
-    Cron(Schedule),
+    /// By the calendar.
+    Cron(Calendar),
     /// For requests.
     Service(Map<String, Value>),
     /// For messages.
@@ -240,45 +238,6 @@ fn memory(value: &Value) -> Result<u32, InvalidUnit> {
     bytes.map_or_else(|| wrong("spec.limits.memory", format_args!("{value} is no size below 4 GiB, as 16MiB")), Ok)
 }
 
-// ---- Schedules ---------------------------------------------------------------------------------------------------------------------
-
-/// When to run: five fields of cron, or `@hourly` and its kind, in UTC.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Schedule(Box<Cron>);
-
-/// A text that is no schedule.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("`{0}` is no schedule: {1}; write five fields (minute hour day month weekday), as `*/5 * * * *`, or @hourly")]
-pub struct InvalidSchedule(String, String);
-
-impl FromStr for Schedule {
-    type Err = InvalidSchedule;
-
-    fn from_str(text: &str) -> Result<Self, InvalidSchedule> {
-        let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-        let invalid = |problem: String| InvalidSchedule(text.escape_debug().to_string(), problem);
-        let schedule = Self(Box::new(parser.parse(text).map_err(|error| invalid(error.to_string()))?));
-        // 30 February can be written, and never comes.
-        schedule.after(Timestamp(0)).map(|_| schedule.clone()).ok_or_else(|| invalid("its time never comes".to_owned()))
-    }
-}
-
-impl fmt::Display for Schedule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.as_str())
-    }
-}
-
-impl Schedule {
-    /// The first time after `time`; nothing when none comes any more.
-    #[must_use]
-    pub fn after(&self, time: Timestamp) -> Option<Timestamp> {
-        let from = jiff::Timestamp::from_millisecond(i64::try_from(time.0).ok()?).ok()?.to_zoned(TimeZone::UTC);
-        let next = self.0.find_next_occurrence(&from, false).ok()?;
-        u64::try_from(next.timestamp().as_millisecond()).ok().map(Timestamp)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -311,7 +270,7 @@ mod tests {
         assert_eq!(unit.capabilities, [Capability::ListClaims(None)]);
         assert_eq!(Value::Object(unit.config.unwrap()).to_string(), r#"{"triggerAt":0.9,"namespaces":[],"dryRun":true}"#);
         assert_eq!(unit.limits, UnitLimits { memory: Some(16 << 20), fuel: Some(1000) });
-        assert!(matches!(unit.trigger, Trigger::Cron(schedule) if schedule.to_string() == "*/5 * * * *"));
+        assert!(matches!(unit.trigger, Trigger::Cron(calendar) if calendar.to_string() == "*/5 * * * *"));
     }
 
     #[test]
@@ -351,28 +310,5 @@ mod tests {
         refused(document("source: a", "source: ''"), "spec.module.source", "names no file");
         assert!(matches!("a: [".parse::<ComputeUnit>(), Err(InvalidUnit::Yaml(_))));
         assert!(matches!("a: 1\na: 2\n".parse::<ComputeUnit>(), Err(InvalidUnit::Yaml(problem)) if problem.contains("duplicate")));
-    }
-
-    /// The first times of a schedule after the beginning of 2026, a Thursday.
-    fn times(schedule: &str, count: usize) -> Vec<String> {
-        let schedule: Schedule = schedule.parse().unwrap();
-        let mut time = Timestamp(1_767_225_600_000);
-        let mut next = || {
-            time = schedule.after(time).unwrap();
-            jiff::Timestamp::from_millisecond(time.0 as i64).unwrap().strftime("%m-%d %H:%M").to_string()
-        };
-        (0..count).map(|_| next()).collect()
-    }
-
-    #[test]
-    fn schedules_are_cron_in_utc() {
-        assert_eq!(times("*/5 * * * *", 2), ["01-01 00:05", "01-01 00:10"]);
-        assert_eq!(times("@hourly", 1), ["01-01 01:00"]);
-        assert_eq!(times("7,37 9-17/4 * * mon-fri", 3), ["01-01 09:07", "01-01 09:37", "01-01 13:07"]);
-        // Both days restricted: either.
-        assert_eq!(times("0 0 13 * 5", 3), ["01-02 00:00", "01-09 00:00", "01-13 00:00"]);
-        for wrong in ["", "* * * *", "* * * * * *", "60 * * * *", "@often", "0 0 30 2 *", "a b c d e"] {
-            assert!(wrong.parse::<Schedule>().is_err(), "{wrong}");
-        }
     }
 }

@@ -19,7 +19,7 @@ mod prom;
 mod recorded;
 
 pub use capability::{Capability, InvalidCapability};
-pub use computeunit::{API_VERSION, ComputeUnit, InvalidSchedule, InvalidUnit, Schedule, Trigger, UnitLimits};
+pub use computeunit::{API_VERSION, ComputeUnit, InvalidUnit, Trigger, UnitLimits};
 pub use fs::{ASK_TIMEOUT, MAX_ENTRIES, MAX_READ_BYTES};
 pub use handler::{Handler, InvalidHandler, MAX_OUTPUT_BYTES, TIMEOUT};
 pub use k8s::{KUBE_TIMEOUT, LAST_WRITE, MAX_CLAIMS};

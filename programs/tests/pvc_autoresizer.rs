@@ -38,7 +38,7 @@ fn run_on(effects: RecordedEffects, storage: MemoryStorage, limits: Limits) -> (
     let image =
         lisp::compile(PROGRAM, Platform::default().operations()).unwrap_or_else(|error| panic!("{}", error.render("main.tlisp", PROGRAM)));
     let imports = Imports::of(image.program()).unwrap();
-    let spec = Spec { program: image.hash(), interval: TickInterval::default(), limits };
+    let spec = Spec::every(TickInterval::default(), image.hash(), limits);
     let mut buffers = TickBuffers::for_limits(&limits);
     let mut words = vec![0; lisp::words_needed(image.program(), &limits)];
     let mut evaluation = Lisp::new(image.program(), &imports, &limits, &mut words).unwrap();

@@ -257,7 +257,9 @@ pub(crate) fn event(out: &mut impl Write, event: &Event, name: &str) -> io::Resu
         Event::Updated(vigy) => ("updated", vigy),
         Event::Enabled(vigy) => ("enabled", vigy),
         Event::Disabled(vigy) => ("disabled", vigy),
-        Event::Deleted(vigy) => ("deleted", vigy),
+        Event::Parked(vigy) => ("parked", vigy),
+        Event::Resumed(vigy) => ("resumed", vigy),
+        Event::Deleted { name, at, .. } => return writeln!(out, "{DIM}{at}{DIM:#} {BOLD}{}{BOLD:#} deleted", clean(name)),
     };
     writeln!(out, "{DIM}{}{DIM:#} {BOLD}{}{BOLD:#} {what}, every {} ms", vigy.updated_at, clean(&vigy.name), vigy.tick_interval_ms)
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use vigy::api::{RegisterVigy, TickLimits, rfc3339};
 use vigy::service::Service;
-use vigy::{ComputeUnit, Engine, HostEffects, Platform, Recorded, RuntimeHandle, Schedule, TickInterval, Timestamp, Trigger};
+use vigy::{Calendar, ComputeUnit, Engine, HostEffects, Platform, Recorded, RuntimeHandle, TickInterval, Timestamp, Trigger};
 
 use super::args::{Up, read};
 use super::connect::{self, Connection};
@@ -85,7 +85,7 @@ async fn connection(up: &Up, store: &Path) -> Result<Connection, Failure> {
 async fn keep(
     service: &dyn Service,
     declaration: RegisterVigy,
-    schedule: Option<Schedule>,
+    schedule: Option<Calendar>,
     json: bool,
     out: &mut impl Write,
 ) -> Result<Exit, Failure> {

@@ -38,7 +38,7 @@ impl Simulated {
     /// Lives a scenario, evaluated by an engine.
     pub(crate) fn live(scenario: &Scenario, engine: Engine) -> Result<Self> {
         let loaded = engine.evaluators()?.load(&vigy(scenario, scenario.program().name)?, scenario.program().operations)?;
-        let spec = Spec { program: loaded.hash(), interval: TickInterval::from_millis(INTERVAL_MS)?, limits: LIMITS };
+        let spec = Spec::every(TickInterval::from_millis(INTERVAL_MS)?, loaded.hash(), LIMITS);
         let mut checkpoint = Checkpoint::new(scenario.incarnation, scenario.moments[0].at);
         let (mut buffers, mut words) = (TickBuffers::for_limits(&LIMITS), vec![0; loaded.words(&LIMITS)]);
         let effects = Listening::default();

@@ -152,25 +152,37 @@ pub struct Outcome {
     pub status: ResultStatus,
     /// Details for people, cut to [`crate::MESSAGE_BYTES`]; empty when there is nothing to say.
     pub message: Message,
+    /// Whether a failure may pass, so that trying again may help.
+    pub transient: bool,
 }
 
 impl Outcome {
     /// Carried out.
     #[must_use]
     pub fn ok() -> Self {
-        Self { status: ResultStatus::Ok, message: Message::new() }
+        Self { status: ResultStatus::Ok, message: Message::new(), transient: false }
     }
 
-    /// Tried and failed, because of `message`.
+    /// Tried and failed, because of `message`, which may pass: it is tried again, as often as [`crate::Policy::act_attempts`] says.
     #[must_use]
     pub fn failed(message: &str) -> Self {
-        Self { status: ResultStatus::Failed, message: crate::message(message) }
+        Self { transient: true, ..Self::refused(message) }
+    }
+
+    /// Tried and failed for good, because of `message`: trying again would not help.
+    #[must_use]
+    pub fn refused(message: &str) -> Self {
+        Self { status: ResultStatus::Failed, message: crate::message(message), transient: false }
     }
 
     /// Not tried, because of `message`.
     #[must_use]
     pub fn skipped(message: &str) -> Self {
-        Self { status: ResultStatus::Skipped, message: crate::message(message) }
+        Self { status: ResultStatus::Skipped, message: crate::message(message), transient: false }
+    }
+
+    pub(crate) fn is_transient(&self) -> bool {
+        self.status == ResultStatus::Failed && self.transient
     }
 }
 
@@ -185,10 +197,12 @@ pub struct Settled<'a> {
     pub status: ResultStatus,
     /// Details, possibly empty.
     pub message: &'a str,
+    /// How often it was tried; 0 for what asks no handler.
+    pub attempts: u16,
 }
 
 /// Settlements are data, so that a program reads them as they are stored: the list of a map
-/// `{:index 0 :kind :push :result :ok :message ""}` per action. These are the tags of `vigy_lisp::Data`.
+/// `{:index 0 :kind :push :result :ok :message "" :attempts 1}` per action. These are the tags of `vigy_lisp::Data`.
 mod tag {
     pub(super) const INT: u8 = 2;
     pub(super) const STRING: u8 = 4;
@@ -199,8 +213,10 @@ mod tag {
 
 type Keyword<'a> = (u8, &'a str);
 
-/// A line as postcard sees it: tag and length of the map, then its four entries.
-type Line<'a> = (u8, u8, (Keyword<'a>, (u8, i64)), (Keyword<'a>, Keyword<'a>), (Keyword<'a>, Keyword<'a>), (Keyword<'a>, (u8, &'a str)));
+/// A line as postcard sees it: tag and length of the map, then its entries.
+type Line<'a> = (Old<'a>, Count<'a>);
+type Old<'a> = (u8, u8, Count<'a>, (Keyword<'a>, Keyword<'a>), (Keyword<'a>, Keyword<'a>), (Keyword<'a>, (u8, &'a str)));
+type Count<'a> = (Keyword<'a>, (u8, i64));
 
 /// Bytes before the first line.
 pub(crate) const SETTLEMENT_HEAD: usize = 4;
@@ -213,14 +229,15 @@ pub(crate) fn write_head(count: u16, into: &mut [u8]) -> Option<usize> {
 /// Writes a line and says how many bytes it has, nothing when they do not fit.
 pub(crate) fn write_line(line: &Settled<'_>, into: &mut [u8]) -> Option<usize> {
     let keyword = |name| (tag::KEYWORD, name);
-    let line: Line<'_> = (
+    let old: Old<'_> = (
         tag::MAP,
-        4,
+        5,
         (keyword("index"), (tag::INT, i64::from(line.index))),
         (keyword("kind"), keyword(line.kind.name())),
         (keyword("result"), keyword(line.status.name())),
         (keyword("message"), (tag::STRING, line.message)),
     );
+    let line: Line<'_> = (old, (keyword("attempts"), (tag::INT, i64::from(line.attempts))));
     postcard::to_slice(&line, into).ok().map(|bytes| bytes.len())
 }
 
@@ -236,10 +253,23 @@ pub(crate) fn write_event(kind: &str, into: &mut [u8]) -> Option<usize> {
 pub fn settled(bytes: &[u8]) -> impl Iterator<Item = Settled<'_>> {
     let mut rest = postcard::take_from_bytes::<(u8, u16)>(bytes).map_or(&[][..], |(_, rest)| rest);
     core::iter::from_fn(move || {
-        let (line, after) = postcard::take_from_bytes::<Line<'_>>(rest).ok()?;
+        let (line, after) = take_line(rest)?;
         rest = after;
-        let (_, _, (_, (_, index)), (_, (_, kind)), (_, (_, result)), (_, (_, message))) = line;
-        let index = u16::try_from(index).ok()?;
-        Some(Settled { index, kind: kind.parse().ok()?, status: ResultStatus::parse(result)?, message })
+        Some(line)
     })
+}
+
+/// A line, and what is behind it. Stores from before actions were tried again have lines without a number of attempts: it was one.
+fn take_line(bytes: &[u8]) -> Option<(Settled<'_>, &[u8])> {
+    let ((_, entries), _) = postcard::take_from_bytes::<(u8, u8)>(bytes).ok()?;
+    let (line, attempts, rest) = if entries == 4 {
+        let (line, rest) = postcard::take_from_bytes::<Old<'_>>(bytes).ok()?;
+        (line, 1, rest)
+    } else {
+        let ((line, (_, (_, attempts))), rest) = postcard::take_from_bytes::<(Old<'_>, Count<'_>)>(bytes).ok()?;
+        (line, attempts, rest)
+    };
+    let (_, _, (_, (_, index)), (_, (_, kind)), (_, (_, result)), (_, (_, message))) = line;
+    let (index, attempts) = (u16::try_from(index).ok()?, u16::try_from(attempts).ok()?);
+    Some((Settled { index, kind: kind.parse().ok()?, status: ResultStatus::parse(result)?, message, attempts }, rest))
 }

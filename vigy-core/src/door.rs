@@ -11,7 +11,7 @@ use crate::keys::KeyTable;
 use crate::memory::{MemoryTooSmall, TickMemory};
 use crate::record::{Access, ConditionStatus, Content, Entry, Header, Level, RECORD_VERSION, Record, Refusal, Resource, entries};
 use crate::values::Values;
-use crate::{ActionKey, ActionKind, KEY_BYTES};
+use crate::{ActionKey, ActionKind, KEY_BYTES, TickInterval};
 use writer::RecordWriter;
 
 pub use ask::{Ask, AskError};
@@ -34,6 +34,10 @@ pub enum VerbError {
     },
     /// The tick is over: a limit is used up.
     Exhausted(Resource),
+    /// The tick is over: the program asked for the next one in so many milliseconds.
+    Retry(u64),
+    /// The tick is over: the program gave up.
+    Permanent,
 }
 
 impl From<Resource> for VerbError {
@@ -89,6 +93,7 @@ pub struct Door<'m> {
     values: Values<'m>,
     actions: &'m mut [u32],
     queued: u16,
+    next_in: Option<u64>,
     keys: KeyTable<'m>,
     log_lines: u16,
     output_bytes: u32,
@@ -136,8 +141,11 @@ impl<'m> Door<'m> {
 
     /// The queue of a restored run whose evaluation is over.
     pub(crate) fn restore_queue(&mut self) -> Result<(), MemoryTooSmall> {
-        let Self { record, actions, queued, .. } = self;
+        let Self { record, actions, queued, next_in, .. } = self;
         for (at, entry) in entries(record.all()) {
+            if let Entry::NextIn { after_ms } = entry {
+                *next_in = Some(after_ms);
+            }
             if matches!(entry, Entry::Action { .. }) {
                 let slots = actions.len();
                 let slot = actions.get_mut(usize::from(*queued));
@@ -163,6 +171,7 @@ impl<'m> Door<'m> {
             values: Values::new(&mut memory.values[..limits.value_bytes as usize]),
             actions: &mut memory.actions[..usize::from(limits.actions.min(ActionKey::FIRST_WRITE))],
             queued: 0,
+            next_in: None,
             keys: KeyTable::new(&mut memory.keys[..usize::from(limits.kv_keys) * 2]),
             log_lines: 0,
             output_bytes: 0,
@@ -285,6 +294,23 @@ impl<'m> Door<'m> {
         self.queued
     }
 
+    /// Asks for the next tick in so many milliseconds, whatever the schedule says; the last word counts. Nothing comes of it when the
+    /// evaluation fails.
+    ///
+    /// # Errors
+    /// `bad-interval` for what is no [`TickInterval`]; a limit.
+    pub fn next_in(&mut self, after_ms: u64) -> Result<(), VerbError> {
+        check_wait(after_ms)?;
+        self.say(&Entry::NextIn { after_ms })?;
+        self.next_in = Some(after_ms);
+        Ok(())
+    }
+
+    /// What [`Door::next_in`] was told last.
+    pub(crate) const fn asked_next_in(&self) -> Option<u64> {
+        self.next_in
+    }
+
     /// Writes a log line.
     ///
     /// # Errors
@@ -400,6 +426,12 @@ fn check_key(key: &str) -> Result<(), VerbError> {
         _ => return Ok(()),
     };
     Err(VerbError::Raise { tag: "bad-key", message })
+}
+
+/// Whether a program may ask for its next tick in so many milliseconds.
+pub(crate) fn check_wait(after_ms: u64) -> Result<(), VerbError> {
+    let message = "the next tick comes in 100 ms at the earliest and in 365 days at the latest";
+    TickInterval::from_millis(after_ms).map(|_| ()).map_err(|_| VerbError::Raise { tag: "bad-interval", message })
 }
 
 /// The longest prefix of `text` of at most `limit` bytes.

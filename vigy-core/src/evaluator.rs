@@ -1,7 +1,7 @@
 //! What can tick: one trait, which the lisp machine implements, and a closure, and later a wasm module.
 
 use crate::record::{Place, Resource, Verdict};
-use crate::{Door, Message};
+use crate::{Door, Message, VerbError};
 
 /// One evaluation of one program. Deterministic: the same door answers give the same calls, whatever the slices.
 pub trait Evaluator {
@@ -40,6 +40,22 @@ pub enum Failure {
     },
     /// A limit is used up.
     Exhausted(Resource),
+    /// Something that may pass: the next tick is to come soon.
+    Retry {
+        /// In how many milliseconds.
+        after_ms: u64,
+        /// Why; possibly empty.
+        message: Message,
+        /// Where in the program.
+        place: Option<Place>,
+    },
+    /// Something that will not pass: the vigy is parked.
+    Permanent {
+        /// Why.
+        message: Message,
+        /// Where in the program.
+        place: Option<Place>,
+    },
 }
 
 impl Failure {
@@ -49,6 +65,19 @@ impl Failure {
         match self {
             Self::Raised { tag, message, place } => Verdict::Raised { tag, message, place: *place },
             Self::Exhausted(resource) => Verdict::Exhausted(*resource),
+            Self::Retry { after_ms, message, place } => Verdict::Retry { after_ms: *after_ms, message, place: *place },
+            Self::Permanent { message, place } => Verdict::Permanent { message, place: *place },
+        }
+    }
+}
+
+impl From<VerbError> for Failure {
+    fn from(error: VerbError) -> Self {
+        match error {
+            VerbError::Raise { tag, message } => Self::raised(tag, message, None),
+            VerbError::Exhausted(resource) => Self::Exhausted(resource),
+            VerbError::Retry(after_ms) => Self::Retry { after_ms, message: Message::new(), place: None },
+            VerbError::Permanent => Self::Permanent { message: Message::new(), place: None },
         }
     }
 }

@@ -59,19 +59,36 @@ impl<C: Clock, S: Storage, F: Effects> Host<C, S, F> {
         mut memory: TickMemory<'_>,
         evaluator: &mut E,
     ) -> Result<bool, HostError<S::Error>> {
-        if checkpoint.unfinished != Unfinished::Nothing {
-            let cut = checkpoint.unfinished == Unfinished::Evaluation;
-            let mut resuming = Resuming::new(spec, checkpoint, memory.reborrow());
-            self.storage.unfinished(resuming.run(), &mut |piece| resuming.take(piece)).map_err(HostError::Store)?;
-            let mut tick = resuming.finish().map_err(HostError::Resume)?;
-            self.drive(&mut tick, evaluator, checkpoint)?;
-            if cut {
-                return Ok(!tick.failed());
-            }
+        if let Some(ok) = self.finish(spec, checkpoint, memory.reborrow(), evaluator)? {
+            return Ok(ok);
         }
         let mut tick = Tick::begin(spec, checkpoint, self.clock.now(), memory)?;
         self.drive(&mut tick, evaluator, checkpoint)?;
         Ok(!tick.failed())
+    }
+
+    /// Does what the checkpoint says is [unfinished](crate::Unfinished), and no more. Says whether the program ended well, if it was its
+    /// evaluation that was cut: then the evaluator is used up.
+    ///
+    /// # Errors
+    /// As [`Host::tick`].
+    pub fn finish<E: Evaluator>(
+        &mut self,
+        spec: &Spec,
+        checkpoint: &mut Checkpoint,
+        memory: TickMemory<'_>,
+        evaluator: &mut E,
+    ) -> Result<Option<bool>, HostError<S::Error>> {
+        let cut = match checkpoint.unfinished {
+            Unfinished::Nothing => return Ok(None),
+            Unfinished::Actions => false,
+            Unfinished::Evaluation => true,
+        };
+        let mut resuming = Resuming::new(spec, checkpoint, memory);
+        self.storage.unfinished(resuming.run(), &mut |piece| resuming.take(piece)).map_err(HostError::Store)?;
+        let mut tick = resuming.finish().map_err(HostError::Resume)?;
+        self.drive(&mut tick, evaluator, checkpoint)?;
+        Ok(cut.then(|| !tick.failed()))
     }
 
     fn drive<E: Evaluator>(
@@ -81,7 +98,7 @@ impl<C: Clock, S: Storage, F: Effects> Host<C, S, F> {
         checkpoint: &mut Checkpoint,
     ) -> Result<(), HostError<S::Error>> {
         loop {
-            match tick.next(evaluator) {
+            match tick.next(evaluator, self.clock.now()) {
                 Need::Yield => {}
                 Need::Key { key, into } => {
                     let len = self.storage.get(key, into).map_err(HostError::Store)?;
@@ -104,6 +121,10 @@ impl<C: Clock, S: Storage, F: Effects> Host<C, S, F> {
                 Need::Act(action) => {
                     let outcome = self.effects.act(&action);
                     tick.acted(&outcome);
+                }
+                Need::Wait(until) => {
+                    self.clock.sleep_until(until);
+                    tick.waited();
                 }
                 Need::Settle(settlement) => {
                     self.storage.settle(&settlement).map_err(HostError::Store)?;
@@ -130,19 +151,35 @@ impl<C: AsyncClock, S: AsyncStorage, F: AsyncEffects> Host<C, S, F> {
         mut memory: TickMemory<'_>,
         evaluator: &mut E,
     ) -> Result<bool, HostError<S::Error>> {
-        if checkpoint.unfinished != Unfinished::Nothing {
-            let cut = checkpoint.unfinished == Unfinished::Evaluation;
-            let mut resuming = Resuming::new(spec, checkpoint, memory.reborrow());
-            self.storage.unfinished(resuming.run(), |piece| resuming.take(piece)).await.map_err(HostError::Store)?;
-            let mut tick = resuming.finish().map_err(HostError::Resume)?;
-            self.drive_async(&mut tick, evaluator, checkpoint).await?;
-            if cut {
-                return Ok(!tick.failed());
-            }
+        if let Some(ok) = self.finish_async(spec, checkpoint, memory.reborrow(), evaluator).await? {
+            return Ok(ok);
         }
         let mut tick = Tick::begin(spec, checkpoint, self.clock.now(), memory)?;
         self.drive_async(&mut tick, evaluator, checkpoint).await?;
         Ok(!tick.failed())
+    }
+
+    /// [`Host::finish`] for a host with an executor.
+    ///
+    /// # Errors
+    /// As [`Host::tick`].
+    pub async fn finish_async<E: Evaluator>(
+        &mut self,
+        spec: &Spec,
+        checkpoint: &mut Checkpoint,
+        memory: TickMemory<'_>,
+        evaluator: &mut E,
+    ) -> Result<Option<bool>, HostError<S::Error>> {
+        let cut = match checkpoint.unfinished {
+            Unfinished::Nothing => return Ok(None),
+            Unfinished::Actions => false,
+            Unfinished::Evaluation => true,
+        };
+        let mut resuming = Resuming::new(spec, checkpoint, memory);
+        self.storage.unfinished(resuming.run(), |piece| resuming.take(piece)).await.map_err(HostError::Store)?;
+        let mut tick = resuming.finish().map_err(HostError::Resume)?;
+        self.drive_async(&mut tick, evaluator, checkpoint).await?;
+        Ok(cut.then(|| !tick.failed()))
     }
 
     async fn drive_async<E: Evaluator>(
@@ -152,7 +189,7 @@ impl<C: AsyncClock, S: AsyncStorage, F: AsyncEffects> Host<C, S, F> {
         checkpoint: &mut Checkpoint,
     ) -> Result<(), HostError<S::Error>> {
         loop {
-            match tick.next(evaluator) {
+            match tick.next(evaluator, self.clock.now()) {
                 Need::Yield => self.clock.yield_now().await,
                 Need::Key { key, into } => {
                     let len = self.storage.get(key, into).await.map_err(HostError::Store)?;
@@ -175,6 +212,10 @@ impl<C: AsyncClock, S: AsyncStorage, F: AsyncEffects> Host<C, S, F> {
                 Need::Act(action) => {
                     let outcome = self.effects.act(&action).await;
                     tick.acted(&outcome);
+                }
+                Need::Wait(until) => {
+                    self.clock.sleep_until(until).await;
+                    tick.waited();
                 }
                 Need::Settle(settlement) => {
                     self.storage.settle(&settlement).await.map_err(HostError::Store)?;

@@ -39,7 +39,7 @@
 //! let program = lisp::compile("(if (< (vigy-incr \"ticks\") 3) (vigy-push \"cool down\") (vigy-noop))", &[])?;
 //! let imports = lisp::Imports::of(program.program())?;
 //! let limits = Limits::default();
-//! let spec = Spec { program: program.hash(), interval: TickInterval::from_millis(500)?, limits };
+//! let spec = Spec::every(TickInterval::from_millis(500)?, program.hash(), limits);
 //! let mut checkpoint = Checkpoint::new(Incarnation(1), Timestamp(0));
 //! let fridge = || Fridge { time: Timestamp(0), pushes: 0 };
 //! let mut host = Host { clock: fridge(), storage: MemoryStorage::default(), effects: fridge() };
@@ -86,6 +86,8 @@
 extern crate alloc;
 
 mod action;
+mod cadence;
+mod checkpoint;
 mod door;
 mod evaluator;
 mod host;
@@ -95,8 +97,11 @@ mod limits;
 #[cfg(feature = "lisp")]
 pub mod lisp;
 mod memory;
+mod policy;
 mod ports;
 pub mod record;
+#[cfg(feature = "alloc")]
+mod selector;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod tick;
@@ -106,6 +111,8 @@ mod values;
 mod vigy;
 
 pub use action::{ActionKind, Outcome, ReconcileAction, ResultStatus, Settled, UnknownKind, settled};
+pub use cadence::{Cadence, InvalidCadence, Pace, Plan};
+pub use checkpoint::{Checkpoint, Unfinished};
 pub use door::{Ask, AskError, Door, Encode, LAST_OUTCOMES, RESERVED_PREFIX, VerbError, relay};
 pub use evaluator::{Evaluator, Failure, Step};
 pub use host::{Host, HostError};
@@ -114,13 +121,16 @@ pub use limits::Limits;
 #[cfg(feature = "alloc")]
 pub use memory::TickBuffers;
 pub use memory::{MemoryTooSmall, TickMemory};
+pub use policy::Policy;
 pub use ports::{AsyncClock, AsyncEffects, AsyncStorage, Clock, Effects, Piece, Storage};
 pub use record::{Access, Content, Refusal, Resource, Verdict};
-pub use tick::{Batch, Checkpoint, Draft, Need, ResumeError, SLICE, Settlement, Spec, Tick, Unfinished};
+#[cfg(feature = "alloc")]
+pub use selector::{InvalidSelector, Selector};
+pub use tick::{Batch, Draft, Need, ResumeError, SLICE, Settlement, Spec, Tick};
 pub use time::{InvalidInterval, TickInterval, Timestamp, backoff_ms};
 pub use values::Kept;
 #[cfg(feature = "alloc")]
-pub use vigy::{InvalidVigy, Labels, Name, Selector, Vigy};
+pub use vigy::{CronText, InvalidVigy, Labels, Name, Schedule, Vigy};
 
 /// Bytes of a message in an outcome or an error: 256. Longer ones are cut at a character.
 pub const MESSAGE_BYTES: usize = 256;

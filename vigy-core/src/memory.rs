@@ -9,7 +9,7 @@ pub(crate) const END_RESERVE: usize = 512;
 /// Bytes of the header before each value in [`TickMemory::values`]: hash and length.
 pub(crate) const VALUE_HEADER: usize = 36;
 /// Bytes that one outcome needs at least, its message cut away.
-pub(crate) const OUTCOME_MIN: usize = 64;
+pub(crate) const OUTCOME_MIN: usize = 72;
 
 /// Where one tick keeps what it builds. One such memory serves any number of vigies, one tick at a time.
 #[derive(Debug)]

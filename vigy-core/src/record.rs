@@ -282,6 +282,11 @@ pub enum Entry<'a> {
         #[serde(borrow)]
         verdict: Verdict<'a>,
     },
+    /// Out: the next tick asked for, whatever the schedule says. The last one counts.
+    NextIn {
+        /// In how many milliseconds.
+        after_ms: u64,
+    },
 }
 
 /// Why an ask has no answer. The program can catch it under its tag.

@@ -4,16 +4,15 @@ mod durable;
 
 use core::fmt;
 
-use serde::{Deserialize, Serialize};
-
 use crate::action::{write_head, write_line};
+use crate::checkpoint::Ending;
 use crate::door::{Wanted, cut};
 use crate::memory::{MemoryTooSmall, OUTCOME_MIN, TickMemory};
+use crate::policy::{MAX_ACT_BACKOFF_MS, backoff, seed};
 use crate::record::{DamagedRecord, Header, Record, Verdict};
-use crate::time::backoff_ms;
 use crate::{
-    ActionKind, Ask, Door, Evaluator, Failure, Incarnation, Limits, MESSAGE_BYTES, Outcome, ReconcileAction, Refusal, ResultStatus, RunKey,
-    Settled, Step, TickInterval, Timestamp,
+    ActionKind, Ask, Cadence, Checkpoint, Door, Evaluator, Failure, Limits, MESSAGE_BYTES, Outcome, Plan, Policy, ReconcileAction, Refusal,
+    ResultStatus, RunKey, Settled, Step, TickInterval, Timestamp, Unfinished,
 };
 
 pub use durable::{Batch, Draft, Settlement};
@@ -23,47 +22,19 @@ pub use durable::{Batch, Draft, Settlement};
 pub struct Spec {
     /// BLAKE3 of the program's image.
     pub program: [u8; 32],
-    /// How often it ticks.
-    pub interval: TickInterval,
+    /// When it ticks.
+    pub schedule: Plan,
+    /// What follows its failures.
+    pub policy: Policy,
     /// What a tick may use.
     pub limits: Limits,
 }
 
-/// Where a vigy stands between ticks. Part of every batch; the store hands it out when the host starts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Checkpoint {
-    /// The life of the vigy.
-    pub incarnation: Incarnation,
-    /// Ticks committed in this life.
-    pub ticks: u64,
-    /// When the last one began.
-    pub last: Option<Timestamp>,
-    /// When the next one is due.
-    pub due: Timestamp,
-    /// Failed ticks in a row.
-    pub failures: u32,
-    /// What is left to do before the next tick.
-    pub unfinished: Unfinished,
-}
-
-/// What a crash left to do, or an error of the store.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub enum Unfinished {
-    /// Nothing: the next tick can begin.
-    #[default]
-    Nothing,
-    /// Actions of the last tick have no outcome yet: they are carried out, under their old keys.
-    Actions,
-    /// The tick after the last committed one has sent a write, or was about to: it is evaluated again from its [`Draft`], is told what
-    /// it was told, and goes on where it was cut.
-    Evaluation,
-}
-
-impl Checkpoint {
-    /// The state of a vigy that has never ticked and is due at `due`.
+impl Spec {
+    /// A vigy with a steady interval and the default policy.
     #[must_use]
-    pub const fn new(incarnation: Incarnation, due: Timestamp) -> Self {
-        Self { incarnation, ticks: 0, last: None, due, failures: 0, unfinished: Unfinished::Nothing }
+    pub const fn every(interval: TickInterval, program: [u8; 32], limits: Limits) -> Self {
+        Self { program, schedule: Plan::Every(Cadence::every(interval)), policy: Policy::DEFAULT, limits }
     }
 }
 
@@ -78,7 +49,7 @@ impl Checkpoint {
 ///         Commit ───► Need::Commit ──► committed
 ///            │
 ///            ▼
-///           Act ────► Need::Act ─────► acted (once per action)
+///           Act ────► Need::Act ─────► acted ─► (a failure that may pass: Need::Wait ─► waited, and the same action again)
 ///            │ every action has an outcome
 ///            ▼
 ///         Settle ───► Need::Settle ──► settled
@@ -94,7 +65,8 @@ impl Checkpoint {
 pub struct Tick<'m> {
     door: Door<'m>,
     phase: Phase,
-    interval: TickInterval,
+    plan: Plan,
+    policy: Policy,
     checkpoint: Checkpoint,
     /// Bytes of the record that are durable in a draft.
     saved: usize,
@@ -104,6 +76,18 @@ pub struct Tick<'m> {
     outcomes: &'m mut [u8],
     outcome_bytes: usize,
     settled: u16,
+    /// How often the next action was tried.
+    attempts: u16,
+    pause: Pause,
+}
+
+/// Between two attempts at an action.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Pause {
+    None,
+    /// It begins when the driver tells the time.
+    Begins,
+    Until(Timestamp),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -144,6 +128,8 @@ pub enum Need<'t> {
     Commit(Batch<'t>),
     /// This action carried out. Then [`Tick::acted`].
     Act(ReconcileAction<'t>),
+    /// Nothing until then: the last action failed and is tried again. Then [`Tick::waited`]. Waiting less does no harm.
+    Wait(Timestamp),
     /// These outcomes durable. Then [`Tick::settled`].
     Settle(Settlement<'t>),
     /// Nothing until then: the tick is over.
@@ -156,17 +142,19 @@ impl<'m> Tick<'m> {
     /// # Errors
     /// [`MemoryTooSmall`] when the memory does not hold what the limits promise.
     pub fn begin(spec: &Spec, checkpoint: &Checkpoint, now: Timestamp, memory: TickMemory<'m>) -> Result<Self, MemoryTooSmall> {
-        let tick = checkpoint.ticks + 1;
+        let mut checkpoint = *checkpoint;
+        checkpoint.rebase(&spec.schedule, now);
+        let run = RunKey { incarnation: checkpoint.incarnation, tick: checkpoint.ticks + 1 };
         let header = Header {
             program: spec.program,
-            incarnation: checkpoint.incarnation,
-            tick,
+            incarnation: run.incarnation,
+            tick: run.tick,
             at: now,
             previous: checkpoint.last,
-            seed: seed(checkpoint.incarnation, tick),
+            seed: seed(run),
             limits: spec.limits,
         };
-        Self::over(header, spec, *checkpoint, memory, Phase::Evaluate, |header, memory| Ok(Door::open(header, memory)))
+        Self::over(header, spec, checkpoint, memory, Phase::Evaluate, |header, memory| Ok(Door::open(header, memory)))
     }
 
     /// Takes up what the checkpoint says is [unfinished](Unfinished): `record` is the run's record as it was committed, or its draft.
@@ -209,7 +197,8 @@ impl<'m> Tick<'m> {
         Ok(Self {
             door: open(header, rest)?,
             phase,
-            interval: spec.interval,
+            plan: spec.schedule,
+            policy: spec.policy,
             checkpoint,
             saved: 0,
             changed: false,
@@ -217,6 +206,8 @@ impl<'m> Tick<'m> {
             outcomes,
             outcome_bytes: 0,
             settled: 0,
+            attempts: 0,
+            pause: Pause::None,
         })
     }
 
@@ -230,10 +221,10 @@ impl<'m> Tick<'m> {
         self.door.restore_value(value, again).map_err(|_| ResumeError::Memory(part))
     }
 
-    /// What the tick needs next. The whole control flow of a tick is here.
+    /// What the tick needs next, at `now`. The whole control flow of a tick is here.
     ///
     /// At most one slice of evaluation ([`SLICE`] fuel) and one pass over the record.
-    pub fn next<E: Evaluator + ?Sized>(&mut self, evaluator: &mut E) -> Need<'_> {
+    pub fn next<E: Evaluator + ?Sized>(&mut self, evaluator: &mut E, now: Timestamp) -> Need<'_> {
         if self.phase == Phase::Evaluate && !self.door.waits() && !self.must_save() {
             let step = match self.door.exhausted {
                 Some(resource) => Step::Failed(Failure::Exhausted(resource)),
@@ -241,25 +232,25 @@ impl<'m> Tick<'m> {
                 None => evaluator.step(&mut self.door, SLICE),
             };
             match step {
-                _ if self.door.diverged() => self.diverged(evaluator.fuel_used()),
+                _ if self.door.diverged() => self.diverged(evaluator.fuel_used(), now),
                 Step::Waiting if self.door.waits() => {}
                 Step::Waiting => {
                     let verdict = Verdict::Raised { tag: "bug", message: "the evaluator waits for nothing", place: None };
-                    self.conclude(evaluator.fuel_used(), verdict);
+                    self.conclude(evaluator.fuel_used(), verdict, now);
                 }
                 Step::Paused => return Need::Yield,
-                Step::Done => self.conclude(evaluator.fuel_used(), Verdict::Ok),
-                Step::Failed(failure) => self.conclude(evaluator.fuel_used(), failure.verdict()),
+                Step::Done => self.conclude(evaluator.fuel_used(), Verdict::Ok, now),
+                Step::Failed(failure) => self.conclude(evaluator.fuel_used(), failure.verdict(), now),
             }
         }
         if self.phase == Phase::Evaluate && self.door.recall() {
             if !self.door.diverged() {
                 return Need::Yield;
             }
-            self.diverged(evaluator.fuel_used());
+            self.diverged(evaluator.fuel_used(), now);
         }
         if self.phase == Phase::Act {
-            self.settle_what_needs_no_handler();
+            self.go_on_acting(now);
         }
         match self.phase {
             Phase::Evaluate if self.must_save() => Need::Save(Draft { tick: self }),
@@ -270,10 +261,11 @@ impl<'m> Tick<'m> {
                 None => Need::Yield,
             },
             Phase::Commit => Need::Commit(Batch { tick: self }),
-            Phase::Act => match self.door.action(self.settled) {
-                Some(action) => Need::Act(action),
-                // `settle_what_needs_no_handler` leaves the phase when no action is left.
-                None => Need::Yield,
+            Phase::Act => match (self.pause, self.door.action(self.settled)) {
+                (Pause::Until(until), _) => Need::Wait(until),
+                (_, Some(action)) => Need::Act(action),
+                // `go_on_acting` leaves the phase when no action is left.
+                (_, None) => Need::Yield,
             },
             Phase::Settle => Need::Settle(Settlement { tick: self }),
             Phase::Over => Need::Sleep(self.checkpoint.due),
@@ -303,12 +295,21 @@ impl<'m> Tick<'m> {
         }
     }
 
-    /// The action of the last [`Need::Act`] has this outcome.
+    /// The action of the last [`Need::Act`] has this outcome. When trying again may help, it is tried again, after a while.
     pub fn acted(&mut self, outcome: &Outcome) {
-        let action = self.door.action(self.settled).filter(|_| self.phase == Phase::Act);
-        if let Some(kind) = action.map(|action| action.kind) {
+        let action = self.door.action(self.settled).filter(|_| self.phase == Phase::Act && self.pause == Pause::None);
+        let Some(kind) = action.map(|action| action.kind) else { return };
+        self.attempts += 1;
+        if outcome.is_transient() && self.attempts < self.policy.act_attempts {
+            self.pause = Pause::Begins;
+        } else {
             self.note(kind, outcome.status, &outcome.message);
         }
+    }
+
+    /// The wait of the last [`Need::Wait`] is over.
+    pub fn waited(&mut self) {
+        self.pause = Pause::None;
     }
 
     /// The settlement is durable.
@@ -330,19 +331,19 @@ impl<'m> Tick<'m> {
         self.failed
     }
 
-    fn conclude(&mut self, fuel: u64, verdict: Verdict<'_>) {
+    fn conclude(&mut self, fuel: u64, verdict: Verdict<'_>, now: Timestamp) {
         self.failed = verdict != Verdict::Ok;
         self.door.close(fuel, verdict);
-        let header = *self.door.header();
-        let before = self.checkpoint;
-        let failures = if self.failed { before.failures.saturating_add(1) } else { 0 };
-        let mut due = self.interval.next_due(before.due, header.at);
-        if self.failed {
-            due = due.max(header.at.plus(backoff_ms(i64::from(failures) - 1)));
-        }
-        let unfinished = Unfinished::Nothing;
-        self.checkpoint =
-            Checkpoint { incarnation: before.incarnation, ticks: header.tick, last: Some(header.at), due, failures, unfinished };
+        let ending = match verdict {
+            Verdict::Ok => Ending::Well { next_in: self.door.asked_next_in() },
+            Verdict::Raised { .. } | Verdict::Exhausted(_) => Ending::Failed,
+            Verdict::Retry { after_ms, .. } => {
+                let (min, max) = (TickInterval::MIN.as_millis(), TickInterval::MAX.as_millis());
+                Ending::Retry { after_ms: after_ms.clamp(min, max) }
+            }
+            Verdict::Permanent { .. } => Ending::Permanent,
+        };
+        self.checkpoint = self.checkpoint.ticked(&self.plan, &self.policy, self.door.header().at, now, ending);
         self.phase = Phase::Act;
         self.start_outcomes();
         self.settle_what_needs_no_handler();
@@ -354,8 +355,20 @@ impl<'m> Tick<'m> {
         self.phase = Phase::Commit;
     }
 
-    fn diverged(&mut self, fuel: u64) {
-        self.conclude(fuel, Verdict::Raised { tag: "diverged", message: DIVERGED, place: None });
+    fn diverged(&mut self, fuel: u64, now: Timestamp) {
+        self.conclude(fuel, Verdict::Raised { tag: "diverged", message: DIVERGED, place: None }, now);
+    }
+
+    /// From one action to the next, from one attempt to the next, and from the last one to the settlement.
+    fn go_on_acting(&mut self, now: Timestamp) {
+        if self.pause == Pause::Begins {
+            let seed = seed(self.run()) ^ u64::from(self.settled) << 16 ^ u64::from(self.attempts);
+            self.pause = Pause::Until(now.plus(backoff(seed, self.attempts.into(), MAX_ACT_BACKOFF_MS)));
+        }
+        self.settle_what_needs_no_handler();
+        if self.phase == Phase::Settle && self.plan.counts_from_the_end() && self.door.asked_next_in().is_none() {
+            self.checkpoint.set_due(self.plan.next(self.checkpoint.grid, now, now), now);
+        }
     }
 
     /// Whether a write, or its answer, has to be durable before anything else happens. What a cut run says again is so already.
@@ -364,7 +377,7 @@ impl<'m> Tick<'m> {
     }
 
     fn start_outcomes(&mut self) {
-        self.settled = 0;
+        (self.settled, self.attempts) = (0, 0);
         // `TickMemory::fits` has seen room for the head.
         self.outcome_bytes = write_head(self.queued(), self.outcomes).unwrap_or_default();
     }
@@ -394,10 +407,11 @@ impl<'m> Tick<'m> {
         let later = usize::from(self.queued() - self.settled - 1);
         let free = self.outcomes.len().saturating_sub(self.outcome_bytes + later * OUTCOME_MIN);
         let message = cut(message, MESSAGE_BYTES.min(free.saturating_sub(OUTCOME_MIN)));
-        let line = Settled { index: self.settled, kind, status, message };
+        let line = Settled { index: self.settled, kind, status, message, attempts: self.attempts };
         // `TickMemory::fits` has seen OUTCOME_MIN bytes per action.
         self.outcome_bytes += write_line(&line, &mut self.outcomes[self.outcome_bytes..]).unwrap_or_default();
         self.settled += 1;
+        self.attempts = 0;
     }
 
     fn run(&self) -> RunKey {
@@ -445,12 +459,4 @@ impl From<MemoryTooSmall> for ResumeError {
     fn from(memory: MemoryTooSmall) -> Self {
         Self::Memory(memory)
     }
-}
-
-/// The seed of a run's randomness: splitmix64 (https://prng.di.unimi.it/splitmix64.c) of what names the run.
-fn seed(incarnation: Incarnation, tick: u64) -> u64 {
-    let mut z = incarnation.0.wrapping_add(tick.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }

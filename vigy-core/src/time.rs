@@ -49,20 +49,6 @@ impl TickInterval {
     pub const fn as_millis(self) -> u64 {
         self.0
     }
-
-    /// When to tick after a tick that was due at `due` and began at `now`: the first point of the fixed grid `due + k * interval`
-    /// that lies after `now`, so the rate never drifts and missed ticks are skipped, not made up for. A forced tick before its time
-    /// leaves the deadline where it was.
-    #[must_use]
-    pub const fn next_due(self, due: Timestamp, now: Timestamp) -> Timestamp {
-        if due.0 > now.0 {
-            // A deadline further away than one interval comes from a clock that jumped back: start a new grid.
-            let latest = now.plus(self.0);
-            return if due.0 > latest.0 { latest } else { due };
-        }
-        let missed = (now.0 - due.0) / self.0;
-        Timestamp(due.0.saturating_add((missed + 1).saturating_mul(self.0)))
-    }
 }
 
 impl Default for TickInterval {
@@ -116,20 +102,6 @@ pub const fn backoff_ms(attempt: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn due(interval: u64, due: u64, now: u64) -> u64 {
-        TickInterval::from_millis(interval).unwrap().next_due(Timestamp(due), Timestamp(now)).0
-    }
-
-    #[test]
-    fn the_rate_is_fixed_and_missed_ticks_are_skipped() {
-        assert_eq!(due(100, 1000, 1000), 1100);
-        assert_eq!(due(100, 1000, 1007), 1100, "lateness does not shift the grid");
-        assert_eq!(due(100, 1000, 1350), 1400, "missed ticks are skipped");
-        assert_eq!(due(100, 1000, 960), 1000, "a forced tick leaves the deadline");
-        assert_eq!(due(100, 9000, 1000), 1100, "a clock that jumped back does not put the vigy to sleep");
-        assert_eq!(due(100, 0, u64::MAX), u64::MAX);
-    }
 
     #[test]
     fn intervals_have_bounds() {

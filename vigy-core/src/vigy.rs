@@ -7,23 +7,25 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{InvalidInterval, Limits, TickInterval};
+use crate::{Cadence, InvalidCadence, InvalidInterval, Limits, Policy, TickInterval};
 
-/// A program with a name and an interval: everything a runtime needs to keep it ticking. The name is its identity.
+/// A program with a name and a schedule: everything a runtime needs to keep it ticking. The name is its identity.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Vigy {
     /// Unique within a runtime.
     pub name: Name,
     /// The program's text.
     pub program: String,
-    /// How often it ticks.
-    pub interval: TickInterval,
+    /// When it ticks.
+    pub schedule: Schedule,
     /// Whether it ticks on its own.
     pub enabled: bool,
     /// For people and selectors; the runtime gives them no meaning.
     pub labels: Labels,
     /// What a tick may use.
     pub limits: Limits,
+    /// What follows its failures.
+    pub policy: Policy,
     /// Who carries out its actions, in the host's words, as `log` or `exec:COMMAND`.
     pub on_action: String,
     /// Capabilities, in the host's words, as `fs:/etc:r`.
@@ -36,29 +38,127 @@ impl Vigy {
     /// The longest program: 1 MiB.
     pub const MAX_PROGRAM_BYTES: usize = 1 << 20;
 
-    /// A vigy that logs its actions, with no capability, enabled, under the default limits.
+    /// A vigy that logs its actions, with no capability, enabled, under the default limits and policy. An interval is a schedule, and so
+    /// is a [`Cadence`].
     ///
     /// # Errors
-    /// [`InvalidVigy`] for a bad name, or a program that is blank or too long. Whether the program compiles is checked when it is registered.
-    pub fn new(name: &str, program: impl Into<String>, interval: TickInterval) -> Result<Self, InvalidVigy> {
-        let program = program.into();
+    /// [`InvalidVigy`] for a bad name or cadence, or a program that is blank or too long. Whether the program compiles is checked when it is registered.
+    pub fn new(name: &str, program: impl Into<String>, schedule: impl Into<Schedule>) -> Result<Self, InvalidVigy> {
+        let (program, schedule) = (program.into(), schedule.into());
         if program.trim().is_empty() {
             return Err(InvalidVigy::BlankProgram);
         }
         if program.len() > Self::MAX_PROGRAM_BYTES {
             return Err(InvalidVigy::LongProgram(program.len()));
         }
+        if let Schedule::Every(cadence) = &schedule {
+            cadence.check()?;
+        }
         Ok(Self {
             name: Name::new(name)?,
             program,
-            interval,
+            schedule,
             enabled: true,
             labels: Labels::default(),
             limits: Limits::default(),
+            policy: Policy::default(),
             on_action: "log".to_string(),
             allow: Vec::new(),
             config: Vec::new(),
         })
+    }
+}
+
+/// When a vigy ticks, as its author declares it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// At a distance in time.
+    Every(Cadence),
+    /// When a calendar says so.
+    Cron(CronText),
+}
+
+impl Schedule {
+    /// The interval; none when a calendar says when.
+    #[must_use]
+    pub const fn interval(&self) -> Option<TickInterval> {
+        match self {
+            Self::Every(cadence) => Some(cadence.interval),
+            Self::Cron(_) => None,
+        }
+    }
+}
+
+impl From<TickInterval> for Schedule {
+    fn from(interval: TickInterval) -> Self {
+        Self::Every(interval.into())
+    }
+}
+
+impl From<Cadence> for Schedule {
+    fn from(cadence: Cadence) -> Self {
+        Self::Every(cadence)
+    }
+}
+
+impl From<CronText> for Schedule {
+    fn from(text: CronText) -> Self {
+        Self::Cron(text)
+    }
+}
+
+/// A cron schedule as text, as `CRON_TZ=Europe/Berlin 0 3 * * *`: 1 to [`CronText::MAX_BYTES`] bytes of printable text. What it means is the
+/// host's to say, which has the calendars.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CronText(String);
+
+impl CronText {
+    /// The longest text: 256 bytes.
+    pub const MAX_BYTES: usize = 256;
+
+    /// Checks a text.
+    ///
+    /// # Errors
+    /// [`InvalidVigy::Cron`].
+    pub fn new(text: &str) -> Result<Self, InvalidVigy> {
+        let problem = if text.trim().is_empty() {
+            "it is blank"
+        } else if text.len() > Self::MAX_BYTES {
+            "it is longer than 256 bytes"
+        } else if text.chars().any(|c| c.is_control() || is_invisible(c)) {
+            "it has control or invisible characters"
+        } else {
+            return Ok(Self(text.trim().to_string()));
+        };
+        Err(InvalidVigy::Cron(problem))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CronText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl TryFrom<String> for CronText {
+    type Error = InvalidVigy;
+
+    fn try_from(text: String) -> Result<Self, InvalidVigy> {
+        Self::new(&text)
+    }
+}
+
+impl From<CronText> for String {
+    fn from(text: CronText) -> Self {
+        text.0
     }
 }
 
@@ -183,31 +283,6 @@ impl From<Labels> for BTreeMap<String, String> {
     }
 }
 
-/// Which vigies are meant, by label: `k=v` terms joined by commas, all of which must hold. No term selects everything.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Selector(Vec<(String, String)>);
-
-impl Selector {
-    /// Reads a selector.
-    ///
-    /// # Errors
-    /// [`InvalidVigy::Selector`].
-    pub fn parse(text: &str) -> Result<Self, InvalidVigy> {
-        let terms = text.split(',').map(str::trim).filter(|term| !term.is_empty());
-        let pairs = terms.map(|term| match term.split_once('=') {
-            Some((key, value)) if !key.is_empty() => Ok((key.trim().to_string(), value.trim().to_string())),
-            _ => Err(InvalidVigy::Selector),
-        });
-        pairs.collect::<Result<_, _>>().map(Self)
-    }
-
-    /// Whether these labels are meant.
-    #[must_use]
-    pub fn matches(&self, labels: &Labels) -> bool {
-        self.0.iter().all(|(key, value)| labels.get(key) == Some(value))
-    }
-}
-
 /// What is wrong with a declaration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum InvalidVigy {
@@ -215,14 +290,16 @@ pub enum InvalidVigy {
     Name(&'static str),
     /// A label, and the rule it breaks.
     Label(&'static str),
-    /// A selector that is no list of `k=v`.
-    Selector,
     /// A program without a form.
     BlankProgram,
     /// A program of this many bytes.
     LongProgram(usize),
     /// The interval.
     Interval(InvalidInterval),
+    /// The cadence.
+    Cadence(InvalidCadence),
+    /// A cron schedule, and why.
+    Cron(&'static str),
 }
 
 impl fmt::Display for InvalidVigy {
@@ -230,12 +307,13 @@ impl fmt::Display for InvalidVigy {
         match self {
             Self::Name(problem) => write!(f, "this cannot name a vigy: {problem}"),
             Self::Label(rule) => write!(f, "this cannot be a label: {rule}"),
-            Self::Selector => f.write_str("a label selector is KEY=VALUE[,KEY=VALUE…]"),
             Self::BlankProgram => f.write_str("the program is blank: a vigy needs at least one form, as (vigy-noop)"),
             Self::LongProgram(len) => {
                 write!(f, "the program has {len} bytes, at most {} are taken", Vigy::MAX_PROGRAM_BYTES)
             }
             Self::Interval(interval) => interval.fmt(f),
+            Self::Cadence(cadence) => cadence.fmt(f),
+            Self::Cron(problem) => write!(f, "this cannot be a cron schedule: {problem}"),
         }
     }
 }
@@ -245,5 +323,11 @@ impl core::error::Error for InvalidVigy {}
 impl From<InvalidInterval> for InvalidVigy {
     fn from(interval: InvalidInterval) -> Self {
         Self::Interval(interval)
+    }
+}
+
+impl From<InvalidCadence> for InvalidVigy {
+    fn from(cadence: InvalidCadence) -> Self {
+        Self::Cadence(cadence)
     }
 }

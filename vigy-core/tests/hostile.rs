@@ -41,7 +41,7 @@ impl Sim {
         };
         let limits = limits();
         let imports = Imports::of(image.program()).unwrap();
-        let spec = Spec { program: image.hash(), interval: TickInterval::default(), limits };
+        let spec = Spec::every(TickInterval::default(), image.hash(), limits);
         let mut buffers = TickBuffers::for_limits(&limits);
         let needed = lisp::words_needed(image.program(), &limits);
         // What the last tick left in the memory stays there.

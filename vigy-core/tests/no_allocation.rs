@@ -42,7 +42,7 @@ fn calls_of_a_tick(source: &str) -> u64 {
     let program = image.program();
     let imports = Imports::of(program).unwrap();
     let limits = Limits::default();
-    let spec = Spec { program: image.hash(), interval: TickInterval::default(), limits };
+    let spec = Spec::every(TickInterval::default(), image.hash(), limits);
     let checkpoint = Checkpoint::new(Incarnation(1), Timestamp(0));
     let mut buffers = TickBuffers::for_limits(&limits);
     let mut words = vec![0; lisp::words_needed(program, &limits)];
@@ -50,7 +50,7 @@ fn calls_of_a_tick(source: &str) -> u64 {
         let mut evaluation = Lisp::new(program, &imports, &limits, &mut words).unwrap();
         let mut tick = Tick::begin(&spec, &checkpoint, Timestamp(1), buffers.memory()).unwrap();
         loop {
-            match tick.next(&mut evaluation) {
+            match tick.next(&mut evaluation, Timestamp(2)) {
                 Need::Key { .. } => tick.key_loaded(None),
                 Need::Yield => {}
                 Need::Commit(batch) => break !batch.failed(),

@@ -28,7 +28,7 @@ impl Sim {
         let limits = Limits { fuel: 100_000, ..Limits::default() };
         let image = lisp::compile(source, &OPERATIONS).unwrap();
         let imports = Imports::of(image.program()).unwrap();
-        let spec = Spec { program: image.hash(), interval: TickInterval::default(), limits };
+        let spec = Spec::every(TickInterval::default(), image.hash(), limits);
         let mut buffers = TickBuffers::for_limits(&limits);
         let mut words = vec![0; lisp::words_needed(image.program(), &limits)];
         let mut evaluation = Lisp::new(image.program(), &imports, &limits, &mut words).unwrap();

@@ -116,7 +116,7 @@ impl Sim {
     fn try_tick(&mut self) -> Result<bool, HostError<vigy_core::sim::Gone>> {
         let program = self.image.program();
         let imports = Imports::of(program).unwrap();
-        let spec = Spec { program: self.image.hash(), interval: TickInterval::default(), limits: LIMITS };
+        let spec = Spec::every(TickInterval::default(), self.image.hash(), LIMITS);
         let mut buffers = TickBuffers::for_limits(&LIMITS);
         let mut words = vec![0; lisp::words_needed(program, &LIMITS)];
         let mut evaluation = Lisp::new(program, &imports, &LIMITS, &mut words).unwrap();

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use vigy_core::record::{Bytes, Record};
-use vigy_core::{Checkpoint, Incarnation, Labels, Limits, Name, TickInterval, Timestamp, Unfinished, Vigy, VigyId};
+use vigy_core::{Checkpoint, Incarnation, Labels, Limits, Name, Policy, TickInterval, Timestamp, Unfinished, Vigy, VigyId};
 
 use super::engine;
 use super::lock::facts;
@@ -214,13 +214,13 @@ fn standings(transaction: &WriteTransaction) -> Result<BTreeMap<u64, Standing>, 
 impl OldVigy {
     fn now(self) -> Vigy {
         let Self { name, program, interval, enabled, labels, limits, on_action, allow, config } = self;
-        Vigy { name, program, interval, enabled, labels, limits, on_action, allow, config }
+        Vigy { name, program, schedule: interval.into(), policy: Policy::default(), enabled, labels, limits, on_action, allow, config }
     }
 }
 
 impl OldCheckpoint {
     const fn now(self) -> Checkpoint {
         let Self { incarnation, ticks, last, due, failures, unfinished } = self;
-        Checkpoint { incarnation, ticks, last, due, failures, unfinished }
+        Checkpoint { ticks, last, failures, unfinished, ..Checkpoint::new(incarnation, due) }
     }
 }

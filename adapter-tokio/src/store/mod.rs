@@ -12,6 +12,9 @@ mod lock;
 mod migrate;
 #[allow(dead_code, reason = "what the runtime is about to offer")]
 pub(crate) mod read;
+#[allow(dead_code, reason = "what the runtime is about to offer")]
+mod schedule;
+#[allow(dead_code, reason = "what the runtime is about to offer")]
 mod schema;
 mod transaction;
 #[allow(dead_code, reason = "what the runtime is about to offer")]
@@ -29,11 +32,12 @@ use tokio::sync::{oneshot, watch};
 pub use check::{Finding, Problem};
 pub use copy::{CopyError, restore};
 pub use export::Exported;
+pub(crate) use schedule::take_up;
+pub(crate) use schema::id_of;
 pub use schema::{DeadLetter, Happened, Happening};
-pub(crate) use schema::{VigyRow, id_of};
 pub(crate) use transaction::Transaction;
 pub(crate) use write::{Committed, NewVigy, Registration, Retention, Saved, Settles};
-pub(crate) use write::{delete, register, set_enabled};
+pub(crate) use write::{delete, discard, register, rollback, set_enabled};
 
 use crate::{OpenError, StoreError};
 use engine::{Engine, MemoryEngine, Snapshot};
@@ -57,7 +61,8 @@ type Newest = Arc<RwLock<Arc<dyn Snapshot>>>;
 /// An open store, without a runtime: to look after it. A runtime has its own. Closed when it is dropped, or by [`Store::close`].
 pub struct Store {
     newest: Newest,
-    last_event: watch::Receiver<u64>,
+    /// The number of the newest event that is durable. Snapshots taken after it changed have that event.
+    pub(crate) told: watch::Receiver<u64>,
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     _pid: Option<lock::PidFile>,
@@ -102,7 +107,7 @@ impl Store {
     fn start(engine: Arc<dyn Engine>, pid: Option<lock::PidFile>) -> Result<Self, OpenError> {
         lock::begin(&*engine)?;
         let mut writer = Writer::new(engine)?;
-        let (newest, last_event) = (writer.newest.clone(), writer.last_event.subscribe());
+        let (newest, told) = (writer.newest.clone(), writer.told.subscribe());
         let (jobs, queue) = mpsc::channel();
         let thread = std::thread::Builder::new().name("vigy-store".to_owned());
         let running = thread.spawn(move || {
@@ -111,7 +116,7 @@ impl Store {
             }
         });
         let running = running.map_err(|error| StoreError(error.to_string()))?;
-        Ok(Self { newest, last_event, jobs: Mutex::new(Some(jobs)), writer: Mutex::new(Some(running)), _pid: pid })
+        Ok(Self { newest, told, jobs: Mutex::new(Some(jobs)), writer: Mutex::new(Some(running)), _pid: pid })
     }
 
     /// Does `job` in the next commit and returns when that is durable. A job that fails changes nothing, and fails alone; when the commit
@@ -140,12 +145,6 @@ impl Store {
     pub(crate) fn snapshot(&self) -> Arc<dyn Snapshot> {
         // The snapshot is swapped whole, whoever panicked.
         self.newest.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// The number of the newest event that is durable, now and from now on. Snapshots taken after it changed have that event.
-    #[allow(dead_code, reason = "what the runtime is about to offer")]
-    pub(crate) fn last_event(&self) -> watch::Receiver<u64> {
-        self.last_event.clone()
     }
 
     /// Runs `read` on a snapshot, on a thread that may wait.
@@ -218,14 +217,14 @@ struct Writer {
     newest: Newest,
     /// Nothing after a commit that failed: the medium did not say what became of it.
     log: Option<Log>,
-    last_event: watch::Sender<u64>,
+    told: watch::Sender<u64>,
 }
 
 impl Writer {
     fn new(engine: Arc<dyn Engine>) -> Result<Self, StoreError> {
         let rows = engine.snapshot()?;
-        let last_event = watch::Sender::new(Log::of(&*rows)?.last);
-        Ok(Self { engine, newest: Arc::new(RwLock::new(rows)), log: None, last_event })
+        let told = watch::Sender::new(Log::of(&*rows)?.last);
+        Ok(Self { engine, newest: Arc::new(RwLock::new(rows)), log: None, told })
     }
 
     /// Does as many of the jobs as one commit takes, commits, answers.
@@ -255,7 +254,7 @@ impl Writer {
             // What is committed is committed. Readers see it after the next commit.
             Err(error) => tracing::error!(%error, "could not read what was committed"),
         }
-        self.last_event.send_if_modified(|last| std::mem::replace(last, log.last) != log.last);
+        self.told.send_if_modified(|told| std::mem::replace(told, log.last) != log.last);
         Ok(())
     }
 }

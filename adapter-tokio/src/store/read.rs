@@ -303,7 +303,7 @@ fn run_of(rows: &dyn Snapshot, id: VigyId, row: &[u8]) -> Result<Run, StoreError
         started_at: header.at,
         ended_at,
         result: if failed { ResultStatus::Failed } else { ResultStatus::Ok },
-        place: if let Verdict::Raised { place, .. } = verdict { place } else { None },
+        place: verdict.place(),
         error: failed.then(|| Explain(verdict, &header.limits).to_string()),
         writes,
         actions,

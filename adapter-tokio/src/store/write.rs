@@ -12,11 +12,13 @@ use vigy_core::{
 
 use super::engine::Snapshot;
 use super::read::{alive, content_of, damaged, revision, standing, vigy_row};
+use super::schedule::{declaration, enable, ticked};
 use super::schema::{
     self, ConditionRow, DeadLetter, Happened, Happening, Part, RevisionRow, RunRow, Standing, VigyRow, decode, encode, row,
 };
 use super::transaction::Transaction;
 use crate::StoreError;
+use crate::calendar::plan;
 
 /// How much history a vigy keeps. The last run always stays.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,7 +63,7 @@ pub(crate) enum Registration {
 }
 
 impl Transaction {
-    fn happened(&mut self, at: Timestamp, vigy: VigyId, what: Happened) -> Result<(), StoreError> {
+    pub(super) fn happened(&mut self, at: Timestamp, vigy: VigyId, what: Happened) -> Result<(), StoreError> {
         self.tell(&Happening { at, vigy, what })
     }
 }
@@ -74,7 +76,7 @@ pub(crate) fn register(transaction: &mut Transaction, vigy: Vigy, new: &NewVigy)
             return Ok(Registration::Missing);
         }
         let standing = Standing {
-            checkpoint: Checkpoint::new(new.incarnation, now),
+            checkpoint: Checkpoint::registered(new.incarnation, &plan(&vigy.schedule, now), now),
             enabled: vigy.enabled,
             revision: 1,
             version: 1,
@@ -108,7 +110,10 @@ pub(crate) fn rollback(transaction: &mut Transaction, id: VigyId, number: u64, n
 
 fn declare_anew(transaction: &mut Transaction, id: VigyId, before: Standing, revision: RevisionRow) -> Result<VigyRow, StoreError> {
     let now = revision.declared_at;
-    let standing = Standing { revision: before.revision + 1, version: before.version + 1, updated_at: now, ..before };
+    let mut standing = Standing { revision: before.revision + 1, version: before.version + 1, updated_at: now, ..before };
+    if declaration(transaction, id, &before)?.vigy.schedule != revision.vigy.schedule {
+        standing.checkpoint.reschedule(&plan(&revision.vigy.schedule, now), now);
+    }
     let row = declare(transaction, id, standing, revision)?;
     transaction.happened(now, id, Happened::Updated { revision: row.revision })?;
     Ok(row)
@@ -120,20 +125,23 @@ fn declare(transaction: &mut Transaction, id: VigyId, standing: Standing, revisi
     Ok(VigyRow::new(&standing, revision))
 }
 
-/// Enables or disables a vigy. Says whether that changed anything.
+/// Enables or disables a vigy. Says whether that changed anything. One that is enabled is not parked any more.
 pub(crate) fn set_enabled(
     transaction: &mut Transaction,
     id: VigyId,
     enabled: bool,
     now: Timestamp,
 ) -> Result<Option<(VigyRow, bool)>, StoreError> {
+    if enabled {
+        return enable(transaction, id, now);
+    }
     let Some(mut standing) = standing(transaction, id)? else { return Ok(None) };
-    let changed = standing.enabled != enabled;
+    let changed = standing.enabled;
     if changed {
-        standing.enabled = enabled;
+        standing.enabled = false;
         standing.version += 1;
         transaction.put(schema::standing(id), &standing)?;
-        transaction.happened(now, id, if enabled { Happened::Enabled } else { Happened::Disabled })?;
+        transaction.happened(now, id, Happened::Disabled)?;
     }
     Ok(Some((vigy_row(transaction, id, &standing)?, changed)))
 }
@@ -207,6 +215,8 @@ fn owned(values: Kept<'_>) -> Vec<([u8; 32], Vec<u8>)> {
 /// A batch, copied out of a tick's memory for the writer's thread.
 pub(crate) struct Committed {
     id: VigyId,
+    /// Of the standing that the tick began with.
+    version: u64,
     run: RunKey,
     at: Timestamp,
     now: Timestamp,
@@ -220,7 +230,7 @@ pub(crate) struct Committed {
 }
 
 impl Committed {
-    pub(crate) fn new(id: VigyId, batch: &Batch<'_>, now: Timestamp) -> Result<Self, StoreError> {
+    pub(crate) fn new(id: VigyId, version: u64, batch: &Batch<'_>, now: Timestamp) -> Result<Self, StoreError> {
         let at = batch.header().at;
         let mut state = Vec::new();
         for (entry, value) in batch.entries() {
@@ -239,6 +249,7 @@ impl Committed {
         }
         Ok(Self {
             id,
+            version,
             run: batch.run(),
             at,
             now,
@@ -267,7 +278,7 @@ impl Committed {
             }
         }
         self.write_state(transaction)?;
-        standing.checkpoint = self.checkpoint;
+        ticked(transaction, id, self.version, &mut standing, self.checkpoint, self.now)?;
         let mut history = History { transaction, id, standing };
         let outcomes = self.outcomes.as_deref();
         let run = RunRow {
@@ -310,6 +321,8 @@ const fn ran(run: RunKey, failed: bool) -> Happened {
 /// A settlement, copied out of a tick's memory for the writer's thread.
 pub(crate) struct Settles {
     id: VigyId,
+    /// Of the standing that the tick began with.
+    version: u64,
     run: RunKey,
     now: Timestamp,
     checkpoint: Checkpoint,
@@ -317,14 +330,14 @@ pub(crate) struct Settles {
 }
 
 impl Settles {
-    pub(crate) fn new(id: VigyId, settlement: &Settlement<'_>, now: Timestamp) -> Self {
-        Self { id, run: settlement.run(), now, checkpoint: settlement.checkpoint(), outcomes: settlement.outcomes().to_owned() }
+    pub(crate) fn new(id: VigyId, version: u64, settlement: &Settlement<'_>, now: Timestamp) -> Self {
+        Self { id, version, run: settlement.run(), now, checkpoint: settlement.checkpoint(), outcomes: settlement.outcomes().to_owned() }
     }
 
     /// Writes the outcomes. False, and nothing is written, when this life of the vigy is over.
     pub(crate) fn write(&self, transaction: &mut Transaction) -> Result<bool, StoreError> {
         let Some(mut standing) = alive(transaction, self.id, self.run.incarnation)? else { return Ok(false) };
-        standing.checkpoint = self.checkpoint;
+        ticked(transaction, self.id, self.version, &mut standing, self.checkpoint, self.now)?;
         let key = schema::run(self.id, self.run.tick);
         let before = transaction.get(&key)?.ok_or_else(|| damaged("the run to settle is not there"))?;
         let run: RunRow<'_> = decode(&before)?;

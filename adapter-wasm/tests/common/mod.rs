@@ -99,7 +99,7 @@ pub(crate) fn life<E: Engine>(image: &Image, module: Option<&Module<E>>, seed: u
     let mut checkpoint = Checkpoint::new(Incarnation(numbers.next(u64::MAX)), clock.0);
     let mut host = Host { clock, storage: MemoryStorage::default(), effects: World(seed) };
     let program = module.map_or_else(|| image.hash(), |module| module.program());
-    let spec = Spec { program, interval: TickInterval::from_millis(1000).unwrap(), limits };
+    let spec = Spec::every(TickInterval::default(), program, limits);
     let imports = Imports::of(image.program()).unwrap();
     let (mut buffers, mut words) = (TickBuffers::for_limits(&limits), vec![0; lisp::words_needed(image.program(), &limits)]);
     for _ in 0..ticks {

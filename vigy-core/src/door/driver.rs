@@ -101,9 +101,11 @@ impl Door<'_> {
             Verdict::Raised { tag, message, place } => {
                 Verdict::Raised { tag: cut(tag, 128), message: cut(message, crate::MESSAGE_BYTES), place }
             }
-            other => other,
+            Verdict::Retry { after_ms, message, place } => Verdict::Retry { after_ms, message: cut(message, crate::MESSAGE_BYTES), place },
+            Verdict::Permanent { message, place } => Verdict::Permanent { message: cut(message, crate::MESSAGE_BYTES), place },
+            Verdict::Ok | Verdict::Exhausted(_) => verdict,
         };
-        // 128 + 256 bytes of text and at most 30 of numbers: the reserve holds it.
+        // 128 + 256 bytes of text and at most 40 of numbers: the reserve holds it.
         let _ = self.record.write(&Entry::End { fuel, verdict });
     }
 

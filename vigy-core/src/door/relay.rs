@@ -14,7 +14,7 @@ use core::task::Poll;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Door, Request, Wanted, check_key, cut};
+use super::{Door, Request, Wanted, check_key, check_wait, cut};
 use crate::record::{Bytes, Content, Entry, Header, Place, Refusal, Resource, Verdict, entries};
 use crate::values::Kept;
 use crate::{Evaluator, Failure, KEY_BYTES, MESSAGE_BYTES, MemoryTooSmall, Step, TickMemory, VerbError};
@@ -98,6 +98,7 @@ impl From<VerbError> for Unheard {
         match error {
             VerbError::Exhausted(resource) => Self::Exhausted(resource),
             VerbError::Raise { message, .. } => Self::Nonsense(Nonsense(message)),
+            VerbError::Retry(_) | VerbError::Permanent => Self::Nonsense(Nonsense("it ended in the middle")),
         }
     }
 }
@@ -264,6 +265,13 @@ impl Near {
             Stop::Over(Verdict::Ok) => Ok(Step::Done),
             Stop::Over(Verdict::Exhausted(resource)) => Ok(Step::Failed(Failure::Exhausted(resource))),
             Stop::Over(Verdict::Raised { tag, message, place }) => Ok(Step::Failed(Failure::raised(tag, message, place))),
+            Stop::Over(Verdict::Retry { after_ms, message, place }) => {
+                check_wait(after_ms)?;
+                Ok(Step::Failed(Failure::Retry { after_ms, message: crate::message(message), place }))
+            }
+            Stop::Over(Verdict::Permanent { message, place }) => {
+                Ok(Step::Failed(Failure::Permanent { message: crate::message(message), place }))
+            }
         }
     }
 }
@@ -315,6 +323,7 @@ impl Door<'_> {
                 self.say(entry)?;
             }
             Entry::Output { text } => self.output(text)?,
+            Entry::NextIn { after_ms } => self.next_in(*after_ms)?,
             Entry::Trace { .. } | Entry::Metric { .. } | Entry::Condition { .. } | Entry::Desired { .. } | Entry::Observed { .. } => {
                 self.say(entry)?;
             }

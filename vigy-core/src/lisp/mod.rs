@@ -182,9 +182,14 @@ impl<'m> Lisp<'m> {
             Ok(Poll::Pending) => return Ok(Poll::Pending),
             Ok(Poll::Ready(value)) => self.machine.resume(value),
             Err(VerbError::Raise { tag, message }) => self.machine.raise(tag, message),
-            Err(exhausted) => return Err(exhausted),
+            Err(over) => return Err(over),
         }
         Ok(Poll::Ready(()))
+    }
+
+    /// Where the host call is that the machine waits for.
+    fn place(&self) -> Option<Place> {
+        self.machine.call_span().map(|span| Place { line: span.line, column: span.column })
     }
 
     fn failure(&self) -> Failure {
@@ -220,6 +225,12 @@ impl Evaluator for Lisp<'_> {
                     Ok(Poll::Ready(())) => {}
                     Ok(Poll::Pending) => return Step::Waiting,
                     Err(VerbError::Exhausted(resource)) => return Step::Failed(Failure::Exhausted(resource)),
+                    Err(VerbError::Retry(after_ms)) => {
+                        return Step::Failed(Failure::Retry { after_ms, message: verbs::said(&self.machine, 1), place: self.place() });
+                    }
+                    Err(VerbError::Permanent) => {
+                        return Step::Failed(Failure::Permanent { message: verbs::said(&self.machine, 0), place: self.place() });
+                    }
                     // `answer` hands what can be caught to the machine.
                     Err(VerbError::Raise { tag, message }) => return Step::Failed(Failure::raised(tag, message, None)),
                 },

@@ -6,10 +6,10 @@ use core::task::Poll;
 use vigy_lisp::{Arity, HostFn, Machine, Style, Value, View};
 
 use super::{Answer, Encoded, Run, Verb, decoded};
-use crate::door::{Encode, LAST_OUTCOMES, RESERVED_PREFIX};
+use crate::door::{Encode, LAST_OUTCOMES, RESERVED_PREFIX, check_wait};
 use crate::record::{ConditionStatus, Level, Resource};
 use crate::time::backoff_ms;
-use crate::{ActionKind, Door, KEY_BYTES, MESSAGE_BYTES, VerbError};
+use crate::{ActionKind, Door, KEY_BYTES, MESSAGE_BYTES, Message, VerbError};
 
 const fn verb(name: &'static str, min: u8, max: u8, run: Run, doc: &'static str) -> Verb {
     // Only who compiles programs shows it to people.
@@ -33,7 +33,7 @@ pub(crate) const VERBS: &[Verb] = &[
     verb("vigy-restart", 1, 1, |m, d| act(m, d, ActionKind::Restart), "(vigy-restart payload): queues a restart"),
     verb("vigy-pending", 0, 0, pending, "(vigy-pending): how many actions this tick has queued"),
     verb("vigy-last-outcomes", 0, 0, last_outcomes,
-        "(vigy-last-outcomes): a map {:index :kind :result :message} per action of the tick before; nil on the first"),
+        "(vigy-last-outcomes): a map {:index :kind :result :message :attempts} per action of the tick before; nil on the first"),
     verb("vigy-desired", 2, 2, desired, "(vigy-desired key value): tells a part of the desired state"),
     verb("vigy-observed", 2, 2, observed, "(vigy-observed key value): tells a part of the observed state"),
     verb("vigy-condition", 2, 4, condition, "(vigy-condition name status reason? message?): status is true, false or unknown"),
@@ -52,6 +52,9 @@ pub(crate) const VERBS: &[Verb] = &[
     verb("vigy-rate-limited?", 2, 2, rate_limited,
         "(vigy-rate-limited? key ms): false, and starts a window of ms, when none is open for the key; else true"),
     verb("vigy-backoff-ms", 1, 1, backoff, "(vigy-backoff-ms attempt): 1, 2, 4, 8, 16, then 30 seconds, in milliseconds"),
+    verb("vigy-next-in", 1, 1, next_in, "(vigy-next-in ms): asks for the next tick in ms milliseconds, whatever the schedule says"),
+    verb("vigy-retry", 1, 2, retry, "(vigy-retry ms message?): ends the tick as failed; the next one comes in ms milliseconds"),
+    verb("vigy-fail", 1, 1, fail, "(vigy-fail message): ends the tick as failed for good: the vigy is parked until somebody resumes it"),
     verb("vigy-log", 2, 2, log, "(vigy-log level message): level is trace, debug, info, warn or error"),
     verb("vigy-trace", 2, 2, trace, "(vigy-trace key value): notes a value for whoever debugs the run"),
     verb("vigy-metric", 2, 2, metric, "(vigy-metric name number): notes a measurement"),
@@ -120,6 +123,11 @@ fn with_text<R>(machine: &Machine<'_>, index: usize, use_text: impl FnOnce(&str)
         Some(text) => use_text(text),
         None => use_text(&displayed::<MESSAGE_BYTES>(machine, value, Style::Raw)),
     }
+}
+
+/// Argument `index` as a message; empty when there is none.
+pub(super) fn said(machine: &Machine<'_>, index: usize) -> Message {
+    if index < machine.arg_count() { with_text(machine, index, crate::message) } else { Message::new() }
 }
 
 /// A value displayed, cut to `N` bytes.
@@ -357,6 +365,27 @@ fn rate_limited(machine: &mut Machine<'_>, door: &mut Door<'_>) -> Answer {
     }
     stamp(machine, door, &key)?;
     Ok(Poll::Ready(Value::FALSE))
+}
+
+/// Argument 0 as the time to the next tick.
+fn wait(machine: &Machine<'_>, wrong: &'static str) -> Result<u64, VerbError> {
+    // What is negative is out of bounds anyway.
+    let ms = u64::try_from(int_argument(machine, 0, wrong)?).unwrap_or(0);
+    check_wait(ms)?;
+    Ok(ms)
+}
+
+fn next_in(machine: &mut Machine<'_>, door: &mut Door<'_>) -> Answer {
+    door.next_in(wait(machine, "the wait of vigy-next-in is an int of milliseconds")?)?;
+    READY_NIL
+}
+
+fn retry(machine: &mut Machine<'_>, _: &mut Door<'_>) -> Answer {
+    Err(VerbError::Retry(wait(machine, "the wait of vigy-retry is an int of milliseconds")?))
+}
+
+const fn fail(_: &mut Machine<'_>, _: &mut Door<'_>) -> Answer {
+    Err(VerbError::Permanent)
 }
 
 fn backoff(machine: &mut Machine<'_>, _: &mut Door<'_>) -> Answer {

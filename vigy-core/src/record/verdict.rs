@@ -22,6 +22,33 @@ pub enum Verdict<'a> {
     },
     /// It used something up.
     Exhausted(Resource),
+    /// It failed, and asked to be tried again: `(vigy-retry …)`.
+    Retry {
+        /// In how many milliseconds.
+        after_ms: u64,
+        /// Why; possibly empty.
+        message: &'a str,
+        /// Where in the program.
+        place: Option<Place>,
+    },
+    /// It failed for good: `(vigy-fail …)`.
+    Permanent {
+        /// Why.
+        message: &'a str,
+        /// Where in the program.
+        place: Option<Place>,
+    },
+}
+
+impl Verdict<'_> {
+    /// Where in the program it failed, when that is known.
+    #[must_use]
+    pub const fn place(&self) -> Option<Place> {
+        match self {
+            Self::Raised { place, .. } | Self::Retry { place, .. } | Self::Permanent { place, .. } => *place,
+            Self::Ok | Self::Exhausted(_) => None,
+        }
+    }
 }
 
 /// A place in a program's text, counted from 1.
@@ -97,18 +124,19 @@ pub struct Explain<'a>(pub Verdict<'a>, pub &'a Limits);
 
 impl fmt::Display for Explain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(Place { line, column }) = self.0.place() {
+            write!(f, "{line}:{column}: ")?;
+        }
         match self.0 {
             Verdict::Ok => f.write_str("ok"),
-            Verdict::Raised { tag, message, place } => {
-                if let Some(Place { line, column }) = place {
-                    write!(f, "{line}:{column}: ")?;
-                }
-                write!(f, "{tag}: {message}")
-            }
+            Verdict::Raised { tag, message, .. } => write!(f, "{tag}: {message}"),
             Verdict::Exhausted(resource) => {
                 let (what, limit) = resource.words();
                 write!(f, "{}: used all {} {what} (limit `{limit}`)", resource.tag(), resource.of(self.1))
             }
+            Verdict::Retry { after_ms, message: "", .. } => write!(f, "retry: in {after_ms} ms"),
+            Verdict::Retry { after_ms, message, .. } => write!(f, "retry: in {after_ms} ms: {message}"),
+            Verdict::Permanent { message, .. } => write!(f, "permanent: {message}"),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! What a tick makes durable, and when: drafts while it evaluates, one batch at its end, a settlement when all is done.
 
-use super::{Tick, Unfinished};
+use super::Tick;
 #[cfg(doc)]
 use crate::record::Record;
 use crate::record::{Entry, Header};
-use crate::{Checkpoint, Kept, ReconcileAction, RunKey};
+use crate::{Checkpoint, Kept, ReconcileAction, RunKey, Unfinished};
 
 /// A run up to a write that is about to go out, or up to the answer of one. It replaces an earlier draft; the run's commit removes it.
 #[derive(Clone, Copy, Debug)]

@@ -33,6 +33,7 @@ use crate::code::Op;
 use crate::heap::{Exhausted, Heap};
 use crate::image::{Program, WINDOW, stack_len};
 use crate::print::{self, Style};
+use crate::span::Span;
 use crate::value::{Value, tag};
 use crate::view::View;
 
@@ -279,6 +280,13 @@ impl<'m> Machine<'m> {
             State::Calling(call) if i < call.args => Value(self.stack[call.at + i]),
             _ => Value::NIL,
         }
+    }
+
+    /// The place of the pending host call in the program's text, when there is one and it is known.
+    #[must_use]
+    pub fn call_span(&self) -> Option<Span> {
+        // The machine goes on behind the call.
+        matches!(self.state, State::Calling(_)).then(|| self.program.span_at(self.pc.saturating_sub(1) as u32)).flatten()
     }
 
     /// The words of the arguments of the pending host call; none when there is none.

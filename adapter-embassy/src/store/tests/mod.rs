@@ -19,10 +19,10 @@ use super::planted::with;
 use super::*;
 use flash::{Chip, Flash, RANGE, Random};
 
-const SPEC: Spec = Spec {
-    program: [7; 32],
-    interval: TickInterval::MIN,
-    limits: Limits {
+const SPEC: Spec = Spec::every(
+    TickInterval::MIN,
+    [7; 32],
+    Limits {
         fuel: 1000,
         heap_bytes: 0,
         depth: 0,
@@ -34,7 +34,7 @@ const SPEC: Spec = Spec {
         record_bytes: 2048,
         value_bytes: 2048,
     },
-};
+);
 
 /// Room for two states: 15 parts each.
 const MEMORY: usize = 2 * 15 * CHUNK;

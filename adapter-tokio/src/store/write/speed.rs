@@ -34,7 +34,7 @@ fn hello(id: VigyId, tick: u64) -> Committed {
     }
     let checkpoint = Checkpoint { ticks: tick, last: Some(at), ..Checkpoint::new(run.incarnation, at) };
     let (values, kv, state) = Default::default();
-    Committed { id, run, at, now: at, failed: false, checkpoint, record, values, kv, state, outcomes: Some(vec![0; 60]) }
+    Committed { id, version: 1, run, at, now: at, failed: false, checkpoint, record, values, kv, state, outcomes: Some(vec![0; 60]) }
 }
 
 /// Nanoseconds that this thread has been running for.

@@ -1,0 +1,251 @@
+//! One tick of one vigy: what it needs is read, and everything that comes of it is written.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tracing::Instrument as _;
+use vigy_core::{
+    Ask, AskError, AsyncClock, AsyncEffects, AsyncStorage, Batch, Door, Draft, Evaluator, Failure, Host, HostError, Incarnation, Outcome,
+    Piece, ReconcileAction, RunKey, Settlement, Spec, Step, Timestamp, Unfinished, Vigy, VigyId,
+};
+use vigy_lisp::HostFn;
+
+use crate::VigyError;
+use crate::agenda::Turn;
+use crate::calendar::plan;
+use crate::runtime::Shared;
+use crate::space::Memory;
+use crate::store::{Committed, Saved, Settles, read};
+
+/// How a tick ended for the agenda.
+pub(crate) enum Ended {
+    /// It is over, and the vigy stands like this now.
+    Over(RunKey, Turn),
+    /// There was none to make: the vigy is not due. It stands like this.
+    Early(Turn),
+    /// This life of the vigy is over.
+    Gone,
+    /// The vigy is for another host.
+    Elsewhere(String),
+}
+
+/// Ticks a vigy that is in the life `life`, because it is due or because somebody `asked`.
+pub(crate) async fn tick(shared: &Arc<Shared>, id: VigyId, life: Incarnation, asked: bool) -> Result<Ended, VigyError> {
+    let rows = shared.store.snapshot();
+    let Some(standing) = read::standing(&*rows, id)?.filter(|standing| standing.checkpoint.incarnation == life) else {
+        return Ok(Ended::Gone);
+    };
+    let now = shared.now();
+    let early = standing.turn().due.is_none_or(|due| due > now);
+    if early && !asked {
+        // What the agenda knew is not true any more.
+        return Ok(Ended::Early(standing.turn()));
+    }
+    let Some(revision) = read::revision(&*rows, id, standing.revision)? else { return Ok(Ended::Gone) };
+    // A snapshot keeps the store from using its space again.
+    drop(rows);
+    let vigy = Arc::new(revision.vigy);
+    if let Some(host) = shared.elsewhere(&vigy) {
+        return Ok(Ended::Elsewhere(host.to_owned()));
+    }
+    let span = tracing::info_span!("tick", vigy = %vigy.name, tick = standing.checkpoint.ticks + 1);
+    let evaluated = async {
+        let loaded = guarded(|| shared.program(&vigy, revision.image.as_ref()))??;
+        let spec = Spec { program: loaded.hash(), schedule: plan(&vigy.schedule, now), policy: vigy.policy, limits: vigy.limits };
+        let mut checkpoint = standing.checkpoint;
+        let mut space = shared.spaces.take(&vigy.limits, guarded(|| loaded.words(&vigy.limits))?);
+        let Memory { buffers, words, .. } = &mut space.memory;
+        let evaluation = guarded(|| loaded.evaluation(&vigy.limits, words))?.map_err(VigyError::Host)?;
+        let mut evaluator = Guarded { evaluation, panicked: false };
+        let mut host = Host {
+            clock: VigyClock(shared),
+            storage: VigyStore { shared, id, version: standing.version },
+            effects: VigyEffects { shared, vigy: &vigy },
+        };
+        let only_finishes = !asked && checkpoint.unfinished != Unfinished::Nothing && checkpoint.due > now;
+        let done = if only_finishes {
+            host.finish_async(&spec, &mut checkpoint, buffers.memory(), &mut evaluator).await.map(|_| ())
+        } else {
+            host.tick_async(&spec, &mut checkpoint, buffers.memory(), &mut evaluator).await.map(|_| ())
+        };
+        let panicked = evaluator.panicked;
+        drop(evaluator);
+        if !panicked {
+            space.give_back();
+        }
+        done.map_err(|error| match error {
+            HostError::Store(error) => error,
+            other => VigyError::Host(other.to_string()),
+        })
+    };
+    match evaluated.instrument(span).await {
+        Ok(()) => {}
+        Err(VigyError::NotFound(_)) => return Ok(Ended::Gone),
+        Err(error) => return Err(error),
+    }
+    let after = read::standing(&*shared.store.snapshot(), id)?.filter(|after| after.checkpoint.incarnation == life);
+    let run = |tick| RunKey { incarnation: life, tick };
+    Ok(after.map_or(Ended::Gone, |after| Ended::Over(run(after.checkpoint.ticks), after.turn())))
+}
+
+/// What a host's code returns, or why it did not return.
+fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, VigyError> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| VigyError::Host(format!("it panicked: {}", panic_text(&*panic))))
+}
+
+/// What a panic said.
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it gave no reason")
+}
+
+/// An evaluation whose panic is the failure of its tick, and of nobody else's.
+struct Guarded<E> {
+    evaluation: E,
+    panicked: bool,
+}
+
+impl<E: Evaluator> Evaluator for Guarded<E> {
+    fn step(&mut self, door: &mut Door<'_>, slice: u64) -> Step {
+        // What the panic left of the evaluation is not looked at again, and neither is its memory.
+        catch_unwind(AssertUnwindSafe(|| self.evaluation.step(door, slice))).unwrap_or_else(|panic| {
+            self.panicked = true;
+            Step::Failed(Failure::raised("panic", panic_text(&*panic), None))
+        })
+    }
+
+    fn fuel_used(&self) -> u64 {
+        if self.panicked { 0 } else { self.evaluation.fuel_used() }
+    }
+}
+
+/// The runtime's clock, and tokio's timers.
+struct VigyClock<'s>(&'s Shared);
+
+impl AsyncClock for VigyClock<'_> {
+    fn now(&mut self) -> Timestamp {
+        self.0.now()
+    }
+
+    async fn sleep_until(&mut self, until: Timestamp) {
+        tokio::time::sleep(Duration::from_millis(until.since(self.0.now()))).await;
+    }
+
+    async fn yield_now(&mut self) {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The store, as one vigy sees it. [`VigyError::NotFound`] means that this life of the vigy is over.
+struct VigyStore<'s> {
+    shared: &'s Shared,
+    id: VigyId,
+    /// Of the standing that the tick began with.
+    version: u64,
+}
+
+impl VigyStore<'_> {
+    /// Says so when a write found the vigy deleted.
+    fn written(&self, alive: bool) -> Result<(), VigyError> {
+        if alive { Ok(()) } else { Err(VigyError::NotFound(self.id.to_string())) }
+    }
+}
+
+impl AsyncStorage for VigyStore<'_> {
+    type Error = VigyError;
+
+    async fn get(&mut self, key: &str, into: &mut [u8]) -> Result<Option<usize>, VigyError> {
+        let Some(value) = read::kv(&*self.shared.store.snapshot(), self.id, key)? else { return Ok(None) };
+        let too_large = || VigyError::Host("a kv value is larger than what the vigy's limits leave".to_owned());
+        into.get_mut(..value.len()).ok_or_else(too_large)?.copy_from_slice(&value);
+        Ok(Some(value.len()))
+    }
+
+    async fn save(&mut self, draft: &Draft<'_>) -> Result<(), VigyError> {
+        let draft = Saved::new(self.id, draft);
+        self.written(self.shared.store.write(move |transaction| draft.write(transaction)).await?)
+    }
+
+    async fn commit(&mut self, batch: &Batch<'_>) -> Result<(), VigyError> {
+        let batch = Committed::new(self.id, self.version, batch, self.shared.now())?;
+        let retention = self.shared.retention;
+        self.written(self.shared.store.write(move |transaction| batch.write(transaction, retention)).await?)
+    }
+
+    async fn settle(&mut self, settlement: &Settlement<'_>) -> Result<(), VigyError> {
+        let settlement = Settles::new(self.id, self.version, settlement, self.shared.now());
+        self.written(self.shared.store.write(move |transaction| settlement.write(transaction)).await?)
+    }
+
+    async fn unfinished(&mut self, run: RunKey, visit: impl FnMut(Piece<'_>)) -> Result<(), VigyError> {
+        let pieces = read::unfinished(&*self.shared.store.snapshot(), self.id, run)?;
+        read::visit(&pieces, visit);
+        Ok(())
+    }
+}
+
+/// The host's effects, for one vigy. They run where the application runs, so that they may use whatever it has there.
+struct VigyEffects<'s> {
+    shared: &'s Shared,
+    vigy: &'s Arc<Vigy>,
+}
+
+impl AsyncEffects for VigyEffects<'_> {
+    async fn ask(&mut self, ask: &Ask<'_>, into: &mut [u8]) -> Result<usize, AskError> {
+        let (effects, vigy) = (self.shared.effects.clone(), self.vigy.clone());
+        let writes = |operation: &HostFn| operation.writes && operation.name == ask.operation;
+        if ask.key.is_none() && effects.operations().iter().any(writes) {
+            return Err(AskError::new("denied", format_args!("{} writes, and the program was compiled as if it read", ask.operation)));
+        }
+        let Ask { run, sequence, key, .. } = *ask;
+        let (operation, arguments) = (ask.operation.to_owned(), ask.arguments.to_owned());
+        let answer = on_application(&self.shared.application, async move {
+            effects.ask(&vigy, Ask { run, sequence, key, operation: &operation, arguments: &arguments }).await
+        });
+        let panicked = |panic: String| Err(AskError::new("failed", format_args!("the host panicked: {panic}")));
+        let answer = answer.await.unwrap_or_else(panicked)?;
+        let (size, room) = (answer.len(), into.len());
+        let too_large =
+            || AskError::new("too-large", format_args!("the answer has {size} bytes, the tick's limit `value_bytes` leaves {room}"));
+        into.get_mut(..size).ok_or_else(too_large)?.copy_from_slice(&answer);
+        Ok(size)
+    }
+
+    async fn act(&mut self, action: &ReconcileAction<'_>) -> Outcome {
+        let (effects, vigy) = (self.shared.effects.clone(), self.vigy.clone());
+        let ReconcileAction { key, kind, .. } = *action;
+        let (payload, message) = (action.payload.map(<[u8]>::to_vec), action.message.map(str::to_owned));
+        let outcome = on_application(&self.shared.application, async move {
+            effects.act(&vigy, ReconcileAction { key, kind, payload: payload.as_deref(), message: message.as_deref() }).await
+        });
+        outcome.await.unwrap_or_else(|panic| Outcome::failed(&format!("the host panicked: {panic}")))
+    }
+}
+
+/// Does the application's work on the application's threads. The error is what a panic said.
+pub(crate) async fn on_application<T: Send + 'static>(
+    application: &Handle,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, String> {
+    let mut task = Aborts(application.spawn(work.in_current_span()));
+    match (&mut task.0).await {
+        Ok(done) => Ok(done),
+        Err(error) if error.is_panic() => Err(panic_text(&*error.into_panic()).to_owned()),
+        // The application's runtime is gone, and nobody knows how far the work got. It is taken up next time, like after a crash.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Ends a task that nobody waits for any more.
+struct Aborts<T>(JoinHandle<T>);
+
+impl<T> Drop for Aborts<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
