@@ -202,10 +202,10 @@ impl AsyncEffects for VigyEffects<'_> {
         if ask.key.is_none() && effects.operations().iter().any(writes) {
             return Err(AskError::new("denied", format_args!("{} writes, and the program was compiled as if it read", ask.operation)));
         }
-        let Ask { run, sequence, key, .. } = *ask;
+        let Ask { run, sequence, key, secret, .. } = *ask;
         let (operation, arguments) = (ask.operation.to_owned(), ask.arguments.to_owned());
         let answer = on_application(&self.shared.application, async move {
-            effects.ask(&vigy, Ask { run, sequence, key, operation: &operation, arguments: &arguments }).await
+            effects.ask(&vigy, Ask { run, sequence, key, secret, operation: &operation, arguments: &arguments }).await
         });
         let panicked = |panic: String| Err(AskError::new("failed", format_args!("the host panicked: {panic}")));
         let answer = answer.await.unwrap_or_else(panicked)?;

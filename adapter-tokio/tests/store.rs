@@ -72,7 +72,7 @@ impl HostEffects for Refusing {
         Err(AskError::new("denied", format_args!("nothing to ask")))
     }
     async fn act(&self, _: &Vigy, action: ReconcileAction<'_>) -> Outcome {
-        if action.payload.is_some() { Outcome::failed("no such place") } else { Outcome::ok() }
+        if action.payload.is_some() { Outcome::refused("no such place") } else { Outcome::ok() }
     }
 }
 

@@ -12,9 +12,7 @@ mod lock;
 mod migrate;
 #[allow(dead_code, reason = "what the runtime is about to offer")]
 pub(crate) mod read;
-#[allow(dead_code, reason = "what the runtime is about to offer")]
 mod schedule;
-#[allow(dead_code, reason = "what the runtime is about to offer")]
 mod schema;
 mod transaction;
 #[allow(dead_code, reason = "what the runtime is about to offer")]
@@ -61,8 +59,7 @@ type Newest = Arc<RwLock<Arc<dyn Snapshot>>>;
 /// An open store, without a runtime: to look after it. A runtime has its own. Closed when it is dropped, or by [`Store::close`].
 pub struct Store {
     newest: Newest,
-    /// The number of the newest event that is durable. Snapshots taken after it changed have that event.
-    pub(crate) told: watch::Receiver<u64>,
+    last_event: watch::Receiver<u64>,
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     _pid: Option<lock::PidFile>,
@@ -107,7 +104,7 @@ impl Store {
     fn start(engine: Arc<dyn Engine>, pid: Option<lock::PidFile>) -> Result<Self, OpenError> {
         lock::begin(&*engine)?;
         let mut writer = Writer::new(engine)?;
-        let (newest, told) = (writer.newest.clone(), writer.told.subscribe());
+        let (newest, last_event) = (writer.newest.clone(), writer.last_event.subscribe());
         let (jobs, queue) = mpsc::channel();
         let thread = std::thread::Builder::new().name("vigy-store".to_owned());
         let running = thread.spawn(move || {
@@ -116,7 +113,7 @@ impl Store {
             }
         });
         let running = running.map_err(|error| StoreError(error.to_string()))?;
-        Ok(Self { newest, told, jobs: Mutex::new(Some(jobs)), writer: Mutex::new(Some(running)), _pid: pid })
+        Ok(Self { newest, last_event, jobs: Mutex::new(Some(jobs)), writer: Mutex::new(Some(running)), _pid: pid })
     }
 
     /// Does `job` in the next commit and returns when that is durable. A job that fails changes nothing, and fails alone; when the commit
@@ -145,6 +142,12 @@ impl Store {
     pub(crate) fn snapshot(&self) -> Arc<dyn Snapshot> {
         // The snapshot is swapped whole, whoever panicked.
         self.newest.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The number of the newest event that is durable, now and from now on. Snapshots taken after it changed have that event.
+    #[allow(dead_code, reason = "what the runtime is about to offer")]
+    pub(crate) fn last_event(&self) -> watch::Receiver<u64> {
+        self.last_event.clone()
     }
 
     /// Runs `read` on a snapshot, on a thread that may wait.
@@ -217,14 +220,14 @@ struct Writer {
     newest: Newest,
     /// Nothing after a commit that failed: the medium did not say what became of it.
     log: Option<Log>,
-    told: watch::Sender<u64>,
+    last_event: watch::Sender<u64>,
 }
 
 impl Writer {
     fn new(engine: Arc<dyn Engine>) -> Result<Self, StoreError> {
         let rows = engine.snapshot()?;
-        let told = watch::Sender::new(Log::of(&*rows)?.last);
-        Ok(Self { engine, newest: Arc::new(RwLock::new(rows)), log: None, told })
+        let last_event = watch::Sender::new(Log::of(&*rows)?.last);
+        Ok(Self { engine, newest: Arc::new(RwLock::new(rows)), log: None, last_event })
     }
 
     /// Does as many of the jobs as one commit takes, commits, answers.
@@ -254,7 +257,7 @@ impl Writer {
             // What is committed is committed. Readers see it after the next commit.
             Err(error) => tracing::error!(%error, "could not read what was committed"),
         }
-        self.told.send_if_modified(|told| std::mem::replace(told, log.last) != log.last);
+        self.last_event.send_if_modified(|last| std::mem::replace(last, log.last) != log.last);
         Ok(())
     }
 }

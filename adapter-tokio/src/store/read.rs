@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::{ControlFlow, Range};
 
-use vigy_core::record::{Access, Content, Entry, Explain, Record};
+use vigy_core::record::{Content, Entry, Explain, Record};
 use vigy_core::{
     ActionKey, Checkpoint, Incarnation, LAST_OUTCOMES, Name, Piece, ResultStatus, RunKey, Selector, Timestamp, Verdict, VigyId, settled,
 };
@@ -271,7 +271,7 @@ fn run_of(rows: &dyn Snapshot, id: VigyId, row: &[u8]) -> Result<Run, StoreError
                 actions.push(RunAction { kind, payload, result: None, message: message.unwrap_or_default().to_owned() });
             }
             Entry::Ask { operation, access, arguments } => {
-                writing = access == Access::Write;
+                writing = access.writes();
                 if writing {
                     // There are fewer writes in a run than indexes.
                     let key = ActionKey { run: key, index: ActionKey::FIRST_WRITE.saturating_add(writes.len() as u16) };
@@ -321,6 +321,7 @@ pub(super) fn content_of(rows: &dyn Snapshot, id: VigyId, content: Content<'_>) 
         Content::Stored { hash, .. } => {
             rows.get(&schema::of(id, Part::Value, &hash))?.ok_or_else(|| damaged("a value that a record refers to is missing"))
         }
+        Content::Secret { .. } => Err(damaged("only answers are secret")),
     }
 }
 

@@ -19,8 +19,8 @@ struct World(Mutex<Random>);
 impl HostEffects for World {
     fn operations(&self) -> &'static [HostFn] {
         const OPERATIONS: [HostFn; 2] = [
-            HostFn { name: "valve/look", arity: Arity::exactly(0), writes: false, doc: "Looks." },
-            HostFn { name: "valve/turn", arity: Arity::exactly(1), writes: true, doc: "Turns it." },
+            HostFn { name: "valve/look", arity: Arity::exactly(0), writes: false, secret: false, doc: "Looks." },
+            HostFn { name: "valve/turn", arity: Arity::exactly(1), writes: true, secret: false, doc: "Turns it." },
         ];
         &OPERATIONS
     }
@@ -32,7 +32,7 @@ impl HostEffects for World {
         Ok(postcard::to_allocvec(&Data::Str(text)).unwrap())
     }
     async fn act(&self, _: &Vigy, _: ReconcileAction<'_>) -> Outcome {
-        if self.0.lock().unwrap().coin() { Outcome::ok() } else { Outcome::failed("no such place") }
+        if self.0.lock().unwrap().coin() { Outcome::ok() } else { Outcome::refused("no such place") }
     }
 }
 
