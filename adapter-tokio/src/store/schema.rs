@@ -352,6 +352,8 @@ pub struct DeadLetter {
     pub payload: Option<Vec<u8>>,
     /// Why it failed.
     pub message: String,
+    /// How often it was tried.
+    pub attempts: u16,
     /// When it failed.
     pub at: Timestamp,
 }

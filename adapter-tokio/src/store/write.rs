@@ -361,7 +361,8 @@ impl Settles {
             let payload = payloads.nth(usize::from(line.index)).flatten();
             let payload = payload.map(|content| content_of(transaction, self.id, content)).transpose()?;
             let key = ActionKey { run: self.run, index: line.index };
-            let letter = DeadLetter { key, kind: line.kind, payload, message: line.message.to_owned(), at: self.now };
+            let (message, attempts) = (line.message.to_owned(), line.attempts);
+            let letter = DeadLetter { key, kind: line.kind, payload, message, attempts, at: self.now };
             transaction.put(schema::dead_letter(self.id, self.run.tick, line.index), &letter)?;
             standing.dead += 1;
             transaction.happened(self.now, self.id, Happened::DeadLettered { key })?;
