@@ -277,18 +277,18 @@ fn actions_are_carried_out_and_their_outcomes_come_back() {
     let home = Home::new();
     let program = "(vigy-set \"seen\" (vigy-last-outcomes)) (vigy-push {:n 1}) (vigy-pull {:n 2}) (vigy-defer \"later\")";
     let program = home.file("acts.tlisp", program);
-    let handler = "exec:cat >> got; echo >> got; test $VIGY_ACTION_KIND = push || { echo no pulls >&2; exit 3; }";
+    let handler = "exec:cat >> got; echo >> got; test $VIGY_ACTION_KIND = push || { echo no pulls >&2; exit 65; }";
     home.does(&["register", &program, "--name", "acts", "--on-action", handler]);
     let run = home.json(&["tick", "acts"]);
     let outcomes: Vec<_> = run["actions"].as_array().unwrap().iter().map(|a| (a["result"].as_str(), a["message"].as_str())).collect();
-    assert_eq!(outcomes, [(Some("ok"), None), (Some("failed"), Some("exit code 3: no pulls")), (Some("skipped"), Some("later"))]);
+    assert_eq!(outcomes, [(Some("ok"), None), (Some("failed"), Some("exit code 65: no pulls")), (Some("skipped"), Some("later"))]);
     let got = std::fs::read_to_string(home.path("got")).unwrap();
     let got: Vec<Value> = got.lines().filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(got.len(), 2);
     assert_eq!((&got[0]["vigy"], &got[0]["kind"], &got[0]["payload"]), (&json!("acts"), &json!("push"), &json!({"n": 1})));
     assert_eq!(got[0]["key"], format!("{}-0", run["id"].as_str().unwrap()));
 
-    assert!(home.does(&["runs", "acts"]).contains("exit code 3: no pulls"));
+    assert!(home.does(&["runs", "acts"]).contains("exit code 65: no pulls"));
     home.does(&["tick", "acts"]);
     let seen = home.json(&["inspect", "acts"])["state"]["kv"]["seen"].clone();
     assert_eq!((&seen[0]["result"], &seen[1]["result"]), (&json!("ok"), &json!("failed")));

@@ -67,7 +67,7 @@ fn is_core(name: &str) -> bool {
 
 /// The program of the language alone, and its two libraries.
 fn language() -> Result<String, Box<dyn Error>> {
-    let host = |name, arguments| HostFn { name, arity: Arity::exactly(arguments), writes: false, doc: "" };
+    let host = |name, arguments| HostFn { name, arity: Arity::exactly(arguments), writes: false, secret: false, doc: "" };
     let functions = [host("log", 2), host("noop", 0)];
     let options = CompileOptions { hosts: &[&functions], ..CompileOptions::default() };
     let image = vigy_lisp::compile("(log \"info\" \"hello from a vigy\") (noop)", &options)?;

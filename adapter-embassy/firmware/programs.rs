@@ -13,7 +13,7 @@ pub(crate) struct Program {
 }
 
 const fn operation(name: &'static str, arguments: u8, writes: bool) -> HostFn {
-    HostFn { name, arity: Arity::exactly(arguments), writes, doc: "" }
+    HostFn { name, arity: Arity::exactly(arguments), writes, secret: false, doc: "" }
 }
 
 /// All of them: a scenario names one by its index.

@@ -77,7 +77,7 @@ mod tests {
     fn asks<'b>(host: &mut Recorded<'_>, operation: &str, write: bool, into: &'b mut [u8]) -> Result<&'b [u8], &'static str> {
         let run = RunKey { incarnation: Incarnation(1), tick: 1 };
         let key = write.then_some(ActionKey { run, index: ActionKey::FIRST_WRITE });
-        let ask = Ask { run, sequence: 0, key, operation, arguments: &[] };
+        let ask = Ask { run, sequence: 0, key, secret: false, operation, arguments: &[] };
         let polled = pin!(host.ask(&ask, into)).poll(&mut Context::from_waker(Waker::noop()));
         let Poll::Ready(answered) = polled else { panic!("nothing to wait for") };
         answered.map(|len| &into[..len]).map_err(|error| error.tag)

@@ -13,6 +13,7 @@ use crate::programs::Programs;
 use crate::reconciler::Reconcilers;
 use crate::runtime::{RuntimeHandle, Shared};
 use crate::space::Spaces;
+use crate::store::engine::Engine;
 use crate::store::{Retention, Store, take_up};
 use crate::worker::Workers;
 use crate::{Evaluators, Executor, HostEffects, HostExtension, LogEffects, Native, OpenError, Reconciler, StoreError};
@@ -174,6 +175,15 @@ impl Builder {
     /// [`OpenError`], when there is no memory for it.
     pub async fn in_memory(self) -> Result<RuntimeHandle, OpenError> {
         let store = Store::in_memory()?;
+        self.start(store).await
+    }
+
+    /// A runtime whose store is kept by an engine of the application's: see [`crate::store::engine`].
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn over(self, engine: Arc<dyn Engine>) -> Result<RuntimeHandle, OpenError> {
+        let store = Store::over(engine)?;
         self.start(store).await
     }
 

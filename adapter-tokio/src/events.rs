@@ -40,7 +40,7 @@ pub struct Events {
 
 impl Events {
     pub(crate) fn new(shared: Arc<Shared>, cursor: u64) -> Self {
-        let told = shared.store.told.clone();
+        let told = shared.store.last_event();
         Self { shared, told, cursor, read: VecDeque::new() }
     }
 

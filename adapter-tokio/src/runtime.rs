@@ -362,7 +362,7 @@ impl RuntimeHandle {
     /// store: a reader that comes back with the number of the last event it has seen misses nothing that is kept, and is told what is not.
     #[must_use]
     pub fn events(&self, cursor: Option<u64>) -> Events {
-        let cursor = cursor.unwrap_or_else(|| *self.shared.store.told.borrow());
+        let cursor = cursor.unwrap_or_else(|| *self.shared.store.last_event().borrow());
         Events::new(self.shared.clone(), cursor)
     }
 

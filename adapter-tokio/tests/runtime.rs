@@ -339,8 +339,14 @@ struct Valve {
 impl HostEffects for Valve {
     fn operations(&self) -> &'static [HostFn] {
         const OPERATIONS: [HostFn; 2] = [
-            HostFn { name: "valve/look", arity: Arity::exactly(0), writes: false, doc: "A large reading, another one every time." },
-            HostFn { name: "valve/turn", arity: Arity::exactly(1), writes: true, doc: "Turns it." },
+            HostFn {
+                name: "valve/look",
+                arity: Arity::exactly(0),
+                writes: false,
+                secret: false,
+                doc: "A large reading, another one every time.",
+            },
+            HostFn { name: "valve/turn", arity: Arity::exactly(1), writes: true, secret: false, doc: "Turns it." },
         ];
         &OPERATIONS
     }

@@ -1,64 +1,22 @@
 //! The store, from outside: what it reads of older formats, and what it keeps.
 
+mod format_2;
+
+use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use adapter_tokio::{Registered, RuntimeHandle};
-use redb::TableDefinition;
+use adapter_tokio::store::engine::{Changes, Direction, Engine, RedbEngine};
+use adapter_tokio::store::{CopyError, Exported, Finding, Happened, Problem, Store, restore};
+use adapter_tokio::{Builder, HostEffects, OpenError, Registered, RuntimeHandle};
+use async_trait::async_trait;
 use vigy_core::record::ConditionStatus;
-use vigy_core::{ResultStatus, Selector};
-use vigy_lisp::Data;
+use vigy_core::{Ask, AskError, Incarnation, Outcome, ReconcileAction, ResultStatus, Selector, TickInterval, Vigy};
+use vigy_lisp::{Data, HostFn};
 
-/// The rows of a store of format 2, one a line: `TABLE KEY… VALUE`. Version 0.1.0 wrote them: six vigies, one of them cut off while it
-/// acted, another one while it wrote.
-const FORMAT_2: &str = include_str!("fixtures/format-2.txt");
-
-fn bytes(hex: &str) -> Vec<u8> {
-    hex.as_bytes().chunks_exact(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
-}
-
-fn hash(hex: &str) -> [u8; 32] {
-    bytes(hex).try_into().unwrap()
-}
-
-/// Makes a store of format 2 of the rows.
 fn store_of_format_2(path: &Path) {
-    let database = redb::Database::create(path).unwrap();
-    let transaction = database.begin_write().unwrap();
-    transaction.open_table(TableDefinition::<&str, u32>::new("vigy.meta")).unwrap().insert("format", 2).unwrap();
-    for line in FORMAT_2.lines() {
-        let fields: Vec<_> = line.split(' ').collect();
-        let table = format!("vigy.{}", fields[0]);
-        let number = |field: usize| fields[field].parse::<u64>().unwrap();
-        let value = bytes(fields.last().unwrap());
-        match fields[0] {
-            "names" => _ = transaction.open_table(TableDefinition::<&str, u64>::new(&table)).unwrap().insert(fields[1], number(2)).unwrap(),
-            "kv" => {
-                let mut rows = transaction.open_table(TableDefinition::<(u64, &str), &[u8]>::new(&table)).unwrap();
-                rows.insert((number(1), fields[2]), &value[..]).unwrap();
-            }
-            "state" => {
-                let mut rows = transaction.open_table(TableDefinition::<(u64, u8, &str), &[u8]>::new(&table)).unwrap();
-                rows.insert((number(1), number(2) as u8, fields[3]), &value[..]).unwrap();
-            }
-            "runs" | "outcomes" => {
-                let mut rows = transaction.open_table(TableDefinition::<(u64, u64), &[u8]>::new(&table)).unwrap();
-                rows.insert((number(1), number(2)), &value[..]).unwrap();
-            }
-            "values" | "draft_values" => {
-                let mut rows = transaction.open_table(TableDefinition::<(u64, &[u8; 32]), &[u8]>::new(&table)).unwrap();
-                rows.insert((number(1), &hash(fields[2])), &value[..]).unwrap();
-            }
-            "references" => {
-                let mut rows = transaction.open_table(TableDefinition::<(u64, &[u8; 32]), u64>::new(&table)).unwrap();
-                rows.insert((number(1), &hash(fields[2])), number(3)).unwrap();
-            }
-            _ => {
-                let mut rows = transaction.open_table(TableDefinition::<u64, &[u8]>::new(&table)).unwrap();
-                rows.insert(number(1), &value[..]).unwrap();
-            }
-        }
-    }
-    transaction.commit().unwrap();
+    format_2::fill(&redb::Database::create(path).unwrap());
 }
 
 async fn named(runtime: &RuntimeHandle, name: &str) -> Registered {
@@ -90,11 +48,208 @@ async fn a_store_of_format_2_is_taken_over_whole() {
         assert_eq!(named(&runtime, "fresh").await.checkpoint.ticks, 0);
         let acting = named(&runtime, "acting").await;
         assert_eq!(runtime.state(acting.id).await.unwrap().pending.len(), 1, "its action goes out under its key");
-        runtime.shutdown(std::time::Duration::from_secs(5)).await;
+        runtime.shutdown(Duration::from_secs(5)).await;
     }
     let runtime = RuntimeHandle::builder().scheduling(false).open(&path).await.unwrap();
     let acting = named(&runtime, "acting").await;
     runtime.tick_now(acting.id).await.unwrap();
     let runs = runtime.recent_runs(acting.id, 2).await.unwrap();
     assert_eq!(runs.iter().map(|run| run.actions[0].result).collect::<Vec<_>>(), [Some(ResultStatus::Ok); 2]);
+}
+
+/// Carries out nothing: what is pushed fails.
+struct Refusing;
+
+#[async_trait]
+impl HostEffects for Refusing {
+    fn operations(&self) -> &'static [HostFn] {
+        &[]
+    }
+    fn check(&self, _: &Vigy, _: &[&str]) -> Result<(), String> {
+        Ok(())
+    }
+    async fn ask(&self, _: &Vigy, _: Ask<'_>) -> Result<Vec<u8>, AskError> {
+        Err(AskError::new("denied", format_args!("nothing to ask")))
+    }
+    async fn act(&self, _: &Vigy, action: ReconcileAction<'_>) -> Outcome {
+        if action.payload.is_some() { Outcome::failed("no such place") } else { Outcome::ok() }
+    }
+}
+
+fn builder() -> Builder {
+    RuntimeHandle::builder().scheduling(false).effects(Arc::new(Refusing))
+}
+
+async fn register(runtime: &RuntimeHandle, name: &str, program: &str) -> Registered {
+    runtime.register_or_update(Vigy::new(name, program, TickInterval::from_millis(1000).unwrap()).unwrap()).await.unwrap()
+}
+
+const COUNTING: &str = "(vigy-set :big (concat (range 200) (list (vigy-incr :n)))) (vigy-condition :Ready :true \"Ok\") (vigy-noop)";
+
+/// A store with history: a vigy that counted, one whose actions fail, one that was declared twice, one that is gone.
+async fn lived(path: &Path) {
+    let runtime = builder().retain(5, 1 << 20).open(path).await.unwrap();
+    let counting = register(&runtime, "counting", COUNTING).await;
+    let pushing = register(&runtime, "pushing", "(vigy-push {:list (range 300)}) (vigy-push {:to 1})").await;
+    let gone = register(&runtime, "gone", COUNTING).await;
+    for _ in 0..8 {
+        runtime.tick_now(counting.id).await.unwrap();
+        runtime.tick_now(gone.id).await.unwrap();
+    }
+    runtime.tick_now(pushing.id).await.unwrap();
+    register(&runtime, "pushing", "(vigy-push {:to 2})").await;
+    runtime.tick_now(pushing.id).await.unwrap();
+    runtime.delete(gone.id).await.unwrap();
+    runtime.shutdown(Duration::from_secs(5)).await;
+}
+
+async fn open(path: &Path) -> Store {
+    Store::open(path, Duration::ZERO).await.unwrap()
+}
+
+async fn exported(store: &Store) -> Vec<Exported> {
+    let all = Arc::new(Mutex::new(Vec::new()));
+    let into = all.clone();
+    let keep = move |item| {
+        into.lock().unwrap().push(item);
+        ControlFlow::Continue(())
+    };
+    store.export(keep).await.unwrap();
+    std::mem::take(&mut all.lock().unwrap())
+}
+
+#[tokio::test]
+async fn everything_that_happened_is_kept_and_told_in_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("v.redb");
+    lived(&path).await;
+    let store = open(&path).await;
+    assert_eq!(store.check().await.unwrap(), []);
+    let all = exported(&store).await;
+    let count = |is: fn(&Exported) -> bool| all.iter().filter(|item| is(item)).count();
+    assert_eq!(count(|item| matches!(item, Exported::Vigy(_))), 2);
+    assert_eq!(count(|item| matches!(item, Exported::Revision { image: Some(_), .. })), 3, "every declaration stays");
+    assert_eq!(count(|item| matches!(item, Exported::Run(_))), 5 + 2, "as many runs as retention keeps");
+    assert_eq!(count(|item| matches!(item, Exported::DeadLetter { letter, .. } if letter.message == "no such place")), 3);
+    let events = all.iter().filter_map(|item| if let Exported::Event { seq, event } = item { Some((*seq, event)) } else { None });
+    let events: Vec<_> = events.collect();
+    assert!(events.iter().map(|(seq, _)| *seq).eq(1..=events.len() as u64), "numbered without a gap");
+    assert!(matches!(&events.last().unwrap().1.what, Happened::Deleted { name } if name == "gone"));
+    let told = |is: fn(&Happened) -> bool| events.iter().filter(|(_, event)| is(&event.what)).count();
+    assert_eq!(told(|what| matches!(what, Happened::Ran { .. })), 8 + 8 + 2);
+    assert_eq!(told(|what| matches!(what, Happened::DeadLettered { .. })), 3);
+    assert_eq!(told(|what| matches!(what, Happened::Updated { revision: 2 })), 1);
+}
+
+#[tokio::test]
+async fn a_backup_is_made_while_vigies_tick_and_is_a_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, copy) = (directory.path().join("v.redb"), directory.path().join("copy.redb"));
+    lived(&path).await;
+    let engine: Arc<dyn Engine> = Arc::new(RedbEngine::new(redb::Database::create(&path).unwrap()).unwrap());
+    // What ticks do and what the backup does meet in the engine.
+    let store = Store::over(engine.clone()).unwrap();
+    let before = exported(&store).await;
+    let copying = tokio::spawn({
+        let copy = copy.clone();
+        async move { (store.backup(&copy).await, store) }
+    });
+    let runtime = builder().over(engine).await.unwrap();
+    let id = runtime.resolve("counting").await.unwrap();
+    runtime.tick_now(id).await.unwrap();
+    let (done, store) = copying.await.unwrap();
+    done.unwrap();
+    assert!(matches!(store.backup(&copy).await, Err(CopyError::Exists(_))), "it replaces nothing");
+    let copied = open(&copy).await;
+    assert_eq!(copied.check().await.unwrap(), []);
+    assert_eq!(exported(&copied).await, before, "as it was when the backup was asked for");
+}
+
+#[tokio::test]
+async fn restored_vigies_live_again_under_keys_that_were_never_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, copy, new) = (directory.path().join("v.redb"), directory.path().join("copy.redb"), directory.path().join("new.redb"));
+    lived(&path).await;
+    open(&path).await.backup(&copy).await.unwrap();
+    let mut lives = 100..;
+    let mut mint = || Incarnation(lives.next().unwrap());
+    assert!(matches!(restore(&copy, &path, &mut mint), Err(CopyError::Exists(_))), "it replaces nothing");
+    restore(&copy, &new, &mut mint).unwrap();
+    let runtime = builder().open(&new).await.unwrap();
+    let counting = named(&runtime, "counting").await;
+    assert!(counting.checkpoint.incarnation.0 >= 100);
+    assert_eq!(runtime.state(counting.id).await.unwrap().kv.len(), 2);
+    let run = runtime.tick_now(counting.id).await.unwrap();
+    assert_eq!((run.key.incarnation, run.key.tick), (counting.checkpoint.incarnation, 9), "history and numbers go on");
+    assert_eq!(runtime.recent_runs(counting.id, 10).await.unwrap().len(), 6);
+    runtime.shutdown(Duration::from_secs(5)).await;
+    assert_eq!(open(&new).await.check().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_was_in_flight_in_a_backup_is_not_done_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, new) = (directory.path().join("old.redb"), directory.path().join("new.redb"));
+    store_of_format_2(&path);
+    let mut lives = 100..;
+    restore(&path, &new, || Incarnation(lives.next().unwrap())).unwrap();
+    assert_eq!(open(&new).await.check().await.unwrap(), []);
+    let runtime = builder().open(&new).await.unwrap();
+    let acting = named(&runtime, "acting").await;
+    assert_eq!(runtime.tick_now(acting.id).await.unwrap().key.tick, 2);
+    let old = runtime.recent_runs(acting.id, 2).await.unwrap().pop().unwrap();
+    assert_eq!((old.actions[0].result, old.key.incarnation == acting.checkpoint.incarnation), (None, false));
+}
+
+#[tokio::test]
+async fn check_finds_what_is_wrong() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("v.redb");
+    lived(&path).await;
+    let engine: Arc<dyn Engine> = Arc::new(RedbEngine::new(redb::Database::create(&path).unwrap()).unwrap());
+    let mut rows = Vec::new();
+    let snapshot = engine.snapshot().unwrap();
+    let all = |key: &[u8], value: &[u8]| {
+        rows.push((key.to_vec(), value.to_vec()));
+        ControlFlow::Continue(())
+    };
+    snapshot.scan(&[]..&[255], Direction::Forward, &mut { all }).unwrap();
+    let store = Store::over(engine.clone()).unwrap();
+    assert_eq!(store.check().await.unwrap(), []);
+    let put = |key: &[u8], value: Option<&[u8]>| {
+        let mut changes = Changes::default();
+        changes.set(key.to_vec(), value.map(<[u8]>::to_vec));
+        engine.commit(&changes).unwrap();
+    };
+    let mut silent = Vec::new();
+    // The store's own facts are looked at whenever it is opened.
+    for (key, value) in rows.iter().filter(|(key, _)| key[0] != 0) {
+        // A row that is gone, and a row cut short: somebody must miss it.
+        for damage in [None, Some(&value[..value.len() / 2])] {
+            put(key, damage);
+            let findings = Store::over(engine.clone()).unwrap().check().await.unwrap();
+            // A kv key, a part of the state or an old declaration may be absent; the newest and the oldest event too.
+            if findings.is_empty() {
+                silent.push((key[0], key.get(9).copied(), damage.is_some()));
+            }
+            put(key, Some(value));
+        }
+    }
+    silent.sort_unstable();
+    silent.dedup();
+    let may_be_absent = |(space, part, cut): &(u8, Option<u8>, bool)| !cut && matches!((space, part), (3, _) | (5, Some(0..=5)));
+    assert!(silent.iter().all(may_be_absent), "{silent:?}");
+    put(&[9, 9], Some(b"?"));
+    let findings = Store::over(engine.clone()).unwrap().check().await.unwrap();
+    assert_eq!(findings, [Finding { vigy: None, problem: Problem::UnknownKey(vec![9, 9]) }]);
+}
+
+#[tokio::test]
+async fn an_open_file_is_let_go_by_closing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("v.redb");
+    let store = open(&path).await;
+    assert!(matches!(Store::open(&path, Duration::ZERO).await, Err(OpenError::Busy { .. })));
+    store.close().await;
+    open(&path).await;
 }

@@ -21,8 +21,8 @@ in_every_engine! {
 }
 
 const OPERATIONS: [HostFn; 2] = [
-    HostFn { name: "disks/list", arity: Arity::exactly(0), writes: false, doc: "" },
-    HostFn { name: "disks/grow", arity: Arity::exactly(2), writes: true, doc: "" },
+    HostFn { name: "disks/list", arity: Arity::exactly(0), writes: false, secret: false, doc: "" },
+    HostFn { name: "disks/grow", arity: Arity::exactly(2), writes: true, secret: false, doc: "" },
 ];
 
 /// Grows every disk by one. What it does depends on what it reads: whoever lists the disks again in the middle grows one twice.

@@ -20,8 +20,8 @@ const PROGRAMS: &[(&str, &str)] =
 const LOAD: &str = include_str!("../peers/programs/load.tlisp");
 
 const HOSTS: &[HostFn] = &[
-    HostFn { name: "log", arity: Arity::exactly(2), writes: false, doc: "" },
-    HostFn { name: "noop", arity: Arity::exactly(0), writes: false, doc: "" },
+    HostFn { name: "log", arity: Arity::exactly(2), writes: false, secret: false, doc: "" },
+    HostFn { name: "noop", arity: Arity::exactly(0), writes: false, secret: false, doc: "" },
 ];
 
 fn load(source: &str) -> Image {

@@ -16,9 +16,9 @@ const HELLO: &str = include_str!("../../programs/hello-vigy/main.tlisp");
 const MIRROR: &str = include_str!("../../programs/mirror-dir/main.tlisp");
 
 const FS: [HostFn; 3] = [
-    HostFn { name: "fs/list", arity: Arity::exactly(1), writes: false, doc: "" },
-    HostFn { name: "fs/hash", arity: Arity::exactly(1), writes: false, doc: "" },
-    HostFn { name: "fs/read", arity: Arity::exactly(1), writes: false, doc: "" },
+    HostFn { name: "fs/list", arity: Arity::exactly(1), writes: false, secret: false, doc: "" },
+    HostFn { name: "fs/hash", arity: Arity::exactly(1), writes: false, secret: false, doc: "" },
+    HostFn { name: "fs/read", arity: Arity::exactly(1), writes: false, secret: false, doc: "" },
 ];
 
 /// Answers for a tree of `files` files.

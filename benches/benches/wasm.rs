@@ -23,7 +23,7 @@ fn tick(program: [u8; 32], evaluator: &mut impl Evaluator, buffers: &mut TickBuf
     let checkpoint = Checkpoint::new(Incarnation(1), Timestamp(0));
     let mut tick = Tick::begin(&spec, &checkpoint, Timestamp(1), buffers.memory()).expect("enough memory");
     loop {
-        match tick.next(evaluator) {
+        match tick.next(evaluator, Timestamp(1)) {
             Need::Yield => {}
             Need::Commit(batch) => return assert_eq!(batch.actions().count(), 1),
             _ => panic!("hello waits for nothing"),

@@ -160,9 +160,13 @@ async fn exec(command: &str, action: &Action<'_>) -> Result<Outcome, String> {
         Outcome { message: vigy_core::message(&out.last_line()), ..Outcome::ok() }
     } else {
         let (how, line) = (how_it_ended(status), err.last_line());
-        Outcome::failed(&if line.is_empty() { how } else { format!("{how}: {line}") })
+        let why = if line.is_empty() { how } else { format!("{how}: {line}") };
+        Outcome { transient: status.code() != Some(REFUSED), ..Outcome::failed(&why) }
     })
 }
+
+/// The exit code of a command that does not want to be tried again: `EX_DATAERR` of sysexits.h.
+const REFUSED: i32 = 65;
 
 fn how_it_ended(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
@@ -222,7 +226,12 @@ async fn post(http: &reqwest::Client, url: &Url, action: &Action<'_>) -> Result<
     let request = http.post(url.clone()).header("Idempotency-Key", &action.key).json(action);
     let response = request.send().await.map_err(|error| root_cause(&error))?;
     let status = response.status();
-    Ok(if status.is_success() { Outcome::ok() } else { Outcome::failed(&format!("HTTP status {status}")) })
+    if status.is_success() {
+        return Ok(Outcome::ok());
+    }
+    // What the client did wrong stays wrong, except for three that are about the moment.
+    let transient = !status.is_client_error() || matches!(status.as_u16(), 408 | 425 | 429);
+    Ok(Outcome { transient, ..Outcome::failed(&format!("HTTP status {status}")) })
 }
 
 /// The innermost reason, which is the one that says something.
@@ -249,6 +258,25 @@ mod tests {
     async fn act(handler: &str, timeout: Duration) -> (ResultStatus, String) {
         let outcome = handler.parse::<Handler>().unwrap().act(&action(), &reqwest::Client::new(), timeout).await;
         (outcome.status, outcome.message.to_string())
+    }
+
+    async fn is_tried_again(handler: &str) -> bool {
+        handler.parse::<Handler>().unwrap().act(&action(), &reqwest::Client::new(), TIMEOUT).await.transient
+    }
+
+    #[tokio::test]
+    async fn a_failure_that_may_pass_is_tried_again() {
+        assert!(is_tried_again("exec:exit 1").await && is_tried_again("exec:kill $$").await);
+        assert!(!is_tried_again("exec:exit 65").await && !is_tried_again("exec:exit 0").await);
+        let answers = [
+            ("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n", true),
+            ("HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n", true),
+            ("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", false),
+        ];
+        for (answer, again) in answers {
+            let (url, _server) = serve_once(answer).await;
+            assert_eq!(is_tried_again(&url).await, again, "{answer}");
+        }
     }
 
     #[track_caller]

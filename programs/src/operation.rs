@@ -10,11 +10,11 @@ struct Operation {
 }
 
 const fn read(name: &'static str, arguments: u8, needs: Option<&'static str>, doc: &'static str) -> Operation {
-    Operation { function: HostFn { name, arity: Arity::exactly(arguments), writes: false, doc }, needs }
+    Operation { function: HostFn { name, arity: Arity::exactly(arguments), writes: false, secret: false, doc }, needs }
 }
 
 const fn write(name: &'static str, arguments: u8, needs: Option<&'static str>, doc: &'static str) -> Operation {
-    Operation { function: HostFn { name, arity: Arity::exactly(arguments), writes: true, doc }, needs }
+    Operation { function: HostFn { name, arity: Arity::exactly(arguments), writes: true, secret: false, doc }, needs }
 }
 
 pub(crate) const CONFIG: &str = "computeunit/config";

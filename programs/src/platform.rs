@@ -133,15 +133,15 @@ impl HostEffects for Platform {
     async fn act(&self, vigy: &Vigy, action: ReconcileAction<'_>) -> Outcome {
         let handler = match vigy.on_action.parse::<Handler>() {
             Ok(handler) => handler,
-            Err(error) => return Outcome::failed(&error.to_string()),
+            Err(error) => return Outcome::refused(&error.to_string()),
         };
         let payload = match action.payload.map(postcard::from_bytes::<Data>).transpose() {
             Ok(payload) => payload.unwrap_or_default(),
-            Err(error) => return Outcome::failed(&format!("the payload is no data: {error}")),
+            Err(error) => return Outcome::refused(&format!("the payload is no data: {error}")),
         };
         let payload = match json::from_data(&payload) {
             Ok(payload) => payload,
-            Err(error) => return Outcome::failed(&format!("the payload is no JSON: {error}")),
+            Err(error) => return Outcome::refused(&format!("the payload is no JSON: {error}")),
         };
         if action.kind == ActionKind::Custom
             && let Some(emitted) = Emitted::of(&payload)
@@ -149,7 +149,10 @@ impl HostEffects for Platform {
         {
             return match self.cluster.emit(&emitted, action.key, vigy.name.as_str()).await {
                 Ok(()) => Outcome::ok(),
-                Err(error) => Outcome::failed(&format!("{}: {}", error.tag, error.message)),
+                Err(error) => {
+                    let transient = matches!(error.tag, "timeout" | "unavailable" | "conflict" | "failed" | "io");
+                    Outcome { transient, ..Outcome::failed(&format!("{}: {}", error.tag, error.message)) }
+                }
             };
         }
         let kind = action.kind.name();
@@ -217,7 +220,7 @@ mod tests {
         let vigy = vigy("log", &[&format!("fs:{}:r", root.display())]);
         let arguments = postcard::to_allocvec(&Data::List(vec![Data::from(root.join("a").display().to_string())])).unwrap();
         let run = "0000000000000001-1".parse().unwrap();
-        let ask = |operation, arguments| Ask { run, sequence: 0, key: None, operation, arguments };
+        let ask = |operation, arguments| Ask { run, sequence: 0, key: None, secret: false, operation, arguments };
         let platform = Platform::default();
         let answer = platform.ask(&vigy, ask("fs/read", &arguments)).await.unwrap();
         let answer: Data = postcard::from_bytes(&answer).unwrap();

@@ -20,7 +20,8 @@ use super::failure::Failure;
 const SLICE: u64 = 100_000;
 
 /// Where the entry begins that is evaluated. A host function, so that the machine stops there.
-const HERE: HostFn = HostFn { name: "session/entry", arity: Arity::exactly(0), writes: false, doc: "Where an entry of a session begins." };
+const HERE: HostFn =
+    HostFn { name: "session/entry", arity: Arity::exactly(0), writes: false, secret: false, doc: "Where an entry of a session begins." };
 
 pub(crate) struct Session {
     budget: Budget,

@@ -11,7 +11,7 @@ use crate::keys::KeyTable;
 use crate::memory::{MemoryTooSmall, TickMemory};
 use crate::record::{Access, ConditionStatus, Content, Entry, Header, Level, RECORD_VERSION, Record, Refusal, Resource, entries};
 use crate::values::Values;
-use crate::{ActionKey, ActionKind, KEY_BYTES, TickInterval};
+use crate::{ActionKey, ActionKind, KEY_BYTES, SecretKey, TickInterval};
 use writer::RecordWriter;
 
 pub use ask::{Ask, AskError};
@@ -101,6 +101,9 @@ pub struct Door<'m> {
     writes: u16,
     /// Whether the last ask is a write whose answer has not been taken.
     writing: bool,
+    /// Whether the answer to the last ask is for the program alone.
+    secret: bool,
+    secret_key: Option<SecretKey>,
     request: Request,
     pub(crate) exhausted: Option<Resource>,
 }
@@ -136,6 +139,7 @@ impl<'m> Door<'m> {
         door.record.len = bytes.len();
         let first = bytes.len() - record.entry_bytes().len();
         door.record.first = first;
+        door.record.limit = door.record.limit.max(first);
         Ok(door)
     }
 
@@ -158,7 +162,19 @@ impl<'m> Door<'m> {
 
     /// A restored run whose evaluation was cut is evaluated again: what it was told it is told again, what it said it must say again.
     pub(crate) fn rewind(&mut self) {
-        self.record.rewind();
+        self.record.bytes[0] = RECORD_VERSION;
+        self.record.rewind(false);
+    }
+
+    /// [`Door::rewind`] for a run that is known to its end.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn replay(&mut self) {
+        self.record.rewind(true);
+    }
+
+    /// Secret answers are hashed under this key.
+    pub(crate) const fn hash_secrets_under(&mut self, key: Option<SecretKey>) {
+        self.secret_key = key;
     }
 
     /// A door over a memory that [`TickMemory::fits`] the limits.
@@ -178,6 +194,8 @@ impl<'m> Door<'m> {
             asks: 0,
             writes: 0,
             writing: false,
+            secret: false,
+            secret_key: None,
             request: Request::None,
             exhausted: None,
         }
@@ -230,7 +248,8 @@ impl<'m> Door<'m> {
 
     /// The ask at this offset waits for its answer.
     fn asked(&mut self, at: usize, access: Access) -> Result<(), Resource> {
-        if access == Access::Write {
+        self.secret = access.is_secret();
+        if access.writes() {
             // As many as there are actions: what is left of the keys' indexes.
             self.writes = self.writes.checked_add(1).filter(|writes| *writes <= ActionKey::FIRST_WRITE).ok_or(Resource::Actions)?;
             self.writing = true;
@@ -246,7 +265,11 @@ impl<'m> Door<'m> {
         self.request = Request::None;
         self.writing = false;
         let Some(Entry::Answer { answer }) = self.record.entry(at) else { return None };
-        Some(answer.map(|value| self.values.kept().bytes(value).unwrap_or_default()))
+        Some(answer.map(|value| match value {
+            // Not kept: it lies where the host has written it.
+            Content::Secret { len, .. } => self.values.written(len as usize),
+            value => self.values.kept().bytes(value).unwrap_or_default(),
+        }))
     }
 
     // ---- verbs: out ----------------------------------------------------------------------------------------------------------

@@ -10,6 +10,11 @@ pub trait Evaluator {
 
     /// Fuel used so far, by this evaluation alone.
     fn fuel_used(&self) -> u64;
+
+    /// Where in the program's text it waits; nothing when it does not wait, or does not know.
+    fn place(&self) -> Option<Place> {
+        None
+    }
 }
 
 /// Where an evaluation stands.

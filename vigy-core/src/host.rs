@@ -97,6 +97,7 @@ impl<C: Clock, S: Storage, F: Effects> Host<C, S, F> {
         evaluator: &mut E,
         checkpoint: &mut Checkpoint,
     ) -> Result<(), HostError<S::Error>> {
+        tick.hash_secrets_under(self.effects.secret_key());
         loop {
             match tick.next(evaluator, self.clock.now()) {
                 Need::Yield => {}
@@ -188,6 +189,7 @@ impl<C: AsyncClock, S: AsyncStorage, F: AsyncEffects> Host<C, S, F> {
         evaluator: &mut E,
         checkpoint: &mut Checkpoint,
     ) -> Result<(), HostError<S::Error>> {
+        tick.hash_secrets_under(self.effects.secret_key());
         loop {
             match tick.next(evaluator, self.clock.now()) {
                 Need::Yield => self.clock.yield_now().await,

@@ -101,6 +101,9 @@ mod policy;
 mod ports;
 pub mod record;
 #[cfg(feature = "alloc")]
+pub mod replay;
+mod secret;
+#[cfg(feature = "alloc")]
 mod selector;
 #[cfg(feature = "sim")]
 pub mod sim;
@@ -124,6 +127,7 @@ pub use memory::{MemoryTooSmall, TickMemory};
 pub use policy::Policy;
 pub use ports::{AsyncClock, AsyncEffects, AsyncStorage, Clock, Effects, Piece, Storage};
 pub use record::{Access, Content, Refusal, Resource, Verdict};
+pub use secret::SecretKey;
 #[cfg(feature = "alloc")]
 pub use selector::{InvalidSelector, Selector};
 pub use tick::{Batch, Draft, Need, ResumeError, SLICE, Settlement, Spec, Tick};

@@ -1,6 +1,6 @@
 //! What a host provides: a clock, a store, and effects. Each comes in a blocking and an async form with the same contract.
 
-use crate::{Ask, AskError, Batch, Draft, Outcome, ReconcileAction, RunKey, Settlement, Timestamp};
+use crate::{Ask, AskError, Batch, Draft, Outcome, ReconcileAction, RunKey, SecretKey, Settlement, Timestamp};
 
 /// Tells the time and waits for it.
 pub trait Clock {
@@ -75,6 +75,7 @@ pub trait Effects {
     ///
     /// - MUST check that the vigy may ask this.
     /// - MUST refuse an operation that writes when the ask has no key: its program takes it for a read.
+    /// - MUST refuse an operation whose answers are secret when the ask is not: its program would show the answer in the record.
     /// - May get the last write of a run again after a crash, under the same key: the receiver deduplicates by it.
     /// - MUST refuse rather than cut an answer that does not fit.
     ///
@@ -87,6 +88,12 @@ pub trait Effects {
     /// - MAY be called again with the same key after a crash: the receiver deduplicates by it.
     /// - MUST return in bounded time.
     fn act(&mut self, action: &ReconcileAction<'_>) -> Outcome;
+
+    /// The key that secret answers are hashed under: the same for as long as the store lives. Without one, the answer to a secret ask is
+    /// thrown away and the ask refused as `denied`.
+    fn secret_key(&self) -> Option<SecretKey> {
+        None
+    }
 }
 
 /// [`Clock`], for hosts with an executor.
@@ -126,4 +133,8 @@ pub trait AsyncEffects {
     async fn ask(&mut self, ask: &Ask<'_>, into: &mut [u8]) -> Result<usize, AskError>;
     /// As [`Effects::act`].
     async fn act(&mut self, action: &ReconcileAction<'_>) -> Outcome;
+    /// As [`Effects::secret_key`].
+    fn secret_key(&self) -> Option<SecretKey> {
+        None
+    }
 }

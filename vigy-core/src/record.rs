@@ -19,8 +19,9 @@ use crate::{ActionKind, Incarnation, Limits, Timestamp};
 
 pub use verdict::{Explain, Place, Resource, Verdict};
 
-/// First byte of every record.
-pub const RECORD_VERSION: u8 = 2;
+/// First byte of every record that is written. Records of version 2 read the same: version 3 only added variants.
+pub const RECORD_VERSION: u8 = 3;
+const OLDEST_VERSION: u8 = 2;
 
 /// What a run starts from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -75,6 +76,13 @@ pub enum Content<'a> {
     /// A larger value, by content.
     Stored {
         /// BLAKE3 of the bytes.
+        hash: [u8; 32],
+        /// How many bytes.
+        len: u32,
+    },
+    /// A secret answer, of which no record has the bytes.
+    Secret {
+        /// [`crate::SecretKey::hash`] of the bytes, under the key of the host.
         hash: [u8; 32],
         /// How many bytes.
         len: u32,
@@ -158,14 +166,44 @@ impl ConditionStatus {
     }
 }
 
-/// What a question may do to the world.
+/// What a question may do to the world, and who may see its answer. The variants' order is the format: add at the end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Access {
     /// It only looks: asking again does no harm.
     Read,
     /// It changes something. It goes out under a key, after its intent is durable.
     Write,
+    /// A read whose answer is for the program alone: the record has a keyed hash of it. A tick that was cut, and a replay, ask again, and
+    /// go on only if the answer is the same. What the program does with it (log it, keep it) is its own business.
+    SecretRead,
+    /// A write whose answer is for the program alone. It is not sent again for its answer: a tick that is cut after it ends as failed.
+    SecretWrite,
+}
+
+impl Access {
+    /// The access of an operation that was declared so.
+    #[must_use]
+    pub const fn of(writes: bool, secret: bool) -> Self {
+        match (writes, secret) {
+            (false, false) => Self::Read,
+            (true, false) => Self::Write,
+            (false, true) => Self::SecretRead,
+            (true, true) => Self::SecretWrite,
+        }
+    }
+
+    /// Whether it changes something.
+    #[must_use]
+    pub const fn writes(self) -> bool {
+        matches!(self, Self::Write | Self::SecretWrite)
+    }
+
+    /// Whether its answer is for the program alone.
+    #[must_use]
+    pub const fn is_secret(self) -> bool {
+        matches!(self, Self::SecretRead | Self::SecretWrite)
+    }
 }
 
 /// One thing that passed the door. The variants' order is the format: add at the end.
@@ -304,7 +342,7 @@ pub struct DamagedRecord;
 
 impl fmt::Display for DamagedRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "these bytes are no run record of version {RECORD_VERSION}")
+        write!(f, "these bytes are no run record of version {OLDEST_VERSION} to {RECORD_VERSION}")
     }
 }
 
@@ -340,7 +378,7 @@ impl<'a> Record<'a> {
     /// Whether the record has its end, and reads it.
     fn parse_any(bytes: &'a [u8]) -> Result<(Self, bool), DamagedRecord> {
         let (&version, rest) = bytes.split_first().ok_or(DamagedRecord)?;
-        if version != RECORD_VERSION {
+        if !(OLDEST_VERSION..=RECORD_VERSION).contains(&version) {
             return Err(DamagedRecord);
         }
         let (header, entries) = postcard::take_from_bytes(rest).map_err(|_| DamagedRecord)?;

@@ -12,7 +12,7 @@ use crate::policy::{MAX_ACT_BACKOFF_MS, backoff, seed};
 use crate::record::{DamagedRecord, Header, Record, Verdict};
 use crate::{
     ActionKind, Ask, Cadence, Checkpoint, Door, Evaluator, Failure, Limits, MESSAGE_BYTES, Outcome, Plan, Policy, ReconcileAction, Refusal,
-    ResultStatus, RunKey, Settled, Step, TickInterval, Timestamp, Unfinished,
+    ResultStatus, RunKey, SecretKey, Settled, Step, TickInterval, Timestamp, Unfinished,
 };
 
 pub use durable::{Batch, Draft, Settlement};
@@ -211,6 +211,30 @@ impl<'m> Tick<'m> {
         })
     }
 
+    /// The evaluation that `record` tells of, once more: what it was told it is told again, what it said it must say again, to the end.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn replay(record: &[u8], memory: TickMemory<'m>) -> Result<Self, ResumeError> {
+        let parsed = Record::parse(record)?;
+        let (spec, checkpoint) = before(parsed.header());
+        let open = |_, memory| Door::restore(&parsed, record, memory);
+        let mut tick = Self::over(*parsed.header(), &spec, checkpoint, memory, Phase::Evaluate, open)?;
+        tick.door.replay();
+        Ok(tick)
+    }
+
+    /// An evaluation of another program that starts from what this header says.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn like(header: Header, memory: TickMemory<'m>) -> Result<Self, MemoryTooSmall> {
+        let (spec, checkpoint) = before(&header);
+        Self::over(header, &spec, checkpoint, memory, Phase::Evaluate, |header, memory| Ok(Door::open(header, memory)))
+    }
+
+    /// What this tick says at the door, and is told.
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn door(&mut self) -> &mut Door<'m> {
+        &mut self.door
+    }
+
     /// A value that a resumed record refers to.
     ///
     /// # Errors
@@ -219,6 +243,11 @@ impl<'m> Tick<'m> {
         let part = MemoryTooSmall { part: "values", needed: value.len(), given: 0 };
         let again = self.phase == Phase::Evaluate;
         self.door.restore_value(value, again).map_err(|_| ResumeError::Memory(part))
+    }
+
+    /// Hashes secret answers under this key. Without one, asks for them are refused.
+    pub const fn hash_secrets_under(&mut self, key: Option<SecretKey>) {
+        self.door.hash_secrets_under(key);
     }
 
     /// What the tick needs next, at `now`. The whole control flow of a tick is here.
@@ -331,7 +360,7 @@ impl<'m> Tick<'m> {
         self.failed
     }
 
-    fn conclude(&mut self, fuel: u64, verdict: Verdict<'_>, now: Timestamp) {
+    pub(crate) fn conclude(&mut self, fuel: u64, verdict: Verdict<'_>, now: Timestamp) {
         self.failed = verdict != Verdict::Ok;
         self.door.close(fuel, verdict);
         let ending = match verdict {
@@ -356,7 +385,8 @@ impl<'m> Tick<'m> {
     }
 
     fn diverged(&mut self, fuel: u64, now: Timestamp) {
-        self.conclude(fuel, Verdict::Raised { tag: "diverged", message: DIVERGED, place: None }, now);
+        let message = if self.door.lost_secret() { LOST_SECRET } else { DIVERGED };
+        self.conclude(fuel, Verdict::Raised { tag: "diverged", message, place: None }, now);
     }
 
     /// From one action to the next, from one attempt to the next, and from the last one to the settlement.
@@ -426,6 +456,16 @@ const CHANGED: &str = "the program or its limits changed while this tick was cut
 /// The message of a tick that was cut, and that does not do again what it did.
 const DIVERGED: &str = "cut in two and evaluated again, the tick did not say what it said before: the record lists what it has written";
 
+/// The message of a tick that was cut, and would go on from a secret that is not there any more.
+const LOST_SECRET: &str =
+    "cut in two and evaluated again, the tick was not given the secret answer it had before: the record lists what it has written";
+
+/// Whether the host ended a run that was cut in two, and not its program.
+#[cfg(feature = "alloc")]
+pub(crate) fn is_cut(verdict: &Verdict<'_>) -> bool {
+    matches!(verdict, Verdict::Raised { message, .. } if [CHANGED, DIVERGED, LOST_SECRET].contains(message))
+}
+
 /// Why a run cannot be taken up again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ResumeError {
@@ -459,4 +499,12 @@ impl From<MemoryTooSmall> for ResumeError {
     fn from(memory: MemoryTooSmall) -> Self {
         Self::Memory(memory)
     }
+}
+
+/// A vigy that is about to begin the tick of this header.
+#[cfg(feature = "alloc")]
+fn before(header: &Header) -> (Spec, Checkpoint) {
+    let checkpoint =
+        Checkpoint { ticks: header.tick.saturating_sub(1), last: header.previous, ..Checkpoint::new(header.incarnation, header.at) };
+    (Spec::every(TickInterval::MAX, header.program, header.limits), checkpoint)
 }

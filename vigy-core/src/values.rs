@@ -95,6 +95,7 @@ impl<'a> Kept<'a> {
         match content {
             Content::Inline(Bytes(bytes)) => Some(bytes),
             Content::Stored { hash, .. } => self.find(|(known, _)| **known == hash).map(|(_, bytes)| bytes),
+            Content::Secret { .. } => None,
         }
     }
 }

@@ -8,7 +8,7 @@ use vigy_core::{Checkpoint, Host, Incarnation, Limits, Spec, TickBuffers, TickIn
 use vigy_lisp::reference::{Entry as Told, entries};
 use vigy_lisp::{Arity, Data, HostFn};
 
-const OPERATIONS: [HostFn; 1] = [HostFn { name: "fs/list", arity: Arity::exactly(1), writes: false, doc: "" }];
+const OPERATIONS: [HostFn; 1] = [HostFn { name: "fs/list", arity: Arity::exactly(1), writes: false, secret: false, doc: "" }];
 
 /// One vigy on a simulated host.
 struct Sim {

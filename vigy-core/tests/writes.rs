@@ -13,8 +13,8 @@ use vigy_core::{
 use vigy_lisp::{Arity, Data, HostFn, Image};
 
 const OPERATIONS: [HostFn; 2] = [
-    HostFn { name: "disks/list", arity: Arity::exactly(0), writes: false, doc: "The size of every disk, by name." },
-    HostFn { name: "disks/grow", arity: Arity::exactly(2), writes: true, doc: "Gives a disk a size." },
+    HostFn { name: "disks/list", arity: Arity::exactly(0), writes: false, secret: false, doc: "The size of every disk, by name." },
+    HostFn { name: "disks/grow", arity: Arity::exactly(2), writes: true, secret: false, doc: "Gives a disk a size." },
 ];
 
 /// Grows every disk by one, and says so. What it does depends on what it reads: a list that has grown since would be grown twice.

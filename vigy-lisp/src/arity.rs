@@ -49,6 +49,8 @@ impl fmt::Display for Arity {
 
 pub(crate) fn write(out: &mut dyn fmt::Write, min: usize, max: Option<usize>) -> fmt::Result {
     let plural = |n| if n == 1 { "" } else { "s" };
+    // All numbers in messages are `i64`: so the code that writes them is there once.
+    let (min, max) = (min as i64, max.map(|max| max as i64));
     match max {
         Some(max) if max == min => write!(out, "{min} argument{}", plural(min)),
         Some(max) => write!(out, "{min} to {max} arguments"),
@@ -65,6 +67,8 @@ pub struct HostFn {
     pub arity: Arity,
     /// Whether a call may change something outside the program. What that means is the embedder's; the image carries it.
     pub writes: bool,
+    /// Whether nobody but the program should see the answer. What that means is the embedder's; the image carries it.
+    pub secret: bool,
     /// One line for people.
     pub doc: &'static str,
 }

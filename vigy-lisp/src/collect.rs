@@ -7,7 +7,7 @@
 //!
 //! The work is counted, in numbers that are the same on every host, and the run pays for it.
 
-use crate::heap::{BUCKETS, Heap, count_of, size_of_header};
+use crate::heap::{BUCKETS, Heap, count_of, move_down, size_of_header};
 use crate::map::table_words;
 use crate::value::{FROZEN, tag};
 
@@ -40,22 +40,31 @@ impl<'m> Tables<'m> {
     }
 
     /// Where the object that starts at `at` will be.
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     fn moved(&self, at: usize) -> usize {
         let (block, bit) = (at / BLOCK, at % BLOCK);
         let ahead = self.live[block] & ((1 << bit) - 1);
         BUCKETS + self.before[block] as usize + ahead.count_ones() as usize
     }
 
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     fn is_marked(&self, at: usize) -> bool {
         self.marked[at / BLOCK] >> (at % BLOCK) & 1 == 1
+    }
+
+    /// Makes `words` refer to the new places.
+    fn redirect(&self, words: &mut [u64]) {
+        for word in words {
+            if let Some(at) = object(*word) {
+                *word = (self.moved(at) as u64) << 32 | *word & 0xffff_ffff;
+            }
+        }
     }
 }
 
 /// The start of the object of the heap that a word refers to. Whatever is no such reference has another tag, belongs to the image, or has
 /// an index below the first object: so do the hashes in tables.
-#[inline]
+#[cfg_attr(target_os = "none", inline(never))]
 fn object(word: u64) -> Option<usize> {
     const TAGS: u32 = {
         let tags = [
@@ -89,7 +98,7 @@ fn object(word: u64) -> Option<usize> {
 }
 
 /// How many words behind a header are values, and how many words the object has.
-#[inline]
+#[cfg_attr(target_os = "none", inline(never))]
 fn extent(header: u64) -> (usize, usize) {
     let (count, size) = (count_of(header), size_of_header(header));
     match header as u8 {
@@ -196,11 +205,7 @@ impl Heap<'_> {
 
     /// Makes `roots` refer to the new places.
     pub(crate) fn redirect(&self, roots: &mut [u64]) {
-        for word in roots {
-            if let Some(at) = object(*word) {
-                *word = (self.tables.moved(at) as u64) << 32 | *word & 0xffff_ffff;
-            }
-        }
+        self.tables.redirect(roots);
     }
 
     /// Moves everything to its new place.
@@ -209,13 +214,9 @@ impl Heap<'_> {
         let (mut at, mut to) = (0, BUCKETS);
         while let Some(start) = next_bit(self.tables.marked, at, blocks) {
             let (values, size) = extent(self.words[start]);
-            for word in &mut self.words[start + 1..][..values] {
-                if let Some(at) = object(*word) {
-                    *word = (self.tables.moved(at) as u64) << 32 | *word & 0xffff_ffff;
-                }
-            }
+            self.tables.redirect(&mut self.words[start + 1..][..values]);
             if start != to {
-                self.words.copy_within(start..start + size, to);
+                move_down(self.words, start, size, to);
             }
             to += size;
             at = start + size;
@@ -227,7 +228,7 @@ impl Heap<'_> {
 }
 
 /// The first bit at `at` or behind it that is set.
-#[inline]
+#[cfg_attr(target_os = "none", inline(never))]
 fn next_bit(bits: &[u64], at: usize, blocks: usize) -> Option<usize> {
     let mut block = at / BLOCK;
     if block >= blocks {

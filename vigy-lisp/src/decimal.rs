@@ -138,7 +138,9 @@ impl Number {
             let wanted = (-exponent * 3322 / 1000 + 67 - self.bits()).max(0);
             down = (wanted + 31) / 32 * 32;
             let words = down as usize / 32;
-            self.words.copy_within(..self.len, words);
+            for at in (0..self.len).rev() {
+                self.words[at + words] = self.words[at];
+            }
             self.words[..words].fill(0);
             self.len += words;
             let mut left = -exponent;

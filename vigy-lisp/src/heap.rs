@@ -92,6 +92,13 @@ pub(crate) const fn hash_bytes(bytes: &[u8]) -> u32 {
     hash_end(hash)
 }
 
+/// Moves `n` words down, from one place of `words` to another. They are few: a loop takes less than a call of `memmove`, and less flash.
+pub(crate) fn move_down(words: &mut [u64], from: usize, n: usize, to: usize) {
+    for i in 0..n {
+        words[to + i] = words[from + i];
+    }
+}
+
 /// Words in front of the objects: where names made at run time are found, by hash.
 pub(crate) const BUCKETS: usize = 64;
 
@@ -147,22 +154,22 @@ impl<'m> Heap<'m> {
         self.peak = self.peak.max(self.top);
     }
 
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn word(&self, index: u32) -> u64 {
         if index & FROZEN != 0 { self.frozen[(index & !FROZEN) as usize] } else { self.words[index as usize] }
     }
 
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn value_at(&self, index: u32) -> Value {
         Value(self.word(index))
     }
 
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn slice(&self, index: u32, len: usize) -> &[u64] {
         if index & FROZEN != 0 { &self.frozen[(index & !FROZEN) as usize..][..len] } else { &self.words[index as usize..][..len] }
     }
 
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn alloc(&mut self, words: usize) -> Result<u32, Exhausted> {
         let at = self.top;
         if words > self.limit - at {
@@ -172,7 +179,7 @@ impl<'m> Heap<'m> {
         Ok(at as u32)
     }
 
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn set(&mut self, index: u32, word: u64) {
         if index & FROZEN == 0 {
             self.words[index as usize] = word;
@@ -207,7 +214,7 @@ impl<'m> Heap<'m> {
     }
 
     /// The content of a cell; `None` for what is none.
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn cell_word(&mut self, v: Value) -> Option<&mut u64> {
         if v.is(tag::CELL) { self.words.get_mut(v.index_of() as usize + 1) } else { None }
     }
@@ -290,7 +297,7 @@ impl<'m> Heap<'m> {
     }
 
     /// Length and words of a string: the same for equal ones, since what is behind the last byte is zero.
-    #[inline(always)]
+    #[cfg_attr(not(target_os = "none"), inline(always))]
     pub(crate) fn string_words(&self, v: Value) -> (usize, &[u64]) {
         let at = v.index_of();
         let len = size_of_header(self.word(at));
@@ -330,31 +337,17 @@ impl<'m> Heap<'m> {
 
     /// The symbol or keyword (by `tag`) of that name. Names are unique, so that equality is equality of words.
     pub(crate) fn intern(&mut self, tag: u8, name: &str) -> Result<Value, Exhausted> {
-        let hash = hash_bytes(name.as_bytes());
-        if let Some(id) = self.names.find(name.as_bytes(), hash) {
-            return Ok(Value::make(tag, id | FROZEN, 0));
-        }
-        let bucket = hash as usize % BUCKETS;
-        let mut at = self.words[bucket] as u32;
-        while at != 0 {
-            if self.words[at as usize + 1] as u32 == hash && self.name_bytes(at) == name.as_bytes() {
-                return Ok(Value::make(tag, at, 0));
+        let (name, hash) = (name.as_bytes(), hash_bytes(name.as_bytes()));
+        let id = match self.find_name(name, hash) {
+            Some(id) => id,
+            None => {
+                let at = self.new_name(name.len(), hash)?;
+                let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut self.words[at as usize + 3..]);
+                bytes[..name.len()].copy_from_slice(name);
+                at
             }
-            at = self.words[at as usize + 2] as u32;
-        }
-        let words = name.len().div_ceil(8);
-        let at = self.alloc(3 + words)?;
-        if words > 0 {
-            self.words[at as usize + 2 + words] = 0;
-        }
-        self.words[at as usize] = header(tag::NAME, 0, name.len());
-        self.words[at as usize + 1] = u64::from(hash);
-        self.words[at as usize + 2] = self.words[bucket];
-        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut self.words[at as usize + 3..][..words]);
-        bytes[..name.len()].copy_from_slice(name.as_bytes());
-        self.words[bucket] = u64::from(at);
-        self.made += 1;
-        Ok(Value::make(tag, at, 0))
+        };
+        Ok(Value::make(tag, id, 0))
     }
 
     /// The symbol or keyword with the name of the string, symbol or keyword `v`.
@@ -362,36 +355,46 @@ impl<'m> Heap<'m> {
         if !v.is(tag::STRING) {
             return Ok(Value::make(tag, v.index_of(), 0));
         }
-        // The name is copied through a buffer when it is short, else through the heap itself.
-        let mut short = [0u8; 64];
-        let len = self.bytes(v).len();
-        if len <= short.len() {
-            short[..len].copy_from_slice(self.bytes(v));
-            return self.intern(tag, core::str::from_utf8(&short[..len]).unwrap_or_default());
-        }
-        let hash = hash_bytes(self.bytes(v));
-        if let Some(id) = self.names.find(self.bytes(v), hash) {
-            return Ok(Value::make(tag, id | FROZEN, 0));
-        }
-        let bucket = hash as usize % BUCKETS;
-        let mut at = self.words[bucket] as u32;
-        while at != 0 {
-            if self.words[at as usize + 1] as u32 == hash && self.name_bytes(at) == self.bytes(v) {
-                return Ok(Value::make(tag, at, 0));
+        let (len, hash) = (self.bytes(v).len(), hash_bytes(self.bytes(v)));
+        let id = match self.find_name(self.bytes(v), hash) {
+            Some(id) => id,
+            None => {
+                let at = self.new_name(len, hash)?;
+                for i in 0..len.div_ceil(8) as u32 {
+                    self.words[(at + 3 + i) as usize] = self.word(v.index_of() + 1 + i);
+                }
+                at
             }
+        };
+        Ok(Value::make(tag, id, 0))
+    }
+
+    /// The name with these bytes, of the image or made at run time.
+    fn find_name(&self, name: &[u8], hash: u32) -> Option<u32> {
+        if let Some(id) = self.names.find(name, hash) {
+            return Some(id | FROZEN);
+        }
+        let mut at = self.words[hash as usize % BUCKETS] as u32;
+        while at != 0 && (self.words[at as usize + 1] as u32 != hash || self.name_bytes(at) != name) {
             at = self.words[at as usize + 2] as u32;
         }
+        (at != 0).then_some(at)
+    }
+
+    /// A name of `len` bytes that are still to be copied behind its first three words.
+    fn new_name(&mut self, len: usize, hash: u32) -> Result<u32, Exhausted> {
         let words = len.div_ceil(8);
         let at = self.alloc(3 + words)? as usize;
-        for i in 0..words {
-            self.words[at + 3 + i] = self.word(v.index_of() + 1 + i as u32);
+        if words > 0 {
+            self.words[at + 2 + words] = 0;
         }
         self.words[at] = header(tag::NAME, 0, len);
         self.words[at + 1] = u64::from(hash);
+        let bucket = hash as usize % BUCKETS;
         self.words[at + 2] = self.words[bucket];
         self.words[bucket] = at as u64;
         self.made += 1;
-        Ok(Value::make(tag, at as u32, 0))
+        Ok(at as u32)
     }
 
     // Closures, errors.
@@ -403,7 +406,7 @@ impl<'m> Heap<'m> {
     }
 
     /// The function of a closure or captureless function.
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn function_of(&self, v: Value) -> u32 {
         if v.is(tag::CLOSURE) { size_of_header(self.word(v.index_of())) as u32 } else { v.index_of() }
     }
@@ -418,16 +421,17 @@ impl<'m> Heap<'m> {
     }
 
     /// Field `i` (from 0) of an error, promise, cell, channel or fiber.
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn field(&self, v: Value, i: u32) -> Value {
         self.value_at(v.index_of() + 1 + i)
     }
 
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn set_field(&mut self, v: Value, i: u32, to: Value) {
         self.set(v.index_of() + 1 + i, to.0);
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn count(&self, v: Value) -> usize {
         count_of(self.word(v.index_of()))
     }

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! Words are little-endian. [`Program::load`] checks every index, jump and register once, as `verify.rs` says; what it leaves is a
-//! fault of the run ([`crate::FaultKind::Damaged`]). So nothing in an image can make the machine stumble, whoever made it.
+//! fault of the run ([`crate::FaultKind::Damaged`]). So nothing in an image can make the machine stumble, whoever made it. Only who says
+//! so goes without: [`Program::load_trusted`].
 
 use core::fmt;
 
@@ -219,6 +220,19 @@ impl<'i> Program<'i> {
     /// # Errors
     /// [`ImageError`], when the words are not an image of this version or anything in them is out of range.
     pub fn load(words: &'i [u64]) -> Result<Self, ImageError> {
+        let program = Self::load_trusted(words)?;
+        crate::verify::verify(&program)?;
+        Ok(program)
+    }
+
+    /// [`Self::load`] without looking at what lies in the sections: for an image that the build of the firmware compiled, on a device that
+    /// has no room for the code that looks. Takes time linear in the number of words.
+    ///
+    /// An image that no compiler made may loop without using fuel, or make a machine panic. It cannot harm memory: there is no unsafe code.
+    ///
+    /// # Errors
+    /// [`ImageError`], when the words are not an image of this version, or are damaged: their checksum is looked at.
+    pub fn load_trusted(words: &'i [u64]) -> Result<Self, ImageError> {
         if words.first() != Some(&MAGIC) {
             return Err(ImageError::NotAnImage);
         }
@@ -235,9 +249,7 @@ impl<'i> Program<'i> {
         if words[2] != checksum(&words[UNCHECKED..]) {
             return Err(ImageError::Checksum);
         }
-        let program = Self::sections(words)?;
-        crate::verify::verify(&program)?;
-        Ok(program)
+        Self::sections(words)
     }
 
     /// The sections of an image, unchecked but for where they lie. O(1).
@@ -311,13 +323,13 @@ impl<'i> Program<'i> {
         self.words
     }
 
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn function(&self, i: u32) -> Function {
         Function::unpack(&self.functions[i as usize * FUNCTION_U32S..][..FUNCTION_U32S])
     }
 
     /// The entry of function `i`, when it takes exactly `n` arguments.
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn entry_for(&self, i: u32, n: usize) -> Option<usize> {
         let row = &self.functions[i as usize * FUNCTION_U32S..][..3];
         // Required, optional and rest, in the order of `pack`.
@@ -364,18 +376,30 @@ impl<'i> Program<'i> {
     /// Whether the import of that number was declared as one that [writes](crate::HostFn::writes).
     #[must_use]
     pub fn import_writes(&self, i: u32) -> bool {
-        self.imports.get(2 * i as usize + 1).is_some_and(|word| word & IMPORT_WRITES != 0)
+        self.import_says(i, IMPORT_WRITES)
+    }
+
+    /// Whether the import of that number was declared as one with a [secret](crate::HostFn::secret) answer.
+    #[must_use]
+    pub fn import_secret(&self, i: u32) -> bool {
+        self.import_says(i, IMPORT_SECRET)
+    }
+
+    fn import_says(&self, i: u32, what: u32) -> bool {
+        self.imports.get(2 * i as usize + 1).is_some_and(|word| word & what != 0)
     }
 }
 
-/// What an import says beside its name: the fewest arguments in bits 0 to 7, whether it writes, the most arguments in bits 16 to 31
+/// What an import says beside its name: the fewest arguments in bits 0 to 7, whether its answer is secret and whether it writes, the most arguments in bits 16 to 31
 /// (0xffff for any number).
 #[cfg(feature = "compiler")]
 pub(crate) fn import_word(host: &crate::HostFn) -> u32 {
     let writes = if host.writes { IMPORT_WRITES } else { 0 };
-    u32::from(host.arity.min) | writes | host.arity.max.map_or(0xffff, u32::from) << 16
+    let secret = if host.secret { IMPORT_SECRET } else { 0 };
+    u32::from(host.arity.min) | secret | writes | host.arity.max.map_or(0xffff, u32::from) << 16
 }
 
+const IMPORT_SECRET: u32 = 1 << 14;
 const IMPORT_WRITES: u32 = 1 << 15;
 
 /// Words of the stack: what the budget says, but never less than the main program needs, and a window behind it.

@@ -9,7 +9,8 @@
 //!
 //! The feature `compiler` (default) brings reader, compiler, owned images and owned data, and needs an allocator; `embed` (default) brings
 //! `Host` and `Script`, and needs atomics that swap. Without both, this
-//! crate is the machine alone: no allocator, no text, for a firmware that is sent images.
+//! crate is the machine alone: no allocator, no text, for a firmware that is sent images. On bare metal, what is small and called from
+//! everywhere is kept out of line: flash counts there, and elsewhere time.
 #![cfg_attr(feature = "embed", doc = include_str!("embed/guide.md"))]
 #![no_std]
 #![forbid(unsafe_code)]
@@ -45,6 +46,7 @@ mod print;
 mod reader;
 #[cfg(feature = "compiler")]
 pub mod reference;
+mod shortest;
 mod span;
 mod value;
 mod verify;

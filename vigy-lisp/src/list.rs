@@ -5,7 +5,7 @@ use crate::heap::{Exhausted, Heap, MAX_COUNT, count_of, header, size_of_header};
 use crate::value::{Value, tag};
 
 impl Heap<'_> {
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn cons(&mut self, first: Value, rest: Value) -> Result<Value, Exhausted> {
         let total = 1 + self.length(rest);
         let at = self.alloc(3)?;
@@ -33,19 +33,19 @@ impl Heap<'_> {
     }
 
     /// Elements of a list; 0 for everything else.
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn length(&self, v: Value) -> usize {
         if v.is(tag::LIST) { size_of_header(self.word(v.index_of())) - v.offset() as usize } else { 0 }
     }
 
     /// The first element. `v` must be a pair.
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn first(&self, v: Value) -> Value {
         self.value_at(v.index_of() + 2 + v.offset())
     }
 
     /// What follows the first element. `v` must be a pair.
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn rest(&self, v: Value) -> Value {
         let at = v.index_of();
         let next = v.offset() + 1;
@@ -53,6 +53,7 @@ impl Heap<'_> {
     }
 
     /// The rest of the run that `v` is in, and what follows the run.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn run(&self, v: Value) -> (&[u64], Value) {
         if !v.is(tag::LIST) {
             return (&[], Value::NIL);
@@ -80,6 +81,7 @@ impl Heap<'_> {
     }
 
     /// The list without its first `n` elements.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn drop_first(&self, mut v: Value, mut n: usize) -> Value {
         while n > 0 && v.is(tag::LIST) {
             let at = v.index_of();
@@ -105,7 +107,7 @@ impl Heap<'_> {
     }
 
     /// Appends `v`; a full buffer takes nothing.
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn buffer_push(&mut self, buffer: Value, v: Value) {
         let at = buffer.index_of() as usize;
         let head = self.words[at];

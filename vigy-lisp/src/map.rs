@@ -98,6 +98,7 @@ impl Heap<'_> {
     }
 
     /// Entry `i`, in order of insertion. `i` must be below the count.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn map_entry(&self, map: Value, i: usize) -> (Value, Value) {
         let table = self.field(map, 0).index_of();
         let at = table + 1 + 3 * i as u32;
@@ -150,7 +151,7 @@ impl Heap<'_> {
     }
 
     /// The same for a key that is known to be plain.
-    #[inline(always)]
+    #[cfg_attr(not(target_os = "none"), inline(always))]
     pub(crate) fn map_get_word(&self, map: Value, key: Value) -> Option<Option<Value>> {
         let map = self.slice(map.index_of(), 2);
         let table = self.slice(Value(map[1]).index_of(), 1 + 3 * count_of(map[0]));

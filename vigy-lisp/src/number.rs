@@ -48,10 +48,7 @@ pub(crate) fn write_float(number: f64, out: &mut dyn Write) -> fmt::Result {
     if number.is_sign_negative() {
         out.write_char('-')?;
     }
-    let (mut digits, mut decimals) = shortest(number.abs());
-    if halfway(number.abs(), digits, decimals) {
-        digits += 1;
-    }
+    let (mut digits, mut decimals) = crate::shortest::shortest(number.abs());
     while decimals > 0 && digits % 10 == 0 {
         digits /= 10;
         decimals -= 1;
@@ -72,44 +69,6 @@ pub(crate) fn write_float(number: f64, out: &mut dyn Write) -> fmt::Result {
         }
     }
     zeros(out, -decimals)
-}
-
-/// The shortest decimal that reads back as `number`: at most 17 digits, and how many of them are decimals.
-fn shortest(number: f64) -> (u64, i32) {
-    let mut buffer = ryu::Buffer::new();
-    let mut text = buffer.format_finite(number).bytes();
-    let (mut digits, mut decimals, mut behind_point) = (0, 0, 0);
-    for byte in text.by_ref().take_while(|byte| *byte != b'e') {
-        if byte == b'.' {
-            behind_point = 1;
-        } else {
-            digits = 10 * digits + u64::from(byte - b'0');
-            decimals += behind_point;
-        }
-    }
-    let (mut exponent, mut sign) = (0, 1);
-    for byte in text {
-        if byte == b'-' {
-            sign = -1;
-        } else {
-            exponent = 10 * exponent + i32::from(byte - b'0');
-        }
-    }
-    (digits, decimals - sign * exponent)
-}
-
-/// Whether `number` lies half a unit of the last decimal above `digits`: then two texts are equally near. Ryu takes the even one, and
-/// we the greater, as Rust does.
-///
-/// number = (2 · digits + 1) / (2 · 10^decimals), so its odd part is (2 · digits + 1) / 5^decimals, and the rest 1 / 2^(decimals + 1).
-fn halfway(number: f64, digits: u64, decimals: i32) -> bool {
-    let bits = number.to_bits();
-    let mantissa = bits & ((1 << 52) - 1) | 1 << 52;
-    let shift = mantissa.trailing_zeros();
-    let exponent = (bits >> 52) as i32 - 1075 + shift as i32;
-    // 5^25 is more than the right side can be.
-    let fives = (0..decimals.min(25)).fold(1, |fives, _| 5 * fives);
-    -exponent == decimals + 1 && u128::from(mantissa >> shift) * fives == u128::from(2 * digits + 1)
 }
 
 #[cfg(test)]

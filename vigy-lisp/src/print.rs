@@ -4,6 +4,7 @@ use core::fmt::{self, Write};
 
 use crate::heap::{Heap, Writer};
 use crate::image::{Names, Program};
+use crate::number::write_float;
 use crate::value::{FROZEN, Value, tag};
 
 /// How strings inside values are written.
@@ -101,7 +102,7 @@ fn write_text(out: &mut dyn Sink, v: Value, quoted: bool) -> fmt::Result {
             for c in text.chars() {
                 match c {
                     '\'' | ' '..='!' | '#'..='&' | '('..='[' | ']'..='~' => out.write_char(c)?,
-                    _ => write!(out, "{}", c.escape_debug())?,
+                    _ => c.escape_debug().try_for_each(|c| out.write_char(c))?,
                 }
             }
         } else {
@@ -192,13 +193,15 @@ pub(crate) fn write_to(out: &mut dyn Sink, program: &Program<'_>, v: Value, styl
     }
 }
 
+// Within the loop of `write_to`, what it needs for each kind of value would be worked out for every value.
+#[inline(never)]
 fn write_leaf(program: &Program<'_>, v: Value, style: Style, out: &mut dyn Sink) -> fmt::Result {
     let (int, float) = (out.heap().as_int(v), out.heap().as_float(v));
     if let Some(i) = int {
         return write!(out, "{i}");
     }
     if let Some(f) = float {
-        return crate::number::write_float(f, out);
+        return write_float(f, out);
     }
     match v.tag() {
         tag::CONST => out.write_str(match v {
@@ -237,8 +240,11 @@ fn write_leaf(program: &Program<'_>, v: Value, style: Style, out: &mut dyn Sink)
             }
             out.write_char('>')
         }
-        tag::BUILTIN => write!(out, "#<native {}>", crate::builtins::name(v.index_of())),
-        tag::HOST => write!(out, "#<native {}>", program.import_name(v.index_of())),
+        tag::BUILTIN | tag::HOST => {
+            out.write_str("#<native ")?;
+            out.write_str(if v.is(tag::HOST) { program.import_name(v.index_of()) } else { crate::builtins::name(v.index_of()) })?;
+            out.write_char('>')
+        }
         tag::PROMISE => out.write_str("#<promise pending>"),
         _ => out.write_str("#<foreign>"),
     }

@@ -108,11 +108,11 @@ fn bench_programs() -> Vec<(&'static str, String)> {
 }
 
 const HOSTS: &[HostFn] = &[
-    HostFn { name: "log", arity: Arity::exactly(2), writes: false, doc: "" },
-    HostFn { name: "noop", arity: Arity::exactly(0), writes: false, doc: "" },
-    HostFn { name: "desired", arity: Arity::exactly(0), writes: false, doc: "" },
-    HostFn { name: "observed", arity: Arity::exactly(0), writes: false, doc: "" },
-    HostFn { name: "emit", arity: Arity::exactly(2), writes: false, doc: "" },
+    HostFn { name: "log", arity: Arity::exactly(2), writes: false, secret: false, doc: "" },
+    HostFn { name: "noop", arity: Arity::exactly(0), writes: false, secret: false, doc: "" },
+    HostFn { name: "desired", arity: Arity::exactly(0), writes: false, secret: false, doc: "" },
+    HostFn { name: "observed", arity: Arity::exactly(0), writes: false, secret: false, doc: "" },
+    HostFn { name: "emit", arity: Arity::exactly(2), writes: false, secret: false, doc: "" },
 ];
 
 fn load(source: &str) -> Image {

@@ -180,7 +180,7 @@ fn channels_and_waiting_fibers_survive() {
 fn mirrored(files: i64) {
     const PROGRAM: &str = include_str!("../../programs/mirror-dir/main.tlisp");
     const fn host(name: &'static str) -> HostFn {
-        HostFn { name, arity: Arity { min: 0, max: None }, writes: false, doc: "" }
+        HostFn { name, arity: Arity { min: 0, max: None }, writes: false, secret: false, doc: "" }
     }
     const HOSTS: &[&[HostFn]] = &[&[
         host("fs/list"),

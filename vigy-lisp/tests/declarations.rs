@@ -6,7 +6,7 @@ use common::{check, fails, hosted, refused};
 use vigy_lisp::{Arity, Data, HostFn};
 
 const fn host(name: &'static str, arity: Arity) -> HostFn {
-    HostFn { name, arity, writes: false, doc: "A function of a domain." }
+    HostFn { name, arity, writes: false, secret: false, doc: "A function of a domain." }
 }
 
 const HOSTS: &[&[HostFn]] = &[&[

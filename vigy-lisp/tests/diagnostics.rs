@@ -20,7 +20,7 @@ impl Loader for Modules {
 }
 
 const HOSTS: &[&[HostFn]] =
-    &[&[HostFn { name: "disk/usage", arity: Arity::exactly(1), writes: false, doc: "(disk/usage PATH): bytes in use" }]];
+    &[&[HostFn { name: "disk/usage", arity: Arity::exactly(1), writes: false, secret: false, doc: "(disk/usage PATH): bytes in use" }]];
 
 fn options() -> CompileOptions<'static> {
     CompileOptions { hosts: HOSTS, loader: Some(&Modules), ..CompileOptions::default() }

@@ -6,8 +6,8 @@ use common::outcome;
 use vigy_lisp::{Arity, Budget, CompileOptions, Data, DecodeError, EncodeError, HostFn, Image, Machine, Step, compile};
 
 const HOSTS: &[&[HostFn]] = &[&[
-    HostFn { name: "give", arity: Arity::exactly(0), writes: false, doc: "" },
-    HostFn { name: "ask", arity: Arity::between(1, 2), writes: false, doc: "" },
+    HostFn { name: "give", arity: Arity::exactly(0), writes: false, secret: false, doc: "" },
+    HostFn { name: "ask", arity: Arity::between(1, 2), writes: false, secret: false, doc: "" },
 ]];
 
 fn image(source: &str) -> Image {

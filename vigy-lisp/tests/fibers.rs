@@ -154,7 +154,7 @@ fn what_still_waits_ends_with_the_run() {
 
 #[test]
 fn a_fiber_that_asks_its_host_holds_up_everything() {
-    const HOSTS: &[&[HostFn]] = &[&[HostFn { name: "ask", arity: Arity::exactly(1), writes: false, doc: "" }]];
+    const HOSTS: &[&[HostFn]] = &[&[HostFn { name: "ask", arity: Arity::exactly(1), writes: false, secret: false, doc: "" }]];
     let source = "(define c (chan 2)) (define (work n) (go (lambda () (>! c (ask n)) (ask (+ n 1)))))
         (define a (work 10)) (define b (work 20)) (list (go-run a) (go-run b) (<! c))";
     let image = compile(source, &CompileOptions { hosts: HOSTS, ..CompileOptions::default() }).expect("a program");

@@ -6,10 +6,10 @@ use common::hosted;
 use vigy_lisp::{Arity, Data, HostFn};
 
 const HOSTS: &[&[HostFn]] = &[&[
-    HostFn { name: "desired", arity: Arity::exactly(0), writes: false, doc: "What should be." },
-    HostFn { name: "observed", arity: Arity::exactly(0), writes: false, doc: "What is." },
-    HostFn { name: "emit", arity: Arity::exactly(2), writes: false, doc: "An action." },
-    HostFn { name: "prom/query", arity: Arity::at_least(1), writes: false, doc: "A query, with keyword arguments." },
+    HostFn { name: "desired", arity: Arity::exactly(0), writes: false, secret: false, doc: "What should be." },
+    HostFn { name: "observed", arity: Arity::exactly(0), writes: false, secret: false, doc: "What is." },
+    HostFn { name: "emit", arity: Arity::exactly(2), writes: false, secret: false, doc: "An action." },
+    HostFn { name: "prom/query", arity: Arity::at_least(1), writes: false, secret: false, doc: "A query, with keyword arguments." },
 ]];
 
 fn record(name: &str, replicas: i64) -> Data {

@@ -7,7 +7,7 @@ use common::hosted;
 use vigy_lisp::{Arity, Data, HostFn};
 
 const fn any(name: &'static str) -> HostFn {
-    HostFn { name, arity: Arity::at_least(0), writes: false, doc: "A function of a domain." }
+    HostFn { name, arity: Arity::at_least(0), writes: false, secret: false, doc: "A function of a domain." }
 }
 
 const HOSTS: &[&[HostFn]] = &[&[

@@ -2,6 +2,7 @@
 //!
 //! Whoever implements [`Engine`] gets the whole store on top of it. [`conformance`] tells whether an implementation keeps the contract.
 
+pub mod conformance;
 mod memory;
 mod redb;
 
@@ -31,8 +32,10 @@ pub trait Engine: Send + Sync {
     /// Makes changes durable: first all removed ranges, then the entries.
     ///
     /// - MUST be atomic, whenever the power goes: all of the changes, or nothing of them.
-    /// - MUST return only when they are durable, or not at all: after an error nothing of them may ever be seen.
-    /// - MUST take keys of up to 1 KiB and values of up to 64 MiB, and an empty value for a value.
+    /// - MUST return `Ok` only when they are durable.
+    /// - MUST take keys of 1 byte to 1 KiB, values of up to 64 MiB, and an empty value for a value.
+    /// - MAY, after an error of the medium, refuse everything until it is opened anew. Then all of the changes are there, or nothing of
+    ///   them: a disk that fails in the last moment does not say which.
     ///
     /// # Errors
     /// The medium's own.

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, TableHandle};
 
-use super::engine::{self, Changes, Engine, Snapshot};
+use super::copy::{CopyError, whole};
+use super::engine::{self, Changes, Engine, RedbEngine, Snapshot};
 use super::migrate;
 use super::schema::{FORMAT, META_FORMAT, META_SECRET, meta};
 use crate::{OpenError, StoreError};
@@ -15,27 +16,38 @@ use crate::{OpenError, StoreError};
 const REDB_MAGIC: [u8; 9] = *b"redb\x1A\x0A\xA9\x0D\x0A";
 
 /// Opens or creates the file, without writing to one that is not ours.
-pub(super) fn open_file(path: &Path) -> Result<Database, OpenError> {
+pub(super) fn open_file(path: &Path) -> Result<RedbEngine, OpenError> {
     let io = |source| OpenError::Io { path: path.to_owned(), source };
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
         fs::create_dir_all(directory).map_err(io)?;
     }
-    if has_content(path)? {
+    match content(path)? {
+        // Made whole before it has its name: a crash leaves no file that is half a store.
+        Content::Absent => match whole(path, |partial| Ok(begin(&create(partial)?)?)) {
+            Ok(()) | Err(CopyError::Exists(_)) => {}
+            Err(CopyError::Open(error)) => return Err(error),
+            Err(CopyError::Store(error)) => return Err(error.into()),
+            Err(CopyError::Io { source, .. }) => return Err(io(source)),
+        },
+        Content::Empty => {}
         // Looking is done read-only: opening for writing changes the file. A store that crashed cannot be looked at; it is repaired first.
-        match ReadOnlyDatabase::open(path) {
-            Ok(database) => _ = look(&database, path)?,
+        Content::Redb => match ReadOnlyDatabase::open(path) {
+            Ok(database) => look(&database, path)?,
             Err(DatabaseError::RepairAborted) => {}
             Err(error) => return Err(open_error(error, path)),
-        }
+        },
     }
-    let database = Database::create(path).map_err(|error| open_error(error, path))?;
-    if look(&database, path)? == Found::Format2 {
-        migrate::from_format_2(&database)?;
-    }
-    Ok(database)
+    create(path)
 }
 
-fn open_error(error: DatabaseError, path: &Path) -> OpenError {
+/// Opens a file for writing, which may be absent or empty.
+fn create(path: &Path) -> Result<RedbEngine, OpenError> {
+    let database = Database::create(path).map_err(|error| open_error(error, path))?;
+    look(&database, path)?;
+    Ok(RedbEngine::new(database)?)
+}
+
+pub(super) fn open_error(error: DatabaseError, path: &Path) -> OpenError {
     match error {
         DatabaseError::DatabaseAlreadyOpen => OpenError::Busy { path: path.to_owned(), pid: PidFile::owner(path) },
         DatabaseError::UpgradeRequired(version) => {
@@ -46,32 +58,32 @@ fn open_error(error: DatabaseError, path: &Path) -> OpenError {
     }
 }
 
-/// Whether there is a file with something in it. Refuses one that is no redb file.
-fn has_content(path: &Path) -> Result<bool, OpenError> {
+/// What a file looks like from its first bytes.
+enum Content {
+    Absent,
+    Empty,
+    Redb,
+}
+
+/// What a file looks like. Refuses one that is no redb file.
+fn content(path: &Path) -> Result<Content, OpenError> {
     let io = |source| OpenError::Io { path: path.to_owned(), source };
     let mut file = match fs::File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Content::Absent),
         Err(error) => return Err(io(error)),
     };
     let mut start = Vec::new();
     file.by_ref().take(REDB_MAGIC.len() as u64).read_to_end(&mut start).map_err(io)?;
-    if start.is_empty() || start == REDB_MAGIC {
-        return Ok(!start.is_empty());
+    match &start[..] {
+        [] => Ok(Content::Empty),
+        start if start == REDB_MAGIC => Ok(Content::Redb),
+        _ => Err(OpenError::Foreign { path: path.to_owned(), reason: "it is some other kind of file".to_owned() }),
     }
-    Err(OpenError::Foreign { path: path.to_owned(), reason: "it is some other kind of file".to_owned() })
 }
 
-/// What a database holds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Found {
-    Nothing,
-    Format2,
-    Ours,
-}
-
-/// What a database holds. Anything but a store that this version reads, or nothing at all, is refused.
-fn look(database: &impl ReadableDatabase, path: &Path) -> Result<Found, OpenError> {
+/// Refuses a database that holds anything but a store that this version reads, or nothing at all.
+fn look(database: &impl ReadableDatabase, path: &Path) -> Result<(), OpenError> {
     let foreign = |reason: String| OpenError::Foreign { path: path.to_owned(), reason };
     let found = match engine::rows_of(database).map_err(|error| foreign(error.to_string()))? {
         Some(rows) => format_of(&rows)?,
@@ -82,8 +94,7 @@ fn look(database: &impl ReadableDatabase, path: &Path) -> Result<Found, OpenErro
         None => migrate::format_of(database).map_err(|error| foreign(error.to_string()))?,
     };
     match found {
-        Some(FORMAT) => return Ok(Found::Ours),
-        Some(migrate::FORMAT) => return Ok(Found::Format2),
+        Some(FORMAT | migrate::FORMAT) => return Ok(()),
         Some(found) => return Err(OpenError::Format { path: path.to_owned(), found, known: FORMAT }),
         None => {}
     }
@@ -91,7 +102,7 @@ fn look(database: &impl ReadableDatabase, path: &Path) -> Result<Found, OpenErro
     let tables = read.list_tables().map_err(StoreError::from)?;
     match tables.map(|table| table.name().to_owned()).find(|name| name != engine::TABLE) {
         Some(name) => Err(foreign(format!("it is another program's database (it has a table `{name}`)"))),
-        None => Ok(Found::Nothing),
+        None => Ok(()),
     }
 }
 
@@ -106,18 +117,17 @@ pub(super) fn begin(engine: &dyn Engine) -> Result<(), StoreError> {
     if format_of(&*engine.snapshot()?)?.is_some() {
         return Ok(());
     }
-    let mut changes = Changes::default();
-    for (key, value) in facts()? {
-        changes.set(key, Some(value));
-    }
-    engine.commit(&changes)
+    engine.commit(&facts()?)
 }
 
 /// The facts about a new store.
-pub(super) fn facts() -> Result<[(Vec<u8>, Vec<u8>); 2], StoreError> {
+pub(super) fn facts() -> Result<Changes, StoreError> {
     let mut secret = vec![0; 32];
     getrandom::fill(&mut secret).map_err(|error| StoreError(format!("the system gives no randomness: {error}")))?;
-    Ok([(meta(META_FORMAT), FORMAT.to_be_bytes().to_vec()), (meta(META_SECRET), secret)])
+    let mut facts = Changes::default();
+    facts.set(meta(META_FORMAT), Some(FORMAT.to_be_bytes().to_vec()));
+    facts.set(meta(META_SECRET), Some(secret));
+    Ok(facts)
 }
 
 /// A file beside the store that tells others who has it. Only a hint for error messages: the lock is redb's.

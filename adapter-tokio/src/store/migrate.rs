@@ -109,8 +109,8 @@ pub(super) fn from_format_2(database: &Database) -> Result<(), StoreError> {
 fn move_rows(transaction: &WriteTransaction) -> Result<(), StoreError> {
     let mut rows = transaction.open_table(engine::ROWS)?;
     let mut put = |key: Vec<u8>, value: &[u8]| rows.insert(key.as_slice(), value).map(|_| ());
-    for (key, value) in facts()? {
-        put(key, &value)?;
+    for (key, value) in facts()?.entries() {
+        put(key.to_vec(), value.unwrap_or_default())?;
     }
     let mut standings = standings(transaction)?;
     for row in transaction.open_table(VIGIES)?.iter()? {

@@ -4,19 +4,21 @@
 //! that its work is durable; a job that fails fails alone. No executor thread ever waits for a disk: a snapshot of the last commit is
 //! always there, and what reads much goes to tokio's blocking threads.
 
+mod check;
+mod copy;
 pub mod engine;
+mod export;
 mod lock;
 mod migrate;
 #[allow(dead_code, reason = "what the runtime is about to offer")]
 pub(crate) mod read;
-#[allow(dead_code, reason = "what the runtime is about to offer")]
 mod schedule;
-#[allow(dead_code, reason = "what the runtime is about to offer")]
 mod schema;
 mod transaction;
 #[allow(dead_code, reason = "what the runtime is about to offer")]
 mod write;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -25,6 +27,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
+pub use check::{Finding, Problem};
+pub use copy::{CopyError, restore};
+pub use export::Exported;
 pub(crate) use schedule::take_up;
 pub(crate) use schema::id_of;
 pub use schema::{DeadLetter, Happened, Happening};
@@ -33,7 +38,7 @@ pub(crate) use write::{Committed, NewVigy, Registration, Retention, Saved, Settl
 pub(crate) use write::{delete, discard, register, rollback, set_enabled};
 
 use crate::{OpenError, StoreError};
-use engine::{Direction, Engine, MemoryEngine, RedbEngine, Snapshot};
+use engine::{Engine, MemoryEngine, Snapshot};
 use transaction::Log;
 
 /// Jobs that one commit takes at most, and bytes of changes after which it takes no more.
@@ -51,11 +56,10 @@ type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 /// The rows of the last commit, swapped by the writer.
 type Newest = Arc<RwLock<Arc<dyn Snapshot>>>;
 
-/// The open store. Closed when it is dropped, or by [`Store::close`].
-pub(crate) struct Store {
+/// An open store, without a runtime: to look after it. A runtime has its own. Closed when it is dropped, or by [`Store::close`].
+pub struct Store {
     newest: Newest,
-    /// The number of the newest event.
-    pub(crate) told: watch::Receiver<u64>,
+    last_event: watch::Receiver<u64>,
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     _pid: Option<lock::PidFile>,
@@ -63,14 +67,16 @@ pub(crate) struct Store {
 
 impl Store {
     /// Opens or creates the store at `path`, waiting up to `wait` while another process has it.
-    pub(crate) async fn open(path: &Path, wait: Duration) -> Result<Self, OpenError> {
+    ///
+    /// # Errors
+    /// [`OpenError`]; then the file is as it was.
+    pub async fn open(path: &Path, wait: Duration) -> Result<Self, OpenError> {
         let until = Instant::now() + wait;
         loop {
             let owned = path.to_owned();
             let open = move || {
-                let database = lock::open_file(&owned)?;
-                let pid = lock::PidFile::write(&owned);
-                Self::over(Arc::new(RedbEngine::new(database)?), Some(pid))
+                let engine = lock::open_file(&owned)?;
+                Self::start(Arc::new(engine), Some(lock::PidFile::write(&owned)))
             };
             match blocking(open).await? {
                 Err(OpenError::Busy { .. }) if Instant::now() < until => tokio::time::sleep(LOCK_POLL).await,
@@ -80,15 +86,25 @@ impl Store {
     }
 
     /// A store in memory.
-    pub(crate) fn in_memory() -> Result<Self, OpenError> {
-        Self::over(Arc::new(MemoryEngine::new()), None)
+    ///
+    /// # Errors
+    /// [`OpenError`], when there is no thread for it.
+    pub fn in_memory() -> Result<Self, OpenError> {
+        Self::over(Arc::new(MemoryEngine::new()))
     }
 
-    /// The store that an engine keeps; a new one when it keeps nothing yet.
-    fn over(engine: Arc<dyn Engine>, pid: Option<lock::PidFile>) -> Result<Self, OpenError> {
+    /// The store that an engine keeps; a new one when it keeps nothing yet. The engine MUST be nobody else's.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn over(engine: Arc<dyn Engine>) -> Result<Self, OpenError> {
+        Self::start(engine, None)
+    }
+
+    fn start(engine: Arc<dyn Engine>, pid: Option<lock::PidFile>) -> Result<Self, OpenError> {
         lock::begin(&*engine)?;
         let mut writer = Writer::new(engine)?;
-        let (newest, told) = (writer.newest.clone(), writer.told.subscribe());
+        let (newest, last_event) = (writer.newest.clone(), writer.last_event.subscribe());
         let (jobs, queue) = mpsc::channel();
         let thread = std::thread::Builder::new().name("vigy-store".to_owned());
         let running = thread.spawn(move || {
@@ -97,7 +113,7 @@ impl Store {
             }
         });
         let running = running.map_err(|error| StoreError(error.to_string()))?;
-        Ok(Self { newest, told, jobs: Mutex::new(Some(jobs)), writer: Mutex::new(Some(running)), _pid: pid })
+        Ok(Self { newest, last_event, jobs: Mutex::new(Some(jobs)), writer: Mutex::new(Some(running)), _pid: pid })
     }
 
     /// Does `job` in the next commit and returns when that is durable. A job that fails changes nothing, and fails alone; when the commit
@@ -128,6 +144,12 @@ impl Store {
         self.newest.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The number of the newest event that is durable, now and from now on. Snapshots taken after it changed have that event.
+    #[allow(dead_code, reason = "what the runtime is about to offer")]
+    pub(crate) fn last_event(&self) -> watch::Receiver<u64> {
+        self.last_event.clone()
+    }
+
     /// Runs `read` on a snapshot, on a thread that may wait.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
@@ -137,14 +159,52 @@ impl Store {
         blocking(move || read(&*snapshot)).await?
     }
 
-    /// Finishes the jobs that wait and ends the writer. Later writes fail.
-    pub(crate) async fn close(&self) {
-        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
-        drop(jobs);
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writer) = writer {
+    /// Walks over every row and holds it against the others. Empty when the store is whole.
+    ///
+    /// # Errors
+    /// [`StoreError`], when the medium fails; damage is a finding.
+    pub async fn check(&self) -> Result<Vec<Finding>, StoreError> {
+        self.read(check::check).await
+    }
+
+    /// Copies the store as it is now into a new file, which is a store itself, while others go on writing.
+    ///
+    /// # Errors
+    /// [`CopyError`]: nothing is overwritten.
+    pub async fn backup(&self, path: &Path) -> Result<(), CopyError> {
+        let (snapshot, path) = (self.snapshot(), path.to_owned());
+        blocking(move || copy::backup(&*snapshot, &path)).await?
+    }
+
+    /// Shows everything there is, one thing after the other, until `visit` breaks: vigies by name, each with its declarations, state, runs
+    /// and dead letters, then the event log.
+    ///
+    /// # Errors
+    /// [`StoreError`], for a row that does not decode among others.
+    pub async fn export(&self, visit: impl FnMut(Exported) -> ControlFlow<()> + Send + 'static) -> Result<(), StoreError> {
+        self.read(move |rows| export::export(rows, visit)).await
+    }
+
+    /// Finishes the jobs that wait, ends the writer, and lets the file go. Later writes fail.
+    pub async fn close(&self) {
+        if let Some(writer) = self.end() {
             // The writer does not panic; if it did, there is nothing left to finish.
             let _ = blocking(move || writer.join()).await;
+        }
+    }
+
+    /// Takes no more jobs.
+    fn end(&self) -> Option<JoinHandle<()>> {
+        drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Drop for Store {
+    /// Waits for the commit under way, so that whoever opens the store next gets it.
+    fn drop(&mut self) {
+        if let Some(writer) = self.end() {
+            let _ = writer.join();
         }
     }
 }
@@ -158,15 +218,16 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 struct Writer {
     engine: Arc<dyn Engine>,
     newest: Newest,
-    told: watch::Sender<u64>,
-    log: Log,
+    /// Nothing after a commit that failed: the medium did not say what became of it.
+    log: Option<Log>,
+    last_event: watch::Sender<u64>,
 }
 
 impl Writer {
     fn new(engine: Arc<dyn Engine>) -> Result<Self, StoreError> {
         let rows = engine.snapshot()?;
-        let log = Log::of(&*rows)?;
-        Ok(Self { engine, newest: Arc::new(RwLock::new(rows)), told: watch::Sender::new(log.last), log })
+        let last_event = watch::Sender::new(Log::of(&*rows)?.last);
+        Ok(Self { engine, newest: Arc::new(RwLock::new(rows)), log: None, last_event })
     }
 
     /// Does as many of the jobs as one commit takes, commits, answers.
@@ -179,22 +240,24 @@ impl Writer {
     }
 
     fn commit(&mut self, jobs: impl Iterator<Item = Job>, replies: &mut Vec<Reply>) -> Result<(), StoreError> {
-        let mut transaction = Transaction::new(self.engine.snapshot()?, self.log);
+        let rows = self.engine.snapshot()?;
+        let log = self.log.take().map_or_else(|| Log::of(&*rows), Ok)?;
+        let mut transaction = Transaction::new(rows, log);
         for job in jobs.take(GROUP) {
             replies.push(job(&mut transaction));
             if transaction.bytes() >= GROUP_BYTES {
                 break;
             }
         }
-        self.log = transaction.commit(&*self.engine)?;
+        let log = transaction.commit(&*self.engine)?;
+        self.log = Some(log);
         match self.engine.snapshot() {
             // The snapshot is swapped whole, whoever panicked.
             Ok(rows) => *self.newest.write().unwrap_or_else(PoisonError::into_inner) = rows,
             // What is committed is committed. Readers see it after the next commit.
             Err(error) => tracing::error!(%error, "could not read what was committed"),
         }
-        let last = self.log.last;
-        self.told.send_if_modified(|told| std::mem::replace(told, last) != last);
+        self.last_event.send_if_modified(|last| std::mem::replace(last, log.last) != log.last);
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::{ControlFlow, Range};
 
-use vigy_core::record::{Access, Content, Entry, Explain, Record};
+use vigy_core::record::{Content, Entry, Explain, Record};
 use vigy_core::{
     ActionKey, Checkpoint, Incarnation, LAST_OUTCOMES, Name, Piece, ResultStatus, RunKey, Selector, Timestamp, Verdict, VigyId, settled,
 };
@@ -143,7 +143,7 @@ pub(crate) fn resolve(rows: &dyn Snapshot, reference: &str) -> Result<Result<Vig
         return not_found();
     }
     if let Some(id) = rows.get(&schema::name(reference))? {
-        return Ok(id_of(&id).map(Ok)?);
+        return id_of(&id).map(Ok);
     }
     let mut candidates = Vec::new();
     each(rows, &schema::prefix(schema::name(reference)), Direction::Forward, |key, value| {
@@ -235,6 +235,19 @@ pub(crate) fn runs(rows: &dyn Snapshot, id: VigyId, limit: usize) -> Result<Vec<
     Ok(found)
 }
 
+/// Shows the runs of a vigy, the oldest first, until `visit` breaks.
+pub(super) fn each_run(rows: &dyn Snapshot, id: VigyId, mut visit: impl FnMut(Run) -> ControlFlow<()>) -> Result<(), StoreError> {
+    each(rows, &schema::part(id, Part::Run), Direction::Forward, |_, value| Ok(visit(run_of(rows, id, value)?)))
+}
+
+/// Shows the events that are kept, in order, until `visit` breaks.
+pub(super) fn each_event(rows: &dyn Snapshot, mut visit: impl FnMut(u64, Happening) -> ControlFlow<()>) -> Result<(), StoreError> {
+    each(rows, &schema::space(Space::Event), Direction::Forward, |key, value| match key {
+        Key::Event(seq) => Ok(visit(seq, decode(value)?)),
+        _ => ON,
+    })
+}
+
 /// A run by its name; nothing when there is none, or retention has let it go.
 pub(crate) fn run(rows: &dyn Snapshot, id: VigyId, key: RunKey) -> Result<Option<Run>, StoreError> {
     let row = rows.get(&schema::run(id, key.tick))?;
@@ -258,7 +271,7 @@ fn run_of(rows: &dyn Snapshot, id: VigyId, row: &[u8]) -> Result<Run, StoreError
                 actions.push(RunAction { kind, payload, result: None, message: message.unwrap_or_default().to_owned() });
             }
             Entry::Ask { operation, access, arguments } => {
-                writing = access == Access::Write;
+                writing = access.writes();
                 if writing {
                     // There are fewer writes in a run than indexes.
                     let key = ActionKey { run: key, index: ActionKey::FIRST_WRITE.saturating_add(writes.len() as u16) };
@@ -308,6 +321,7 @@ pub(super) fn content_of(rows: &dyn Snapshot, id: VigyId, content: Content<'_>) 
         Content::Stored { hash, .. } => {
             rows.get(&schema::of(id, Part::Value, &hash))?.ok_or_else(|| damaged("a value that a record refers to is missing"))
         }
+        Content::Secret { .. } => Err(damaged("only answers are secret")),
     }
 }
 

@@ -1,5 +1,8 @@
 //! What jobs do to the rows.
 
+#[cfg(test)]
+mod speed;
+
 use std::collections::BTreeSet;
 
 use vigy_core::record::{Bytes, Entry, Record, Verdict};
@@ -365,7 +368,7 @@ impl Settles {
         }
         while standing.dead > DEAD_LETTERS_KEPT {
             let (range, mut oldest) = (schema::dead_letters(self.id), None);
-            transaction.scan(&range.start..&range.end, super::Direction::Forward, &mut |key, _| {
+            transaction.scan(&range.start..&range.end, super::engine::Direction::Forward, &mut |key, _| {
                 oldest = Some(key.to_owned());
                 std::ops::ControlFlow::Break(())
             })?;

@@ -27,7 +27,7 @@ pub(crate) const MIRROR: &str = include_str!("../../../programs/mirror-dir/main.
 pub(crate) const OPERATIONS: [HostFn; 3] = [operation("fs/list"), operation("fs/hash"), operation("fs/read")];
 
 const fn operation(name: &'static str) -> HostFn {
-    HostFn { name, arity: Arity::exactly(1), writes: false, doc: "" }
+    HostFn { name, arity: Arity::exactly(1), writes: false, secret: false, doc: "" }
 }
 
 pub(crate) fn compile(source: &str) -> Image {

@@ -14,6 +14,8 @@ pub struct Ask<'a> {
     pub sequence: u32,
     /// The key of a write; nothing for a read. After a crash the last write may be asked again, always under its key.
     pub key: Option<ActionKey>,
+    /// Whether the program takes the answer for a secret, which no record shows.
+    pub secret: bool,
     /// The operation, as `fs/list`.
     pub operation: &'a str,
     /// The arguments: data bytes of a list.

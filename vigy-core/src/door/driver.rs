@@ -3,6 +3,8 @@
 use super::{Ask, Door, Request, VerbError, Wanted, content, cut};
 use crate::memory::END_RESERVE;
 use crate::record::{Content, Entry, Refusal, Resource, Verdict, entries};
+#[cfg(feature = "alloc")]
+use crate::replay::{Inputs, Missing};
 use crate::values::Kept;
 use crate::{ActionKey, ReconcileAction, RunKey};
 
@@ -16,8 +18,9 @@ impl Door<'_> {
                 let (kept, into) = self.values.split();
                 let arguments = kept.bytes(arguments).unwrap_or_default();
                 let run = RunKey { incarnation: self.header.incarnation, tick: self.header.tick };
+                let secret = self.secret;
                 let key = self.writing.then(|| ActionKey { run, index: ActionKey::FIRST_WRITE + (self.writes - 1) });
-                Some(Wanted::Ask { ask: Ask { run, sequence: self.asks - 1, key, operation, arguments }, into })
+                Some(Wanted::Ask { ask: Ask { run, sequence: self.asks - 1, key, secret, operation, arguments }, into })
             }
             Request::None | Request::Answered(_) => None,
         }
@@ -38,7 +41,14 @@ impl Door<'_> {
         self.record.diverged()
     }
 
-    /// Gives a run that is evaluated again what it was given before. False when it waits for nothing, or for something new.
+    /// Whether it did not, because of a secret answer.
+    pub(crate) fn lost_secret(&self) -> bool {
+        let expected = self.record.known().map(|(entry, _)| entry);
+        self.diverged() && matches!(expected, Some(Entry::Answer { answer: Ok(Content::Secret { .. }) }))
+    }
+
+    /// Gives a run that is evaluated again what it was given before. False when it waits for nothing, for something new, or for what the
+    /// record only has the hash of: that the driver asks for again, and the door compares.
     pub(crate) fn recall(&mut self) -> bool {
         if !self.waits() || !self.record.recalls() {
             return false;
@@ -47,9 +57,17 @@ impl Door<'_> {
             self.record.diverge();
             return true;
         };
-        let known = entry.content().is_none_or(|content| self.values.kept().bytes(content).is_some());
+        let content = entry.content();
+        let known = content.is_none_or(|content| self.values.kept().bytes(content).is_some());
+        let asked_again = match content {
+            // The answer of a secret write is not worth a second write.
+            Some(Content::Secret { .. }) => self.record.is_whole() || !self.writing,
+            _ => self.record.is_whole() && !known,
+        };
         let at = self.record.len;
         match (&self.request, entry) {
+            (Request::Ask(_), Entry::Answer { .. }) if asked_again => return false,
+            (Request::Key(wanted), Entry::KvRead { key, .. }) if asked_again && wanted == key => return false,
             (Request::Ask(_), Entry::Answer { .. }) if known => {
                 self.record.len += len;
                 self.request = Request::Answered(at);
@@ -62,11 +80,57 @@ impl Door<'_> {
                     self.exhausted = Some(resource);
                 }
             }
+            // What it was told here did not fit in the record, so it is not known, and nothing came of it.
+            (_, Entry::End { verdict: Verdict::Exhausted(Resource::Record), .. }) => {
+                self.request = Request::None;
+                self.exhausted = Some(Resource::Record);
+            }
             _ => {
                 self.record.diverge();
             }
         }
         true
+    }
+
+    /// Gives a run that is replayed what its record has only the hash of.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn recall_from(&mut self, inputs: &mut dyn Inputs) -> Result<(), Missing> {
+        match self.record.known().and_then(|(entry, _)| entry.content()) {
+            Some(Content::Stored { hash, .. }) => {
+                let into = self.values.free();
+                let room = into.len();
+                let len = inputs.value(&hash, into).filter(|len| *len <= room).ok_or(Missing::Value(hash))?;
+                let kept = self.values.keep(len);
+                if matches!(kept, Content::Stored { hash: kept, .. } if kept == hash) { Ok(()) } else { Err(Missing::Value(hash)) }
+            }
+            _ => {
+                let Some(Wanted::Ask { ask, into }) = self.wanted() else { return Err(Missing::Secret) };
+                let room = into.len();
+                let len = inputs.secret(&ask, into).filter(|len| *len <= room).ok_or(Missing::Secret)?;
+                self.answered(Ok(len));
+                Ok(())
+            }
+        }
+    }
+
+    /// Where a run that is replayed goes another way than its record: the entry's number, what the record says there, and what was said
+    /// instead.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn parting(&self) -> Option<(usize, Entry<'_>, Option<Entry<'_>>)> {
+        let number = entries(&self.record()[self.record.first..]).count();
+        self.record.known().map(|(expected, _)| (number, expected, self.record.instead()))
+    }
+
+    /// The key that the evaluation waits for.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn wanted_key(&self) -> Option<&str> {
+        if let Request::Key(key) = &self.request { Some(key) } else { None }
+    }
+
+    /// The last entry: the ask, while the evaluation waits for its answer.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn wanted_ask(&self) -> Option<Entry<'_>> {
+        if let Request::Ask(at) = self.request { self.record.entry(at) } else { None }
     }
 
     /// The store's answer to [`Wanted::Key`]: `len` bytes lie in the memory it was given.
@@ -84,7 +148,12 @@ impl Door<'_> {
 
     /// The host's answer to [`Wanted::Ask`]: `len` bytes lie in the memory it was given, or a refusal.
     pub(crate) fn answered(&mut self, answer: Result<usize, Refusal<'_>>) {
-        let answer = answer.map(|len| content(&mut self.values, len));
+        let answer = match (answer, self.secret, &self.secret_key) {
+            (Ok(_), true, None) => Err(Refusal { tag: "denied", message: "this host has no key for secret answers" }),
+            // As in `Values::keep`, `len` fits.
+            (Ok(len), true, Some(key)) => Ok(Content::Secret { hash: key.hash(self.values.written(len)), len: len as u32 }),
+            (answer, ..) => answer.map(|len| content(&mut self.values, len)),
+        };
         self.request = match self.record.write(&Entry::Answer { answer }) {
             Ok(at) => Request::Answered(at),
             Err(resource) => {

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::{Door, Request, Wanted, check_key, check_wait, cut};
 use crate::record::{Bytes, Content, Entry, Header, Place, Refusal, Resource, Verdict, entries};
 use crate::values::Kept;
-use crate::{Evaluator, Failure, KEY_BYTES, MESSAGE_BYTES, MemoryTooSmall, Step, TickMemory, VerbError};
+use crate::{Evaluator, Failure, KEY_BYTES, MESSAGE_BYTES, MemoryTooSmall, SecretKey, Step, TickMemory, VerbError};
 
 /// To the far side: go on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -117,7 +117,10 @@ impl<'m> Far<'m> {
     /// [`MemoryTooSmall`] when the memory does not hold what the limits promise.
     pub fn open(header: Header, memory: TickMemory<'m>) -> Result<Self, MemoryTooSmall> {
         memory.fits(&header.limits)?;
-        Ok(Self { door: Door::open(header, memory), failure: None })
+        let mut door = Door::open(header, memory);
+        // The record that counts is the near one. This key makes entries here as long as they are there.
+        door.hash_secrets_under(Some(SecretKey([0; 32])));
+        Ok(Self { door, failure: None })
     }
 
     /// Goes on with the evaluation for one slice.
@@ -297,6 +300,8 @@ impl Door<'_> {
         let known = match entry.content() {
             Some(Content::Inline(Bytes(bytes))) => bytes.len() <= Content::INLINE,
             Some(stored @ Content::Stored { len, .. }) => self.values.kept().bytes(stored).is_some_and(|bytes| bytes.len() == len as usize),
+            // Only what the host answers is secret.
+            Some(Content::Secret { .. }) => false,
             None => true,
         };
         if !known {

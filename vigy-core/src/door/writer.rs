@@ -14,17 +14,22 @@ pub(super) struct RecordWriter<'m> {
     pub(super) first: usize,
     /// Up to here the run is known from before.
     known: usize,
+    /// Whether it is known to its end: then nothing comes behind that.
+    whole: bool,
     diverged: bool,
+    /// Length of the entry that was said instead of the known one; it lies behind what is known.
+    instead: usize,
 }
 
 impl<'m> RecordWriter<'m> {
     pub(super) fn new(bytes: &'m mut [u8], limit: usize) -> Self {
-        Self { bytes, len: 0, limit, first: 0, known: 0, diverged: false }
+        Self { bytes, len: 0, limit, first: 0, known: 0, whole: false, diverged: false, instead: 0 }
     }
 
     /// What has been written is known from before, and is written once more.
-    pub(super) fn rewind(&mut self) {
+    pub(super) fn rewind(&mut self, whole: bool) {
         self.known = self.len;
+        self.whole = whole;
         self.len = self.first;
     }
 
@@ -32,15 +37,36 @@ impl<'m> RecordWriter<'m> {
     pub(super) fn write(&mut self, entry: &Entry<'_>) -> Result<usize, Resource> {
         let at = self.len;
         if self.recalls() {
-            let Ok(len) = postcard::serialize_with_flavor(entry, Same { expected: &self.bytes[at..self.known], len: 0 }) else {
+            if self.diverged {
+                return Err(Resource::Record);
+            }
+            // A run that filled its record fills it again, and at the same place.
+            let room = self.limit.saturating_sub(at);
+            let compared = Same { expected: &self.bytes[at..self.known], room, len: 0, differs: false };
+            let (len, same) = postcard::serialize_with_flavor(entry, compared).map_err(|_| Resource::Record)?;
+            if !same {
+                if self.whole {
+                    self.instead = postcard::to_slice(entry, &mut self.bytes[self.known..]).map_or(0, |bytes| bytes.len());
+                }
                 return Err(self.diverge());
-            };
+            }
             self.len += len;
         } else {
             let written = postcard::to_slice(entry, &mut self.bytes[at..self.limit]).map_err(|_| Resource::Record)?;
             self.len += written.len();
         }
         Ok(at)
+    }
+
+    /// Whether the run is known to its end.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// What was said instead of the known entry; nothing when it did not fit.
+    #[cfg(feature = "alloc")]
+    pub(super) fn instead(&self) -> Option<Entry<'_>> {
+        postcard::from_bytes(self.bytes.get(self.known..self.known + self.instead)?).ok()
     }
 
     /// All entries, also those that are known and not yet written again.
@@ -72,7 +98,9 @@ impl<'m> RecordWriter<'m> {
 
     /// Opens the room that is kept for the last entry.
     pub(super) fn open_reserve(&mut self, reserve: usize) {
-        self.len = self.len.max(self.known);
+        if !self.whole {
+            self.len = self.len.max(self.known);
+        }
         self.limit = (self.len + reserve).min(self.bytes.len());
     }
 
@@ -81,14 +109,16 @@ impl<'m> RecordWriter<'m> {
     }
 }
 
-/// Takes the bytes that are expected, and no others.
+/// Compares an entry with the bytes that are expected, as far as there is room for it.
 struct Same<'b> {
     expected: &'b [u8],
+    room: usize,
     len: usize,
+    differs: bool,
 }
 
 impl Flavor for Same<'_> {
-    type Output = usize;
+    type Output = (usize, bool);
 
     fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
         self.try_extend(&[byte])
@@ -96,14 +126,15 @@ impl Flavor for Same<'_> {
 
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
         let end = self.len + bytes.len();
-        if self.expected.get(self.len..end) != Some(bytes) {
+        if end > self.room {
             return Err(postcard::Error::SerializeBufferFull);
         }
+        self.differs |= self.expected.get(self.len..end) != Some(bytes);
         self.len = end;
         Ok(())
     }
 
-    fn finalize(self) -> postcard::Result<usize> {
-        Ok(self.len)
+    fn finalize(self) -> postcard::Result<(usize, bool)> {
+        Ok((self.len, !self.differs))
     }
 }

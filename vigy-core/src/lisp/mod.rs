@@ -241,6 +241,10 @@ impl Evaluator for Lisp<'_> {
     fn fuel_used(&self) -> u64 {
         self.machine.fuel_used()
     }
+
+    fn place(&self) -> Option<Place> {
+        self.machine.call_span().map(|span| Place { line: span.line, column: span.column })
+    }
 }
 
 /// What a verb gives back: a value, or nothing yet.
@@ -274,7 +278,7 @@ pub const VERB_REFERENCE: &str = include_str!("../../reference/verbs.md");
 fn ask(machine: &mut Machine<'_>, door: &mut Door<'_>) -> Answer {
     let import = machine.call().import as usize;
     let Some(operation) = machine.program().imports().nth(import) else { return Ok(Poll::Ready(Value::NIL)) };
-    let access = if machine.program().import_writes(import as u32) { Access::Write } else { Access::Read };
+    let access = Access::of(machine.program().import_writes(import as u32), machine.program().import_secret(import as u32));
     match door.ask(operation, access, Arguments(machine))? {
         Poll::Pending => Ok(Poll::Pending),
         Poll::Ready(Ok(bytes)) => decoded(machine, bytes),

@@ -14,7 +14,7 @@ use crate::{ActionKind, Door, KEY_BYTES, MESSAGE_BYTES, Message, VerbError};
 const fn verb(name: &'static str, min: u8, max: u8, run: Run, doc: &'static str) -> Verb {
     // Only who compiles programs shows it to people.
     let doc = if cfg!(feature = "compiler") { doc } else { "" };
-    Verb { function: HostFn { name, arity: Arity::between(min, max), writes: false, doc }, run }
+    Verb { function: HostFn { name, arity: Arity::between(min, max), writes: false, secret: false, doc }, run }
 }
 
 /// All verbs. To add one, add a row. Seen by the compiler alone: what a run looks up lies in tables of its own.

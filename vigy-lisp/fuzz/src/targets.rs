@@ -12,7 +12,7 @@ use super::generate::{Bytes, program};
 const BUDGET: Budget = Budget { fuel: 20_000, heap_bytes: 64 << 10, depth: 100, stack_words: 2_048, output_bytes: 2_048 };
 
 const fn host(name: &'static str, arity: Arity, writes: bool) -> HostFn {
-    HostFn { name, arity, writes, doc: "answers whatever the fuzzer says" }
+    HostFn { name, arity, writes, secret: false, doc: "answers whatever the fuzzer says" }
 }
 
 pub(super) const HOSTS: &[&[HostFn]] = &[&[host("ask", Arity::at_least(0), false), host("tell", Arity::between(1, 2), true)]];

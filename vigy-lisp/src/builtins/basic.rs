@@ -203,7 +203,7 @@ pub(super) fn gensym(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
         // A short prefix fits.
         let _ = name.push('g');
     }
-    let _ = write!(name, "__{}__auto", m.gensyms + 1);
+    let _ = write!(name, "__{}__auto", m.gensyms as i64 + 1);
     let symbol = m.intern(tag::SYMBOL, &name)?;
     m.gensyms += 1;
     Ok(symbol)

@@ -171,9 +171,14 @@ pub(super) fn reversed(m: &mut Machine<'_>, v: Value) -> Answer {
         return Ok(v);
     }
     m.charge(n / 8)?;
+    backwards(m, v)
+}
+
+/// The elements of a list, the last one first.
+fn backwards(m: &mut Machine<'_>, mut list: Value) -> Answer {
+    let n = m.heap.length(list);
     let buffer = m.heap.buffer(n)?;
     let start = buffer.index_of() as usize + 2;
-    let mut list = v;
     for i in (0..n).rev() {
         m.heap.words[start + i] = m.heap.first(list).0;
         list = m.heap.rest(list);
@@ -246,10 +251,10 @@ pub(super) fn range(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     if step == 0 {
         return Err(m.error(Tag::NativeFn, format_args!("`range`: a step of zero")));
     }
-    let span = if step > 0 { i128::from(end) - i128::from(start) } else { i128::from(start) - i128::from(end) };
-    let by = i128::from(step).abs();
-    let len = if span <= 0 { 0 } else { (span + by - 1) / by };
-    let len = usize::try_from(len).map_err(|_| Stop::OutOfHeap)?;
+    // From the lower end to the higher one: less than 2^64, even where the difference itself does not fit.
+    let (low, high) = if step > 0 { (start, end) } else { (end, start) };
+    let span = if low < high { high.wrapping_sub(low) as u64 } else { 0 };
+    let len = usize::try_from(span.div_ceil(step.unsigned_abs())).map_err(|_| Stop::OutOfHeap)?;
     m.charge(len / 8)?;
     let buffer = m.heap.buffer(len)?;
     let mut x = start;
@@ -265,10 +270,7 @@ fn range_of_floats(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let mut xs = [0.0; 3];
     for (i, x) in xs.iter_mut().enumerate().take(n) {
         let v = m.at(at + i);
-        *x = match super::number::num(m, v)? {
-            super::number::Num::Int(i) => i as f64,
-            super::number::Num::Float(f) => f,
-        };
+        *x = super::number::num(m, v)?.float();
     }
     let (start, end, step) = match n {
         1 => (0.0, xs[0], 1.0),
@@ -289,15 +291,7 @@ fn range_of_floats(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
         }
         x += step;
     }
-    let n = m.heap.length(list);
-    let buffer = m.heap.buffer(n)?;
-    let start = buffer.index_of() as usize + 2;
-    for i in (0..n).rev() {
-        m.heap.words[start + i] = m.heap.first(list).0;
-        list = m.heap.rest(list);
-    }
-    m.heap.words[buffer.index_of() as usize] += (n as u64) << 8;
-    Ok(m.heap.buffer_seal(buffer, Value::NIL))
+    backwards(m, list)
 }
 
 /// `(%buf n)`: a list under construction; the prelude's functions fill it.

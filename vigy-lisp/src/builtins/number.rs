@@ -4,7 +4,7 @@ use core::cmp::Ordering;
 
 use super::Answer;
 use crate::decimal;
-use crate::equal::{compare_int_float, compare_numbers};
+use crate::equal::compare_numbers;
 use crate::machine::{Machine, Stop, Tag};
 use crate::value::{Value, tag};
 
@@ -215,36 +215,26 @@ pub(super) fn abs(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 }
 
 fn extreme(m: &mut Machine<'_>, at: usize, n: usize, want: Ordering) -> Answer {
-    let mut best: Option<Num> = None;
+    let mut best = None;
     let mut float = false;
     for i in 0..n {
         let v = m.at(at + i);
-        let x = num(m, v)?;
-        if let Num::Float(f) = x {
+        if let Num::Float(f) = num(m, v)? {
             float = true;
             // NaN is passed over as long as there is anything else.
             if f.is_nan() && (best.is_some() || n > 1) {
                 continue;
             }
         }
-        let better = match best {
-            None => true,
-            Some(b) => {
-                let order = match (x, b) {
-                    (Num::Int(x), Num::Int(y)) => Some(x.cmp(&y)),
-                    (Num::Int(x), Num::Float(y)) => compare_int_float(x, y),
-                    (Num::Float(x), Num::Int(y)) => compare_int_float(y, x).map(Ordering::reverse),
-                    (Num::Float(x), Num::Float(y)) => x.partial_cmp(&y),
-                };
-                order == Some(want)
-            }
-        };
-        if better {
-            best = Some(x);
+        if best.is_none_or(|best| compare_numbers(&m.heap, v, best) == Some(want)) {
+            best = Some(v);
         }
     }
-    let best = best.unwrap_or(Num::Float(crate::value::NAN));
-    put(m, if float { Num::Float(best.float()) } else { best })
+    match best {
+        Some(best) if float => super::real::to_double(m, best),
+        Some(best) => Ok(best),
+        None => Ok(m.heap.float(crate::value::NAN)?),
+    }
 }
 
 pub(super) fn min(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
@@ -281,36 +271,36 @@ pub(super) fn expt(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     put(m, r)
 }
 
-pub(super) fn gcd(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
-    let mut r: u64 = 0;
-    for i in 0..n {
-        let v = m.at(at + i);
-        let (mut a, mut b) = (r, int(m, v)?.unsigned_abs());
-        while b != 0 {
-            (a, b) = (b, a % b);
-        }
-        r = a;
+/// The greatest number that divides both; the other one where one is 0.
+fn common(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
     }
-    let r = i64::try_from(r).map_err(|_| overflow(m, "gcd"))?;
-    Ok(m.heap.int(r)?)
+    a
 }
 
-pub(super) fn lcm(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
-    let mut r: u64 = 1;
+/// Takes the sizes of the arguments together, one by one; `None` is what does not fit.
+fn sizes(m: &mut Machine<'_>, at: usize, n: usize, name: &str, start: u64, together: fn(u64, u64) -> Option<u64>) -> Answer {
+    let mut r = start;
     for i in 0..n {
         let v = m.at(at + i);
         let x = int(m, v)?.unsigned_abs();
-        if x == 0 {
-            return Ok(Value::index(0));
+        r = together(r, x).ok_or_else(|| overflow(m, name))?;
+        // Only 0 is a multiple of 0, whatever follows.
+        if r == 0 && start > 0 {
+            break;
         }
-        let (mut a, mut b) = (r, x);
-        while b != 0 {
-            (a, b) = (b, a % b);
-        }
-        r = (r / a).checked_mul(x).ok_or_else(|| overflow(m, "lcm"))?;
     }
-    let r = i64::try_from(r).map_err(|_| overflow(m, "lcm"))?;
+    let r = i64::try_from(r).map_err(|_| overflow(m, name))?;
     Ok(m.heap.int(r)?)
+}
+
+pub(super) fn gcd(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    sizes(m, at, n, "gcd", 0, |a, b| Some(common(a, b)))
+}
+
+pub(super) fn lcm(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    sizes(m, at, n, "lcm", 1, |a, b| (a / common(a, b)).checked_mul(b))
 }
 
 fn chain(m: &mut Machine<'_>, at: usize, n: usize, f: fn(Ordering) -> bool) -> Answer {

@@ -17,7 +17,7 @@ enum Open {
 }
 
 fn fail(m: &mut Machine<'_>, at: usize, what: &str) -> Stop {
-    m.error(Tag::Reader, format_args!("reader: {what} at byte {at}"))
+    m.error(Tag::Reader, format_args!("reader: {what} at byte {}", at as i64))
 }
 
 fn ends_atom(c: char) -> bool {

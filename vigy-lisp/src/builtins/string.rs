@@ -172,7 +172,9 @@ fn copy_bytes(m: &mut Machine<'_>, v: Value, new: u32, len: usize, to: usize) ->
         // Whole words: the copy may write zeros behind its end, within the new string's words.
         let from = v.index_of() as usize + 1;
         let words = n.div_ceil(8);
-        m.heap.words.copy_within(from..from + words, new as usize + 1 + to / 8);
+        // What is under construction lies behind everything else.
+        let (made, space) = m.heap.words.split_at_mut(new as usize + 1);
+        space[to / 8..][..words].copy_from_slice(&made[from..from + words]);
         return to + n;
     }
     let mut buffer = [0u8; 256];
@@ -333,7 +335,7 @@ pub(super) fn format(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     m.charge(m.heap.bytes(pattern).len() / 8)?;
     let holes = m.heap.text(pattern).matches("{}").count();
     if holes > n - 1 {
-        return Err(m.error(Tag::NativeFn, format_args!("`string-format`: {holes} placeholders, {} arguments", n - 1)));
+        return Err(m.error(Tag::NativeFn, format_args!("`string-format`: {} placeholders, {} arguments", holes as i64, n as i64 - 1)));
     }
     let program = m.program();
     let (args, heap) = m.args_and_heap(at + 1, n - 1);

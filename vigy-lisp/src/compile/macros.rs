@@ -29,6 +29,7 @@ const HOSTS: &[&[HostFn]] = &[&[HostFn {
     name: "%macro-args",
     arity: Arity::exactly(0),
     writes: false,
+    secret: false,
     doc: "The arguments of the macro that is being expanded.",
 }]];
 

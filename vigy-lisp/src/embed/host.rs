@@ -100,6 +100,12 @@ impl Registered<'_> {
         self.about.function.writes = true;
         self
     }
+
+    /// Nobody but the script should see the answer. What that means is up to the application; images carry it.
+    pub fn secret(self) -> Self {
+        self.about.function.secret = true;
+        self
+    }
 }
 
 /// How a script is loaded. The default grants nothing, and has the default [`Budget`].
@@ -216,6 +222,6 @@ impl<S: 'static, Q: 'static> Host<S, Q> {
 }
 
 fn about<S, M, F: Function<S, M>>(name: &'static str, _: &F) -> About {
-    let function = HostFn { name, arity: F::arity(), writes: false, doc: "" };
+    let function = HostFn { name, arity: F::arity(), writes: false, secret: false, doc: "" };
     About { function, params: &[], keywords: F::keywords(), needs: None }
 }

@@ -5,6 +5,7 @@ use super::{HostCall, Machine, Message, State, Step, Stop, Tag};
 use crate::builtins;
 use crate::code::{a, b, bx, byte, c, sabc, sbx};
 use crate::equal::{self, Numbers};
+use crate::heap::move_down;
 use crate::image::WINDOW;
 use crate::value::{Value, tag};
 use core::cmp::Ordering;
@@ -13,7 +14,7 @@ use core::fmt::Write;
 type Window = [u64; WINDOW];
 
 /// The registers of the frame at `base`. Frames are only entered where a window fits.
-#[inline]
+#[cfg_attr(target_os = "none", inline(never))]
 fn window(stack: &mut [u64], base: usize) -> &mut Window {
     match stack.get_mut(base..).and_then(|s| s.first_chunk_mut()) {
         Some(w) => w,
@@ -24,7 +25,7 @@ fn window(stack: &mut [u64], base: usize) -> &mut Window {
 /// The words of a frame: callee, return address, registers.
 const FRAME: usize = 2 + WINDOW;
 
-#[inline]
+#[cfg_attr(target_os = "none", inline(never))]
 fn frame(stack: &mut [u64], at: usize) -> &mut [u64; FRAME] {
     match stack.get_mut(at..).and_then(|s| s.first_chunk_mut()) {
         Some(frame) => frame,
@@ -149,7 +150,7 @@ impl Machine<'_> {
                 let at = a($word);
                 if $tail {
                     // The arguments move down to the start of this frame.
-                    self.stack.copy_within(base + at + 2..base + at + 2 + b($word), base);
+                    move_down(self.stack, base + at + 2, b($word), base);
                     self.stack[base - 2] = Value::make(tag::FUNCTION, f, 0).0;
                 } else {
                     let end = base + at + FRAME;
@@ -176,7 +177,7 @@ impl Machine<'_> {
                     && ($tail || (self.depth < self.budget.depth && at + FRAME <= self.written))
                 {
                     if $tail {
-                        self.stack.copy_within(at + 2..at + 2 + $n, base);
+                        move_down(self.stack, at + 2, $n, base);
                         self.stack[base - 2] = callee.0;
                     } else {
                         self.depth += 1;

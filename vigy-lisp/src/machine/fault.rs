@@ -75,13 +75,17 @@ impl Message {
     }
 }
 
+/// As many whole characters of `text` as fit into `room` bytes.
+pub(crate) fn beginning(text: &str, room: usize) -> &str {
+    text.get(..text.floor_char_boundary(room)).unwrap_or_default()
+}
+
 impl Write for Message {
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        for c in s.chars() {
-            // What does not fit is cut off, and whoever writes may stop.
-            self.0.push(c).map_err(|_| fmt::Error)?;
-        }
-        Ok(())
+        let fits = beginning(s, self.0.capacity() - self.0.len());
+        // What does not fit is cut off, and whoever writes may stop.
+        self.0.push_str(fits).map_err(|_| fmt::Error)?;
+        if fits.len() < s.len() { Err(fmt::Error) } else { Ok(()) }
     }
 }
 
@@ -170,7 +174,9 @@ impl fmt::Display for Fault {
 impl core::error::Error for Fault {}
 
 /// Why an instruction did not finish.
+// Which it is takes no more than a word, on a small device too.
 #[derive(Clone, Copy, Debug)]
+#[repr(u32)]
 pub(crate) enum Stop {
     /// A failure of a builtin, already made into an error value.
     Raised(Value),

@@ -2,6 +2,7 @@
 
 use super::{HostCall, Machine, Message, Stop, Tag};
 use crate::builtins;
+use crate::heap::move_down;
 use crate::image::WINDOW;
 use crate::print;
 use crate::value::{Value, tag};
@@ -41,7 +42,7 @@ impl Machine<'_> {
 
     #[cold]
     pub(super) fn too_deep(&mut self) -> Stop {
-        let limit = self.budget.depth;
+        let limit = i64::from(self.budget.depth);
         self.error(Tag::DepthExceeded, format_args!("more than {limit} calls within each other"))
     }
 
@@ -100,7 +101,7 @@ impl Machine<'_> {
                 }
                 if tail {
                     let moved = fixed + usize::from(f.rest);
-                    self.stack.copy_within(at + 2..at + 2 + moved, base);
+                    move_down(self.stack, at + 2, moved, base);
                     self.stack[base - 2] = callee.0;
                 } else {
                     self.depth += 1;
@@ -158,6 +159,6 @@ impl Machine<'_> {
         };
         let mut wants = Message::default();
         let _ = crate::arity::write(&mut wants, min, max);
-        self.error(Tag::ArityMismatch, format_args!("`{name}` expected {wants}, got {n}"))
+        self.error(Tag::ArityMismatch, format_args!("`{name}` expected {wants}, got {}", n as i64))
     }
 }

@@ -473,7 +473,7 @@ impl<'m> Machine<'m> {
     }
 
     /// The name of the library's function that runs: one of the prelude, or else the builtin at `pc`; empty without one.
-    fn running(&self) -> heapless::String<48> {
+    fn running(&self) -> &'m str {
         let own = Value(self.stack[self.base - 2]);
         let function = match own.tag() {
             tag::FUNCTION | tag::CLOSURE => Some(self.program.function(self.heap.function_of(own))),
@@ -493,12 +493,11 @@ impl<'m> Machine<'m> {
             },
         };
         // What a form is rewritten to has a name that no program knows.
-        let name = if name.starts_with('%') { "" } else { name };
         // A name that is too long for a message is left out.
-        heapless::String::try_from(name).unwrap_or_default()
+        if name.starts_with('%') || name.len() > 48 { "" } else { name }
     }
 
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn at(&self, i: usize) -> Value {
         Value(self.stack[i])
     }
@@ -525,6 +524,7 @@ impl<'m> Machine<'m> {
         (&self.stack[at..at + n], &mut self.heap)
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn charge(&mut self, cost: usize) -> Result<(), Stop> {
         self.fuel = self.fuel.saturating_sub(i64::try_from(cost).unwrap_or(i64::MAX));
         if self.fuel < 0 { Err(Stop::OutOfFuel) } else { Ok(()) }

@@ -2,20 +2,15 @@
 
 use core::fmt::Write;
 
+use super::fault::beginning;
 use super::frames::place;
 use super::{CHAIN, Fault, FaultKind, Frame, Machine, Message, NO_HANDLER, State, Step, Stop, Tag};
 use crate::print;
 use crate::value::{Value, tag};
 
 fn short(text: &str) -> heapless::String<48> {
-    let mut s = heapless::String::new();
-    for c in text.chars() {
-        // What does not fit is cut off.
-        if s.push(c).is_err() {
-            break;
-        }
-    }
-    s
+    // What does not fit is cut off.
+    heapless::String::try_from(beginning(text, 48)).unwrap_or_default()
 }
 
 impl Machine<'_> {
@@ -60,10 +55,11 @@ impl Machine<'_> {
             Stop::Raised(v) => FaultKind::Raised { tag: short(self.heap.text(self.heap.field(v, 0))) },
         };
         // Messages keep what fits and never fail.
+        let mut limit = |of: i64, what: &str| write!(message, "the limit is {of} {what}");
         let _ = match stop {
-            Stop::OutOfFuel => write!(message, "the limit is {} steps", self.budget.fuel),
-            Stop::OutOfHeap | Stop::Parked => write!(message, "the limit is {} bytes", self.budget.heap_bytes),
-            Stop::OutOfOutput | Stop::Output(_) => write!(message, "the limit is {} bytes", self.budget.output_bytes),
+            Stop::OutOfFuel => limit(i64::try_from(self.budget.fuel).unwrap_or(i64::MAX), "steps"),
+            Stop::OutOfHeap | Stop::Parked => limit(self.budget.heap_bytes.into(), "bytes"),
+            Stop::OutOfOutput | Stop::Output(_) => limit(self.budget.output_bytes.into(), "bytes"),
             Stop::Damaged => message.write_str("the program is not what a compiler made"),
             Stop::Raised(v) => message.write_str(self.heap.text(self.heap.field(v, 1))),
             Stop::Thrown(v) if v.is(tag::ERROR) => self.tell_error(v, &mut message),

@@ -7,6 +7,7 @@ use redb::{Database, ReadOnlyTable, ReadableDatabase, TableDefinition, WriteTran
 
 use super::{Changes, Direction, Engine, Snapshot, Visit};
 use crate::StoreError;
+use crate::store::migrate;
 
 /// The one table.
 pub(in crate::store) const TABLE: &str = "vigy.rows";
@@ -34,11 +35,14 @@ store_error_from!(redb::StorageError, redb::TableError, redb::TransactionError, 
 pub struct RedbEngine(Database);
 
 impl RedbEngine {
-    /// The rows of a database, which may be empty.
+    /// The rows of a database, which may be empty. One that a store of format 2 is in is taken over: its rows become rows of this format.
     ///
     /// # Errors
     /// The medium's own.
     pub fn new(database: Database) -> Result<Self, StoreError> {
+        if migrate::format_of(&database)? == Some(migrate::FORMAT) {
+            migrate::from_format_2(&database)?;
+        }
         let absent = match database.begin_read()?.open_table(ROWS) {
             Ok(_) => false,
             Err(redb::TableError::TableDoesNotExist(_)) => true,

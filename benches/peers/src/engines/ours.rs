@@ -5,7 +5,7 @@ use crate::workload::{Record, Workload, desired, observed, weigh};
 use vigy_lisp::{Arity, Budget, CompileOptions, HostFn, Image, Machine, Step, Value, View, compile};
 
 const fn host(name: &'static str, args: u8) -> HostFn {
-    HostFn { name, arity: Arity::exactly(args), writes: false, doc: "" }
+    HostFn { name, arity: Arity::exactly(args), writes: false, secret: false, doc: "" }
 }
 
 const HOSTS: &[HostFn] = &[host("log", 2), host("noop", 0), host("desired", 0), host("observed", 0), host("emit", 2)];

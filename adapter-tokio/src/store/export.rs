@@ -1,0 +1,78 @@
+//! A store, told to whoever wants it in another form.
+
+use std::ops::ControlFlow;
+
+use vigy_core::{Selector, Timestamp, Vigy, VigyId};
+
+use super::engine::Snapshot;
+use super::read::{dead_letters, each_event, each_run, list, revisions, state};
+use super::schema::{DeadLetter, Happening};
+use crate::StoreError;
+use crate::view::{Registered, Run, State};
+
+/// A thing in a store, as [`super::Store::export`] shows it.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Exported {
+    /// A vigy as it stands. What follows is its own, up to the next one.
+    Vigy(Box<Registered>),
+    /// One of its declarations, the newest first.
+    Revision {
+        /// Whose.
+        vigy: VigyId,
+        /// Its number.
+        number: u64,
+        /// When it was declared.
+        declared_at: Timestamp,
+        /// BLAKE3 of the program's image, by which records name it, when that is known.
+        image: Option<[u8; 32]>,
+        /// As declared; whether it is enabled stands with the vigy.
+        declaration: Box<Vigy>,
+    },
+    /// What is known of its work.
+    State {
+        /// Whose.
+        vigy: VigyId,
+        /// All of it.
+        state: Box<State>,
+    },
+    /// One of its runs, the oldest first.
+    Run(Box<Run>),
+    /// One of its actions that failed for good.
+    DeadLetter {
+        /// Whose.
+        vigy: VigyId,
+        /// The action.
+        letter: DeadLetter,
+    },
+    /// An event, in order.
+    Event {
+        /// Its number.
+        seq: u64,
+        /// What happened.
+        event: Happening,
+    },
+}
+
+pub(super) fn export(rows: &dyn Snapshot, mut visit: impl FnMut(Exported) -> ControlFlow<()>) -> Result<(), StoreError> {
+    for registered in list(rows, &Selector::default())? {
+        let vigy = registered.id;
+        let at = registered.checkpoint.last.unwrap_or(registered.created_at);
+        let revisions = revisions(rows, vigy)?.into_iter().map(|(number, row)| {
+            let (declared_at, image, declaration) = (row.declared_at, row.image, Box::new(row.vigy));
+            Exported::Revision { vigy, number, declared_at, image, declaration }
+        });
+        let state = Exported::State { vigy, state: Box::new(state(rows, vigy, at)?) };
+        let mut flow = std::iter::once(Exported::Vigy(Box::new(registered))).chain(revisions).chain([state]).try_for_each(&mut visit);
+        if flow.is_continue() {
+            each_run(rows, vigy, |run| {
+                flow = visit(Exported::Run(Box::new(run)));
+                flow
+            })?;
+        }
+        let letters = dead_letters(rows, Some(vigy))?.into_iter().map(|(vigy, letter)| Exported::DeadLetter { vigy, letter });
+        if flow.is_break() || letters.into_iter().try_for_each(&mut visit).is_break() {
+            return Ok(());
+        }
+    }
+    each_event(rows, |seq, event| visit(Exported::Event { seq, event }))
+}
