@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
-use vigy_core::{Incarnation, Timestamp};
+use vigy_core::{Incarnation, SecretKey, Timestamp};
 
 use crate::extension::extended;
 use crate::keeper::Keeper;
@@ -14,7 +14,7 @@ use crate::reconciler::Reconcilers;
 use crate::runtime::{RuntimeHandle, Shared};
 use crate::space::Spaces;
 use crate::store::engine::Engine;
-use crate::store::{Retention, Store, take_up};
+use crate::store::{Retention, Store, read, take_up};
 use crate::worker::Workers;
 use crate::{Evaluators, Executor, HostEffects, HostExtension, LogEffects, Native, OpenError, Reconciler, StoreError};
 
@@ -192,6 +192,7 @@ impl Builder {
         let threads = self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
         let workers = Workers::new(threads, &application);
         let workers = workers.map_err(|error| StoreError(format!("its host has no threads to tick on: {error}")))?;
+        let secret = SecretKey(read::secret(&*store.snapshot())?);
         let shared = Arc::new(Shared {
             store,
             effects: extended(self.effects, self.extensions, self.executors),
@@ -201,6 +202,7 @@ impl Builder {
             now: self.now,
             mint: self.mint,
             spaces: Spaces::default(),
+            secret,
             application,
             host: self.host,
             retention: self.retention,

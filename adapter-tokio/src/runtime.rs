@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use vigy_core::{ActionKey, Outcome, ReconcileAction, RunKey, Schedule, Selector, Timestamp, Vigy, VigyId};
+use vigy_core::{ActionKey, Outcome, ReconcileAction, RunKey, Schedule, SecretKey, Selector, Timestamp, Vigy, VigyId};
 
 use crate::builder::{Builder, Mint, Now};
 use crate::keeper::Keeper;
@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) now: Now,
     pub(crate) mint: Mint,
     pub(crate) spaces: Spaces,
+    /// What secret answers are hashed under.
+    pub(crate) secret: SecretKey,
     /// Where effects are carried out.
     pub(crate) application: Handle,
     pub(crate) host: Option<String>,
