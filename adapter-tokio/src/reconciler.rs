@@ -155,6 +155,14 @@ impl Turn {
         self.ask(operation.into(), Access::Read, arguments).await
     }
 
+    /// Asks the host for a secret, which no record shows.
+    ///
+    /// # Errors
+    /// As [`Door::ask`].
+    pub async fn read_secret(&self, operation: impl Into<String>, arguments: Vec<Data>) -> Result<Result<Data, Refused>, Failure> {
+        self.ask(operation.into(), Access::SecretRead, arguments).await
+    }
+
     /// Asks the host, which writes, under a key of this tick.
     ///
     /// # Errors

@@ -8,6 +8,7 @@
 //! window of the callee starts, so nothing is copied. The result arrives in `a`.
 
 use crate::image::{Function, Program};
+use core::ops::Range;
 
 /// Registers of one function. The rest of a window is slack for the calls it makes.
 pub(crate) const MAX_REGISTERS: u8 = 250;
@@ -33,6 +34,8 @@ macro_rules! ops {
 ops! {
     /// a := b
     Move = 1,
+    /// a := b, then a + 1 := c
+    MoveTwo = 1,
     /// a := constant bx
     Const = 1,
     /// a := the int bx
@@ -61,6 +64,8 @@ ops! {
     Jump = 1,
     /// Back by abc; costs fuel.
     Loop = 1,
+    /// a := b, then back by the next word; costs fuel.
+    LoopMove = 2,
     /// Jump by bx when a is false.
     JumpFalse = 1,
     /// Jump by bx when a is true.
@@ -121,10 +126,10 @@ ops! {
     Call = 1,
     /// Call a with b arguments instead of going on here; for what is no closure, the result arrives in a.
     TailCall = 1,
-    /// Call function (next word) with b arguments; arity was checked.
-    CallKnown = 2,
+    /// Call function bx, which takes just the arguments that are there.
+    CallKnown = 1,
     /// The same instead of going on here.
-    TailKnown = 2,
+    TailKnown = 1,
     /// c := builtin (next word) of b arguments from a on
     Builtin = 2,
     /// c := host function (next word) of b arguments from a on; stops the machine
@@ -151,7 +156,7 @@ impl Op {
 
     /// Whether control never goes on behind the instruction.
     pub(crate) const fn ends(self) -> bool {
-        matches!(self, Self::Return | Self::Jump | Self::Loop | Self::Raise)
+        matches!(self, Self::Return | Self::Jump | Self::Loop | Self::LoopMove | Self::Raise)
     }
 
     /// Whether the frame is over, or another function's, behind the instruction.
@@ -199,7 +204,8 @@ pub(crate) fn target(code: &[u32], at: usize) -> Option<i64> {
     let offset = match Op::decode(word)? {
         Op::Jump | Op::Loop => sabc(word),
         Op::JumpFalse | Op::JumpTrue | Op::JumpNil | Op::JumpSome => sbx(word),
-        Op::NotLess
+        Op::LoopMove
+        | Op::NotLess
         | Op::NotAtMost
         | Op::NotEqual
         | Op::NotLessInt
@@ -213,11 +219,13 @@ pub(crate) fn target(code: &[u32], at: usize) -> Option<i64> {
     Some(at as i64 + i64::from(offset))
 }
 
-/// The register that the instruction writes, itself. `Try` and `EndTry` are looked at apart.
-pub(crate) fn written(op: Op, word: u32) -> Option<usize> {
+/// The registers that the instruction writes, itself. `Try` and `EndTry` are looked at apart.
+pub(crate) fn written(op: Op, word: u32) -> Range<usize> {
     match op {
-        Op::Builtin | Op::Host => Some(c(word)),
+        Op::Builtin | Op::Host => c(word)..c(word) + 1,
+        Op::MoveTwo => a(word)..a(word) + 2,
         Op::Move
+        | Op::LoopMove
         | Op::Const
         | Op::Int
         | Op::Imm
@@ -246,8 +254,8 @@ pub(crate) fn written(op: Op, word: u32) -> Option<usize> {
         | Op::Call
         | Op::TailCall
         | Op::Apply
-        | Op::TailApply => Some(a(word)),
-        _ => None,
+        | Op::TailApply => a(word)..a(word) + 1,
+        _ => 0..0,
     }
 }
 
@@ -267,7 +275,8 @@ pub(crate) fn operands_fit(p: &Program<'_>, code: &[u32], at: usize, op: Op, fun
     let n = usize::from(registers);
     let (fa, fb, fc) = (ra < n, rb < n, rc < n);
     match op {
-        Op::Move | Op::Not | Op::IsNil | Op::Car | Op::Cdr | Op::CellGet | Op::CellSet | Op::AddInt => fa && fb,
+        Op::MoveTwo => ra + 1 < n && fb && fc,
+        Op::Move | Op::LoopMove | Op::Not | Op::IsNil | Op::Car | Op::Cdr | Op::CellGet | Op::CellSet | Op::AddInt => fa && fb,
         Op::NotLess | Op::NotAtMost | Op::NotEqual => fa && fb,
         Op::Field => fa && fb && rc < p.constants.len(),
         Op::Const => fa && bx(word) < p.constants.len(),
@@ -292,10 +301,10 @@ pub(crate) fn operands_fit(p: &Program<'_>, code: &[u32], at: usize, op: Op, fun
         Op::Add | Op::Sub | Op::Mul | Op::Mod | Op::Less | Op::AtMost | Op::Equal | Op::Cons | Op::Get | Op::Push => fa && fb && fc,
         Op::Call | Op::TailCall | Op::Apply | Op::TailApply => ra + 2 + rb <= n && (rb > 0 || matches!(op, Op::Call | Op::TailCall)),
         Op::CallKnown | Op::TailKnown => {
-            let f = code[at + 1];
-            ra + 2 + rb <= n && (f as usize) < p.function_count() && {
-                let f = p.function(f);
-                usize::from(f.required) == rb && f.optional == 0 && !f.rest && f.captures == 0
+            let f = bx(word);
+            f < p.function_count() && {
+                let f = p.function(f as u32);
+                ra + 2 + usize::from(f.required) <= n && f.optional == 0 && !f.rest && f.captures == 0
             }
         }
         Op::Builtin => ra + rb <= n && fc && crate::builtins::accepts(code[at + 1], rb),

@@ -22,7 +22,7 @@ use crate::value::{FROZEN, Value};
 
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"vigylisp");
 /// Version of the format and of the instruction set.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 /// Words in front of what the checksum covers.
 const UNCHECKED: usize = 3;
 /// Words in front of what the name covers: the section table.
@@ -169,7 +169,7 @@ impl Function {
     }
 
     #[inline]
-    fn unpack(row: &[u32]) -> Self {
+    fn unpack(row: &[u32; FUNCTION_U32S]) -> Self {
         let [required, optional, rest, registers] = row[2].to_le_bytes();
         Self {
             entry: row[0],
@@ -191,7 +191,7 @@ impl Function {
 pub struct Program<'i> {
     pub(crate) words: &'i [u64],
     pub(crate) code: &'i [u32],
-    pub(crate) functions: &'i [u32],
+    pub(crate) functions: &'i [[u32; FUNCTION_U32S]],
     pub(crate) constants: &'i [u64],
     pub(crate) frozen: &'i [u64],
     pub(crate) names: Names<'i>,
@@ -263,7 +263,7 @@ impl<'i> Program<'i> {
         Ok(Self {
             words,
             code: u32s(Section::Code)?,
-            functions: u32s(Section::Functions)?,
+            functions: bytemuck::try_cast_slice(section(Section::Functions)?).map_err(|_| ImageError::Damaged("the table of functions"))?,
             constants: section(Section::Constants)?,
             frozen: section(Section::Frozen)?,
             names: Names {
@@ -325,19 +325,19 @@ impl<'i> Program<'i> {
 
     #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn function(&self, i: u32) -> Function {
-        Function::unpack(&self.functions[i as usize * FUNCTION_U32S..][..FUNCTION_U32S])
+        Function::unpack(&self.functions[i as usize])
     }
 
     /// The entry of function `i`, when it takes exactly `n` arguments.
     #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn entry_for(&self, i: u32, n: usize) -> Option<usize> {
-        let row = &self.functions[i as usize * FUNCTION_U32S..][..3];
+        let [entry, _, arity, ..] = self.functions[i as usize];
         // Required, optional and rest, in the order of `pack`.
-        (row[2] & 0x00ff_ffff == n as u32).then_some(row[0] as usize)
+        (arity & 0x00ff_ffff == n as u32).then_some(entry as usize)
     }
 
     pub(crate) fn function_count(&self) -> usize {
-        self.functions.len() / FUNCTION_U32S
+        self.functions.len()
     }
 
     /// The place in the source of the instruction at `pc`, when it belongs to the program and not to the prelude.

@@ -11,10 +11,12 @@ pub(crate) enum Parsed {
 
 /// The number that `text` spells; `Err` when it is one that does not fit, `None` when it is none.
 pub(crate) fn parse(text: &str) -> Option<Result<Parsed, ()>> {
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let first = digits.chars().next()?;
-    // Most texts are names, and are seen to be by their first letter: what is left besides digits is `inf` and `nan`, in capitals too.
-    if !matches!(first, '0'..='9' | '.' | 'i' | 'I' | 'n' | 'N') {
+    let signed = matches!(text.as_bytes().first()?, b'+' | b'-');
+    let digits = &text[usize::from(signed)..];
+    let first = *digits.as_bytes().first()?;
+    // Most texts are names, and are seen to be by their first letter: of words, only these are numbers, in capitals too.
+    let word = || ["inf", "infinity", "nan"].iter().any(|word| digits.get(..word.len()).is_some_and(|d| d.eq_ignore_ascii_case(word)));
+    if !matches!(first, b'0'..=b'9' | b'.') && !(matches!(first, b'i' | b'I' | b'n' | b'N') && word()) {
         return None;
     }
     match text {
@@ -27,7 +29,7 @@ pub(crate) fn parse(text: &str) -> Option<Result<Parsed, ()>> {
         return Some(text.parse().map(Parsed::Int).map_err(|_| ()));
     }
     let f = crate::decimal::parse(text)?;
-    let spelled = first.is_ascii_digit() || first == '.';
+    let spelled = first.is_ascii_digit() || first == b'.';
     if f.is_infinite() && spelled {
         return Some(Err(()));
     }

@@ -11,7 +11,7 @@ use core::fmt::Write;
 
 use crate::arity::Arity;
 use crate::builtins;
-use crate::compile::{FORMS, library, library_names};
+use crate::compile::{form_names, library, library_names};
 use crate::reader::{TokenKind, tokens};
 
 /// The chapters, by name.
@@ -71,7 +71,7 @@ pub fn kind(name: &str) -> Option<Kind> {
     if LITERALS.contains(&name) {
         return Some(Kind::Literal);
     }
-    if FORMS.contains(&name) {
+    if form_names().any(|form| form == name) {
         return Some(Kind::Form);
     }
     if let Some(id) = builtins::find(name) {
@@ -82,7 +82,7 @@ pub fn kind(name: &str) -> Option<Kind> {
 
 /// Every name that the language has, in no order.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    LITERALS.iter().chain(FORMS).copied().chain(builtins::names()).chain(library_names()).filter(|name| !name.starts_with('%'))
+    LITERALS.iter().copied().chain(form_names()).chain(builtins::names()).chain(library_names()).filter(|name| !name.starts_with('%'))
 }
 
 /// What the reference says of one name, or of several that belong together.

@@ -13,7 +13,7 @@
 
 use crate::code::{self, Op};
 use crate::heap::{MAX_COUNT, count_of, size_of_header};
-use crate::image::{FUNCTION_U32S, Function, ImageError, Program};
+use crate::image::{Function, ImageError, Program};
 use crate::value::{FROZEN, Value, tag};
 
 /// `try` forms in one function. A handler takes two registers, but of those that follow each other there may be many.
@@ -30,7 +30,6 @@ fn check(ok: bool, what: &'static str) -> Checked {
 /// Checks everything that the machine relies on without looking again.
 pub(crate) fn verify(p: &Program<'_>) -> Checked {
     names(p)?;
-    check(p.functions.len().is_multiple_of(FUNCTION_U32S), "the table of functions")?;
     objects(p)?;
     references(p)?;
     check(p.global_names.len() >= p.globals.len(), "the names of the globals")?;
@@ -260,8 +259,8 @@ fn instructions(p: &Program<'_>, f: &Function) -> Result<usize, ImageError> {
             Op::EndTry => check(open.pop() == Some(register), "the end of a handler")?,
             _ => {
                 check(code::clobbers_from(op, code[at]).is_none_or(|r| r >= free), "a call over a handler")?;
-                let written = code::written(op, code[at]).filter(|r| *r < free);
-                check(written.is_none_or(|r| open.iter().all(|a| r != *a && r != a + 1)), "a write over a handler")?;
+                let mut written = code::written(op, code[at]).filter(|r| *r < free);
+                check(written.all(|r| open.iter().all(|a| r != *a && r != a + 1)), "a write over a handler")?;
                 check(open.is_empty() || !op.leaves(), "a handler left in place")?;
             }
         }
@@ -284,7 +283,7 @@ fn jumps(p: &Program<'_>, f: &Function) -> Checked {
     for (at, to) in jumps_of(p, f) {
         let inside = to >= i64::from(f.entry) && to < i64::from(f.end);
         check(inside, "a jump out of its function")?;
-        check(to > at as i64 || Op::decode(p.code[at]) == Some(Op::Loop), "a jump back")?;
+        check(to > at as i64 || matches!(Op::decode(p.code[at]), Some(Op::Loop | Op::LoopMove)), "a jump back")?;
     }
     let mut from = f.entry as usize;
     while from < f.end as usize {

@@ -63,5 +63,5 @@ fn images_of_other_versions_are_told_apart() {
     let mut words = forge::image(&[0]).expect("an image");
     words[1] = words[1] & !0xffff_ffff | 999;
     let error = Program::load(&words).expect_err("another version");
-    assert_eq!(error.to_string(), "a compiled program of format 999; this machine runs format 2");
+    assert_eq!(error.to_string(), "a compiled program of format 999; this machine runs format 3");
 }

@@ -19,8 +19,8 @@ struct World(Mutex<Random>);
 impl HostEffects for World {
     fn operations(&self) -> &'static [HostFn] {
         const OPERATIONS: [HostFn; 2] = [
-            HostFn { name: "valve/look", arity: Arity::exactly(0), writes: false, doc: "Looks." },
-            HostFn { name: "valve/turn", arity: Arity::exactly(1), writes: true, doc: "Turns it." },
+            HostFn { name: "valve/look", arity: Arity::exactly(0), writes: false, secret: false, doc: "Looks." },
+            HostFn { name: "valve/turn", arity: Arity::exactly(1), writes: true, secret: false, doc: "Turns it." },
         ];
         &OPERATIONS
     }

@@ -120,6 +120,9 @@ impl Constants {
 
     /// The frozen value of a datum.
     pub(super) fn datum(&mut self, arena: &Arena, id: Id) -> Value {
+        if let Some(v) = self.leaf(arena, arena.get(id)) {
+            return v;
+        }
         let mut work = alloc::vec![(id, false)];
         let mut done: Vec<Value> = Vec::new();
         while let Some((id, parts_done)) = work.pop() {
@@ -189,7 +192,7 @@ impl Constants {
                 }
                 index[slot] = i as u32 + 1;
             }
-            words.extend_from_slice(bytemuck::cast_slice(&super::pairs(index.into_iter())));
+            words.extend_from_slice(bytemuck::cast_slice(&super::link::pairs(index.into_iter())));
         }
         let table = self.freeze(tag::TABLE, &words);
         self.freeze(tag::MAP, &[header(tag::MAP, entries.len(), 0), table.0])

@@ -2,7 +2,7 @@
 //!
 //! Names that start with `%` in what is written here mean builtins and prelude functions whatever the program defines.
 
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::analyze::bad;
@@ -86,6 +86,11 @@ impl<'o> Compiler<'o> {
         Ok(None)
     }
 
+    /// The head of a form, when it is short enough to be the name of one that is rewritten.
+    fn form_name(&self, id: Id) -> Option<heapless::String<24>> {
+        heapless::String::try_from(self.arena.head(id)?).ok()
+    }
+
     fn args(&self, id: Id) -> Vec<Id> {
         self.arena.items(id)[1..].to_vec()
     }
@@ -96,12 +101,7 @@ impl<'o> Compiler<'o> {
 
     /// Forms whose names always mean them.
     fn core_rewrite(&mut self, id: Id) -> Result<Option<Id>> {
-        let name = self.arena.head(id).unwrap_or_default();
-        // Most heads are none of these: no text is copied for them.
-        if !is_core(name) {
-            return Ok(None);
-        }
-        let name = name.to_string();
+        let Some(name) = self.form_name(id).filter(|name| is_core(name)) else { return Ok(None) };
         let args = self.args(id);
         let span = self.arena.span(id);
         Ok(Some(match name.as_str() {
@@ -368,7 +368,7 @@ impl<'o> Compiler<'o> {
 
     /// Forms of the library: their names can be taken by the program.
     fn rewrite(&mut self, id: Id) -> Result<Option<Id>> {
-        let name: String = self.arena.head(id).unwrap_or_default().to_string();
+        let Some(name) = self.form_name(id) else { return Ok(None) };
         let args = self.args(id);
         let span = self.arena.span(id);
         super::forms::rewrite(self, &name, &args, span)

@@ -11,16 +11,6 @@ use crate::machine::Tag;
 use crate::reader::{Datum, Id, Shape};
 use crate::span::Span;
 
-/// Every form that the language has, the ones that are always meant first. (Literals aside.)
-#[rustfmt::skip]
-pub(crate) const FORMS: &[&str] = &[
-    "quote", "quasiquote", "unquote", "unquote-splice", "if", "cond", "when", "unless", "let", "let*", "letrec", "lambda", "define", "set!", "begin",
-    "and", "or", "try", "delay", "eval", "macroexpand", "macroexpand-1", "defmacro", "defcheck", "defpoint-template", "require", "provide",
-    "do", "fn", "def", "defn", "defn-", "loop", "recur", "->", "->>", "if-let", "when-let", "unless-let", "dotimes", "doseq", "dolist", "for",
-    "while", "case", "match", "comment", "assert", "lazy-cons", "with-gensyms", "defflow", "define-record", "defn-typed", "defsm", "defactor",
-    "defstrategy", "defvisitor", "defcommand", "defquery", "doc",
-];
-
 /// `name`, `args` rewritten; `None` when it is no form of the library.
 pub(super) fn rewrite(c: &mut Compiler<'_>, name: &str, args: &[Id], span: Span) -> Result<Option<Id>> {
     let mut m = c.make(span);

@@ -50,7 +50,7 @@ pub(crate) struct Binds {
     pub(crate) len: u32,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Var {
     pub(crate) func: u32,
     pub(crate) captured: bool,

@@ -1,7 +1,5 @@
 //! Data that the compiler makes itself.
 
-use alloc::vec::Vec;
-
 use super::Compiler;
 use crate::reader::{Datum, Id, Shape};
 use crate::span::Span;
@@ -24,10 +22,8 @@ impl Make<'_, '_> {
     }
     /// `(head item…)`
     pub(super) fn form(&mut self, head: &str, items: &[Id]) -> Id {
-        let mut all = Vec::with_capacity(items.len() + 1);
-        all.push(self.sym(head));
-        all.extend_from_slice(items);
-        self.list(&all)
+        let head = self.sym(head);
+        self.c.arena.list_of(head, items, Shape::Paren, self.span)
     }
     pub(super) fn quote(&mut self, id: Id) -> Id {
         self.form("quote", &[id])

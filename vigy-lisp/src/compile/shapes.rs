@@ -1,42 +1,45 @@
-//! How forms are written, for whoever wrote one otherwise.
+//! The forms: what they are called, and how they are written, for whoever wrote one otherwise.
 
-/// Every form, and how it is written. `…` means any number, `?` perhaps.
+/// Every form that the language has, the ones that are always meant first, and how it is written: `…` means any number, `?` perhaps.
+/// Of a few, only the reference says.
 #[rustfmt::skip]
-const SHAPES: &[(&str, &str)] = &[
+const FORMS: &[(&str, &str)] = &[
     ("quote", "(quote datum)"),
     ("quasiquote", "(quasiquote datum)"),
+    ("unquote", ""),
+    ("unquote-splice", ""),
     ("if", "(if test then else?)"),
     ("cond", "(cond (test result…)… (else result…))"),
-    ("case", "(case key (datum result…)… (else result…))"),
-    ("match", "(match value (pattern result…)… (else result…))"),
     ("when", "(when test body…)"),
     ("unless", "(unless test body…)"),
-    ("and", "(and test…)"),
-    ("or", "(or test…)"),
-    ("begin", "(begin form…)"),
-    ("do", "(do form…)"),
     ("let", "(let [name value …] body…)"),
     ("let*", "(let* [name value …] body…)"),
     ("letrec", "(letrec ((name value)…) body…)"),
-    ("loop", "(loop [name value …] body…)"),
-    ("recur", "(recur value…)"),
     ("lambda", "(lambda (param…) body…)"),
-    ("fn", "(fn [param…] body…)"),
     ("define", "(define name value), or (define (name param…) body…)"),
-    ("def", "(def name value)"),
-    ("defn", "(defn name \"doc\"? [param…] body…)"),
-    ("defn-", "(defn- name \"doc\"? [param…] body…)"),
-    ("defn-typed", "(defn-typed name ((param type)…) -> type body…)"),
-    ("defmacro", "(defmacro name (param…) body…)"),
     ("set!", "(set! name value)"),
+    ("begin", "(begin form…)"),
+    ("and", "(and test…)"),
+    ("or", "(or test…)"),
     ("try", "(try body… (catch (name) handler…)? (finally cleanup…)?)"),
-    ("catch", "(catch (name) handler…)"),
-    ("finally", "(finally cleanup…)"),
     ("delay", "(delay expression)"),
-    ("lazy-cons", "(lazy-cons head tail)"),
     ("eval", "(eval expression)"),
     ("macroexpand", "(macroexpand form)"),
     ("macroexpand-1", "(macroexpand-1 form)"),
+    ("defmacro", "(defmacro name (param…) body…)"),
+    ("defcheck", ""),
+    ("defpoint-template", ""),
+    ("require", "(require \"path\" :as name :refer (name…))"),
+    ("provide", "(provide name…)"),
+    ("do", "(do form…)"),
+    ("fn", "(fn [param…] body…)"),
+    ("def", "(def name value)"),
+    ("defn", "(defn name \"doc\"? [param…] body…)"),
+    ("defn-", "(defn- name \"doc\"? [param…] body…)"),
+    ("loop", "(loop [name value …] body…)"),
+    ("recur", "(recur value…)"),
+    ("->", "(-> value step…)"),
+    ("->>", "(->> value step…)"),
     ("if-let", "(if-let [name value] then else)"),
     ("when-let", "(when-let [name value] body…)"),
     ("unless-let", "(unless-let [name value] body…)"),
@@ -45,17 +48,29 @@ const SHAPES: &[(&str, &str)] = &[
     ("dolist", "(dolist (name list) body…)"),
     ("for", "(for [name list … :when test] body)"),
     ("while", "(while test body…)"),
-    ("->", "(-> value step…)"),
-    ("->>", "(->> value step…)"),
-    ("assert", "(assert test message)"),
+    ("case", "(case key (datum result…)… (else result…))"),
+    ("match", "(match value (pattern result…)… (else result…))"),
     ("comment", "(comment form…)"),
+    ("assert", "(assert test message)"),
+    ("lazy-cons", "(lazy-cons head tail)"),
     ("with-gensyms", "(with-gensyms (name…) body…)"),
-    ("define-record", "(define-record name (field…))"),
     ("defflow", "(defflow name step…)"),
-    ("require", "(require \"path\" :as name :refer (name…))"),
-    ("provide", "(provide name…)"),
+    ("define-record", "(define-record name (field…))"),
+    ("defn-typed", "(defn-typed name ((param type)…) -> type body…)"),
+    ("defsm", ""),
+    ("defactor", ""),
+    ("defstrategy", ""),
+    ("defvisitor", ""),
     ("defcommand", "(defcommand bus name (param…) body…)"),
     ("defquery", "(defquery bus name (param…) body…)"),
+    ("doc", ""),
+];
+
+/// What is written only inside of a form.
+#[rustfmt::skip]
+const PARTS: &[(&str, &str)] = &[
+    ("catch", "(catch (name) handler…)"),
+    ("finally", "(finally cleanup…)"),
 ];
 
 /// What other lisps call something that is called otherwise here.
@@ -65,14 +80,14 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("string-concat", "string-append"), ("concatenate", "append"), ("printf", "format"), ("var", "def"), ("elif", "cond"),
 ];
 
-/// How the form of that name is written.
+/// How the form of that name, or the part of one, is written.
 pub(super) fn of(name: &str) -> Option<&'static str> {
-    SHAPES.iter().find(|row| row.0 == name).map(|row| row.1)
+    FORMS.iter().chain(PARTS).find(|row| row.0 == name).map(|row| row.1).filter(|shape| !shape.is_empty())
 }
 
 /// The names of all forms.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    SHAPES.iter().map(|row| row.0)
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    FORMS.iter().map(|row| row.0)
 }
 
 /// What is called so in other lisps is called so here.

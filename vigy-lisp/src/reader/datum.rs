@@ -107,8 +107,11 @@ pub(crate) struct Arena {
 }
 
 impl Arena {
-    /// Makes room for about `nodes` more, up to what a text of usual size needs.
+    /// Makes room for about `nodes`, up to what a text of usual size needs, when there are none yet.
     pub(crate) fn reserve(&mut self, nodes: usize) {
+        if !self.nodes.is_empty() {
+            return;
+        }
         let nodes = nodes.min(1 << 14);
         self.nodes.reserve(nodes);
         self.items.reserve(nodes);
@@ -124,6 +127,26 @@ impl Arena {
         let start = self.items.len() as u32;
         self.items.extend_from_slice(items);
         self.add(Datum::List { start, len: items.len() as u32, shape }, span)
+    }
+
+    /// A list of `head` and `items`.
+    pub(crate) fn list_of(&mut self, head: Id, items: &[Id], shape: Shape, span: Span) -> Id {
+        let start = self.items.len() as u32;
+        self.items.push(head);
+        self.items.extend_from_slice(items);
+        self.add(Datum::List { start, len: items.len() as u32 + 1, shape }, span)
+    }
+
+    /// A list of what the list `of` has from `from` on, behind `head`, when there is one.
+    pub(crate) fn list_from(&mut self, head: Option<Id>, of: Id, from: usize, shape: Shape, span: Span) -> Id {
+        let start = self.items.len() as u32;
+        self.items.extend(head);
+        if let Datum::List { start, len, .. } = self.get(of) {
+            let (start, len) = (start as usize, len as usize);
+            self.items.extend_from_within(start + from.min(len)..start + len);
+        }
+        let len = self.items.len() as u32 - start;
+        self.add(Datum::List { start, len, shape }, span)
     }
 
     pub(crate) fn symbol(&mut self, name: &str, span: Span) -> Id {

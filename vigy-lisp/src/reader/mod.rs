@@ -24,7 +24,8 @@ struct Cursor<'s> {
     /// What the offset of the first byte is.
     base: u32,
     line: u32,
-    column: u32,
+    /// Where the line would have begun if every character in it were one byte: so only the others need counting.
+    line_start: usize,
 }
 
 impl Cursor<'_> {
@@ -44,11 +45,10 @@ impl Cursor<'_> {
     fn next(&mut self) -> Option<char> {
         let c = self.peek()?;
         self.at += c.len_utf8();
+        self.line_start += c.len_utf8() - 1;
         if c == '\n' {
             self.line += 1;
-            self.column = 1;
-        } else {
-            self.column += 1;
+            self.line_start = self.at;
         }
         Some(c)
     }
@@ -69,10 +69,9 @@ impl Cursor<'_> {
                 return;
             }
             self.at += 1;
-            self.column += 1;
             if *byte == b'\n' {
                 self.line += 1;
-                self.column = 1;
+                self.line_start = self.at;
             }
         }
     }
@@ -82,7 +81,7 @@ impl Cursor<'_> {
     }
 
     fn place(&self) -> Span {
-        Span { start: self.offset(), end: self.offset(), line: self.line, column: self.column }
+        Span { start: self.offset(), end: self.offset(), line: self.line, column: (self.at - self.line_start) as u32 + 1 }
     }
 
     fn to_here(&self, from: Span) -> Span {
@@ -142,29 +141,27 @@ fn read_all(
     errors: &mut Vec<Diagnostic>,
 ) -> Result<Vec<Id>, Box<Diagnostic>> {
     let CompileLimits { text_bytes: max_bytes, nesting: max_nesting, .. } = *limits;
-    let mut c = Cursor { text, at: 0, base, line: 1, column: 1 };
+    let mut c = Cursor { text, at: 0, base, line: 1, line_start: 0 };
     if text.len() > max_bytes as usize {
         return Err(Box::new(error(Code::TextLength, c.place(), format_args!("the text is longer than {max_bytes} bytes"))));
     }
     if text.starts_with("#!") {
         c.skip(|c| c != '\n');
     }
-    arena.reserve(text.len() / 4);
+    arena.reserve(text.len() / 2);
     let mut open: Vec<Open> = Vec::new();
     let mut done: Vec<Id> = Vec::new();
     let mut depth = 0u32;
     // Where a list opens at the left margin within another one: there somebody began something new. And the list that was open then.
     let mut margin: Option<(Shape, Span, Span)> = None;
-    while let Some(next) = c.peek() {
+    loop {
+        c.skip(char::is_whitespace);
+        let Some(next) = c.peek() else { break };
         let (begin, from) = (c.at, c.place());
         if errors.len() >= MAX_DIAGNOSTICS {
             break;
         }
         let datum = match next {
-            _ if next.is_whitespace() => {
-                c.skip(char::is_whitespace);
-                continue;
-            }
             ';' => {
                 c.skip(|c| c != '\n');
                 continue;
@@ -218,7 +215,7 @@ fn read_all(
                     }
                     // Perhaps it closes a list further out; then it ends all lists in between.
                     if open.iter().any(|o| matches!(o, Open::List { shape, .. } if closes(*shape) == next)) {
-                        c = Cursor { text, at: begin, base, line: from.line, column: from.column };
+                        c.at = begin;
                     }
                 }
                 let span = c.to_here(span);
@@ -284,7 +281,9 @@ fn read_all(
                 break;
             }
         }
-        done.extend(datum);
+        if let Some(datum) = datum {
+            done.push(datum);
+        }
     }
     match open.pop() {
         None => Ok(done),

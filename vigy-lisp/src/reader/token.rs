@@ -55,7 +55,7 @@ pub struct Token {
 /// The tokens of `text`, in order. O(length).
 #[must_use]
 pub fn tokens(text: &str) -> Vec<Token> {
-    let mut c = Cursor { text, at: 0, base: 0, line: 1, column: 1 };
+    let mut c = Cursor { text, at: 0, base: 0, line: 1, line_start: 0 };
     let (mut tokens, mut open) = (Vec::new(), Vec::new());
     while let Some(next) = c.peek() {
         let from = c.place();

@@ -204,7 +204,7 @@ fn compare_scan(rows: &dyn Snapshot, model: &Model, range: Range<Vec<u8>>, direc
         if found.len() >= most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     shown.map_err(|error| error.to_string())?;
-    let mut expected: Vec<_> = model.iter().filter(|(key, _)| range.contains(key)).collect();
+    let mut expected: Vec<_> = model.iter().filter(|(key, _)| range.contains(*key)).collect();
     if direction == Direction::Backward {
         expected.reverse();
     }

@@ -21,10 +21,10 @@ impl Compiler<'_> {
             return Err(bad(span, form, "a list of parameters is expected"));
         }
         let mut body = args[1..].to_vec();
-        let mut names: Vec<Sym> = Vec::new();
         let (mut required, mut optional, mut rest) = (0, 0, false);
         let mut in_optional = false;
         let list = self.arena.items(*params).to_vec();
+        let mut names: Vec<Sym> = Vec::with_capacity(list.len());
         let mut defaults: Vec<Id> = Vec::new();
         let mut i = 0;
         while i < list.len() {
@@ -83,7 +83,7 @@ impl Compiler<'_> {
         let target = Target { id: self.fresh_target(), vars: names.len() };
         self.tree.funcs.push(Func {
             name,
-            params: Vec::new(),
+            params: Vec::with_capacity(names.len()),
             required,
             optional,
             rest,

@@ -110,13 +110,12 @@ impl Compiler<'_> {
         if args.len() < 2 {
             return Err(bad(span, "define", "a body is expected"));
         }
-        let params = self.arena.items(*target)[1..].to_vec();
         let shape = if self.arena.is_bracket(*target) { Shape::Bracket } else { Shape::Paren };
-        let params = self.arena.list(&params, shape, span);
+        let params = self.arena.list_from(None, *target, 1, shape, span);
+        // Parameters and body, and `%lambda` in front of them.
         let lambda = self.arena.symbol("%lambda", span);
-        let mut items = alloc::vec![lambda, params];
-        items.extend_from_slice(&args[1..]);
-        Ok((name, self.arena.list(&items, Shape::Paren, span)))
+        let body = self.arena.list_of(params, &args[1..], Shape::Paren, span);
+        Ok((name, self.arena.list_from(Some(lambda), body, 0, Shape::Paren, span)))
     }
 
     pub(super) fn define_form(&mut self, args: &[Id], span: Span) -> Result<()> {
@@ -185,16 +184,15 @@ impl Compiler<'_> {
         v
     }
 
-    pub(super) fn body(&mut self, forms: Vec<Id>, tail: bool, span: Span) -> Result<()> {
+    pub(super) fn body(&mut self, mut forms: Vec<Id>, tail: bool, span: Span) -> Result<()> {
         let scope = self.scope.len();
         self.frames.push(Frame { vars: Vec::new(), params: core::mem::take(&mut self.pending_params), scope });
         self.tasks.push(Task::EndBody(forms.len(), scope, span));
-        let mut expanded = Vec::with_capacity(forms.len());
-        for form in forms {
+        for form in &mut forms {
             // A failing macro shows when the form itself is analyzed.
-            expanded.push(self.expand(form).unwrap_or(form));
+            *form = self.expand(*form).unwrap_or(*form);
         }
-        for form in &expanded {
+        for form in &forms {
             if self.arena.head(*form) == Some("define")
                 && let Some(target) = self.arena.items(*form).get(1).copied()
             {
@@ -208,7 +206,7 @@ impl Compiler<'_> {
                 }
             }
         }
-        self.push_all(&expanded, tail);
+        self.push_all(&forms, tail);
         Ok(())
     }
 }

@@ -1,9 +1,9 @@
 //! Variables: bound, looped over, captured, put into cells.
 
-use alloc::vec::Vec;
+use core::ops::Range;
 
-use super::{Emitter, Task, abc, abx, limit};
-use crate::code::Op;
+use super::{Emitter, Label, Task, abc, abx, limit};
+use crate::code::{MAX_REGISTERS, Op};
 use crate::compile::Result;
 use crate::compile::ir::{Binds, Ir, Node, Nodes};
 use crate::span::Span;
@@ -11,8 +11,8 @@ use crate::value::{Value, tag};
 
 impl<'c> Emitter<'c> {
     /// Tasks that put variables into cells, where a closure and somebody else see them change.
-    pub(super) fn cells(&mut self, vars: &[u32], span: Span) {
-        for v in vars.iter().rev() {
+    pub(super) fn cells(&mut self, vars: Range<usize>, span: Span) {
+        for v in &self.turning[vars] {
             let var = &self.tree.vars[*v as usize];
             if var.in_cell() {
                 let reg = usize::from(var.reg);
@@ -21,79 +21,92 @@ impl<'c> Emitter<'c> {
         }
     }
 
-    /// Tasks for initial values go to `pending`; the first register behind the variables is the answer.
-    pub(super) fn bind(&mut self, binds: Binds, top: usize, span: Span) -> Result<usize> {
-        let list = self.tree.binds(binds).to_vec();
-        let mut tasks = Vec::new();
-        for (i, (v, init)) in list.iter().enumerate() {
+    /// Binds variables to their initial values, and then does the task that `body` makes of the first register behind them.
+    pub(super) fn bind(&mut self, binds: Binds, top: usize, span: Span, body: impl FnOnce(usize) -> Task) -> Result<()> {
+        let mark = self.tasks.len();
+        let next = self.initial_values(binds, top, span)?;
+        self.tasks.push(body(next));
+        self.turn(mark);
+        Ok(())
+    }
+
+    /// The same for a loop: `recur` comes back to the body.
+    pub(super) fn open_loop(&mut self, id: u32, binds: Binds, top: usize, span: Span, body: impl FnOnce(usize) -> Task) -> Result<()> {
+        let mark = self.tasks.len();
+        let next = self.initial_values(binds, top, span)?;
+        let start = self.label();
+        let vars = self.turning.len()..self.turning.len() + binds.len as usize;
+        self.turning.extend(self.tree.binds(binds).iter().map(|(v, _)| *v));
+        self.loops.push((id, start, vars.clone()));
+        // Every turn starts with cells of its own; for the first one, they are there.
+        if self.turning[vars.clone()].iter().any(|v| self.tree.vars[*v as usize].in_cell()) {
+            let entry = self.label();
+            self.tasks.extend([Task::Jump(entry), Task::Label(start)]);
+            self.cells(vars, span);
+            self.tasks.push(Task::Label(entry));
+        } else {
+            self.tasks.push(Task::Label(start));
+        }
+        self.tasks.push(body(next));
+        self.turn(mark);
+        Ok(())
+    }
+
+    fn initial_values(&mut self, binds: Binds, top: usize, span: Span) -> Result<usize> {
+        for i in 0..binds.len as usize {
+            let (v, init) = self.tree.binds(binds)[i];
             let reg = top + i;
             self.need(reg + 2, span)?;
-            self.tree.vars[*v as usize].reg = reg as u8;
-            match init {
-                Some(init) => tasks.push(Task::Expr(*init, reg, reg + 1)),
-                None => tasks.push(Task::Op(abc(Op::Imm, reg, 0, 0), span)),
-            }
+            let var = &mut self.tree.vars[v as usize];
+            var.reg = reg as u8;
+            self.tasks.push(match init {
+                Some(init) => Task::Expr(init, reg, reg + 1),
+                None => Task::Op(abc(Op::Imm, reg, 0, 0), span),
+            });
             // At once: the next initial value may already see the variable.
-            if self.tree.vars[*v as usize].in_cell() {
-                tasks.push(Task::Op(abc(Op::Cell, reg, 0, 0), span));
+            if var.in_cell() {
+                self.tasks.push(Task::Op(abc(Op::Cell, reg, 0, 0), span));
             }
         }
-        self.pending = tasks;
-        Ok(top + list.len())
+        Ok(top + binds.len as usize)
     }
 
-    /// Tasks (in order) that follow those of the binding that was just scheduled.
-    pub(super) fn insert_after_binds<const N: usize>(&mut self, tasks: [Task; N]) {
-        let binds = core::mem::take(&mut self.pending);
-        self.schedule(tasks);
-        self.schedule(binds);
-    }
-
-    pub(super) fn open_loop(&mut self, id: u32, binds: Binds, top: usize, span: Span) -> Result<usize> {
-        let list = self.tree.binds(binds).to_vec();
-        let start = self.label();
-        let vars: Vec<u32> = list.iter().map(|(v, _)| *v).collect();
-        let next = self.bind(binds, top, span)?;
-        // Every turn starts with cells of its own; for the first one, they are there.
-        let cells: Vec<usize> =
-            vars.iter().map(|v| &self.tree.vars[*v as usize]).filter(|v| v.in_cell()).map(|v| usize::from(v.reg)).collect();
-        if cells.is_empty() {
-            self.pending.push(Task::Label(start));
-        } else {
-            let body = self.label();
-            self.pending.extend([Task::Jump(body), Task::Label(start)]);
-            self.pending.extend(cells.into_iter().map(|reg| Task::Op(abc(Op::Cell, reg, 0, 0), span)));
-            self.pending.push(Task::Label(body));
+    /// Where a loop of this function starts, and its variables.
+    pub(super) fn loop_of(&self, id: u32) -> (Label, Range<usize>) {
+        match self.loops.iter().rev().find(|known| known.0 == id) {
+            Some((_, start, vars)) => (*start, vars.clone()),
+            None => unreachable!("`recur` was found to be in a loop"),
         }
-        self.loops.insert(id, (start, vars));
-        Ok(next)
     }
 
     pub(super) fn recur(&mut self, id: u32, args: Nodes, top: usize, span: Span) -> Result<()> {
-        let (_, vars) = self.loops[&id].clone();
-        let nodes = self.tree.list(args).to_vec();
-        let mut tasks = Vec::new();
-        let mut moves = Vec::new();
-        for (i, (node, v)) in nodes.iter().zip(&vars).enumerate() {
-            let target = usize::from(self.tree.vars[*v as usize].reg);
+        let (_, vars) = self.loop_of(id);
+        let mark = self.tasks.len();
+        let n = args.len as usize;
+        let mut free = top;
+        // What is computed beside its place, and moved there when all is computed.
+        let mut beside: heapless::Vec<(u8, u8), { MAX_REGISTERS as usize }> = heapless::Vec::new();
+        for (i, at) in vars.take(n).enumerate() {
+            let (node, var) = (self.tree.list(args)[i], self.tree.vars[self.turning[at] as usize]);
+            let target = usize::from(var.reg);
             // A variable that stays what it is needs nothing.
-            if self.in_place(*node) == Some(target) {
+            if self.in_place(node) == Some(target) {
                 continue;
             }
             // The last one can go where it belongs at once: nothing reads the old value any more.
-            if i + 1 == nodes.len() && !self.tree.vars[*v as usize].in_cell() && self.writes_last(*node) {
-                let free = top + moves.len();
-                tasks.push(Task::Expr(*node, target, free.max(target + 2)));
+            if i + 1 == n && !var.in_cell() && self.writes_last(node) {
+                self.tasks.push(Task::Expr(node, target, free.max(target + 2)));
                 continue;
             }
-            let reg = top + moves.len();
-            self.need(reg + 1, span)?;
-            tasks.push(Task::Expr(*node, reg, reg + 1));
-            moves.push(Task::Op(abc(Op::Move, target, reg, 0), span));
+            self.need(free + 1, span)?;
+            self.tasks.push(Task::Expr(node, free, free + 1));
+            // There are no more of them than registers, as was just made sure of.
+            let _ = beside.push((var.reg, free as u8));
+            free += 1;
         }
-        tasks.append(&mut moves);
-        tasks.push(Task::LoopBack(id, span));
-        self.schedule(tasks);
+        self.tasks.extend(beside.iter().map(|(target, reg)| Task::Op(abc(Op::Move, usize::from(*target), usize::from(*reg), 0), span)));
+        self.tasks.push(Task::LoopBack(id, span));
+        self.turn(mark);
         Ok(())
     }
 
@@ -105,18 +118,18 @@ impl<'c> Emitter<'c> {
     pub(super) fn closure(&mut self, f: u32, dst: usize) -> Result<()> {
         let span = self.tree.funcs[f as usize].span;
         let row = self.row(f);
-        let captures = self.tree.funcs[f as usize].captures.clone();
-        if captures.is_empty() {
+        let captures = self.tree.funcs[f as usize].captures.len();
+        if captures == 0 {
             let v = Value::make(tag::FUNCTION, row, 0);
             return self.load(v, dst, span);
         }
-        if row > 0xffff || captures.len() > 255 {
+        if row > 0xffff || captures > 255 {
             return Err(limit(span, "a program has more than 65,536 functions, or one of them captures more than 255 variables"));
         }
         self.op(abx(Op::Closure, dst, row as usize), span);
-        self.code.push(captures.len() as u32);
-        for v in captures {
-            let word = self.capture_word(v);
+        self.code.push(captures as u32);
+        for i in 0..captures {
+            let word = self.capture_word(self.tree.funcs[f as usize].captures[i]);
             self.code.push(word);
         }
         Ok(())

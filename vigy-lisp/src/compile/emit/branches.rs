@@ -1,7 +1,5 @@
 //! Tests that jump.
 
-use alloc::vec::Vec;
-
 use super::{Emitter, Label, Meaning, Task, abc, abx};
 use crate::builtins;
 use crate::code::Op;
@@ -37,55 +35,52 @@ impl<'c> Emitter<'c> {
             }
             Ir::And(nodes) | Ir::Or(nodes) => {
                 let is_and = matches!(self.tree.get(node), Ir::And(_));
-                let nodes = self.tree.list(nodes).to_vec();
+                let mark = self.tasks.len();
                 let end = self.label();
-                let mut tasks = Vec::new();
+                let nodes = self.tree.list(nodes);
                 for (i, n) in nodes.iter().enumerate() {
                     let last = i + 1 == nodes.len();
                     // All but the last leave early: `and` when false, `or` when true.
-                    if last || is_and != sense {
-                        tasks.push(Task::Branch(*n, top, label, sense));
+                    self.tasks.push(if last || is_and != sense {
+                        Task::Branch(*n, top, label, sense)
                     } else {
-                        tasks.push(Task::Branch(*n, top, end, !sense));
-                    }
+                        Task::Branch(*n, top, end, !sense)
+                    });
                 }
-                tasks.push(Task::Label(end));
-                self.schedule(tasks);
+                self.tasks.push(Task::Label(end));
+                self.turn(mark);
             }
-            Ir::Call(head, args) => {
-                let list = self.tree.list(args).to_vec();
-                match (self.builtin_head(head), list.as_slice()) {
-                    (Some("not"), [x]) => self.tasks.push(Task::Branch(*x, top, label, !sense)),
-                    (Some("null?" | "nil?"), [x]) => {
-                        let mut t = top;
-                        let mut tasks = Vec::new();
-                        let reg = self.operand(*x, &mut t, &mut tasks);
-                        tasks.push(Task::JumpIf(if sense { Op::JumpNil } else { Op::JumpSome }, reg, label));
-                        self.schedule(tasks);
-                    }
-                    (Some(name @ ("<" | ">" | "<=" | ">=" | "=" | "==")), [x, y]) if !sense => {
-                        self.compare(name, *x, *y, top, label, span);
-                    }
-                    _ => self.test(node, top, label, sense),
+            Ir::Call(head, args) => match (self.builtin_head(head), self.tree.list(args)) {
+                (Some("not"), [x]) => self.tasks.push(Task::Branch(*x, top, label, !sense)),
+                (Some("null?" | "nil?"), [x]) => {
+                    self.jump(if sense { Op::JumpNil } else { Op::JumpSome }, *x, top, label);
                 }
-            }
+                (Some(name @ ("<" | ">" | "<=" | ">=" | "=" | "==")), [x, y]) if !sense => {
+                    self.compare(name, *x, *y, top, label, span);
+                }
+                _ => self.test(node, top, label, sense),
+            },
             _ => self.test(node, top, label, sense),
         }
         Ok(())
     }
 
     pub(super) fn test(&mut self, node: Node, top: usize, label: Label, sense: bool) {
-        let mut t = top;
-        let mut tasks = Vec::new();
-        let reg = self.operand(node, &mut t, &mut tasks);
-        tasks.push(Task::JumpIf(if sense { Op::JumpTrue } else { Op::JumpFalse }, reg, label));
-        self.schedule(tasks);
+        self.jump(if sense { Op::JumpTrue } else { Op::JumpFalse }, node, top, label);
+    }
+
+    /// A jump by the value of a node.
+    fn jump(&mut self, op: Op, node: Node, mut top: usize, label: Label) {
+        let mark = self.tasks.len();
+        let reg = self.operand(node, &mut top);
+        self.tasks.push(Task::JumpIf(op, reg, label));
+        self.turn(mark);
     }
 
     /// A comparison that jumps when it does not hold.
     fn compare(&mut self, name: &str, x: Node, y: Node, top: usize, label: Label, span: Span) {
         let mut t = top;
-        let mut tasks = Vec::new();
+        let mark = self.tasks.len();
         let small = |i: Option<i64>| i.and_then(|i| i16::try_from(i).ok()).map(|i| i as u16 as usize);
         let int = small(self.small_int(y));
         let word = match int {
@@ -97,12 +92,12 @@ impl<'c> Emitter<'c> {
                     ">=" => Op::NotAtLeastInt,
                     _ => Op::NotEqualInt,
                 };
-                let a = self.operand(x, &mut t, &mut tasks);
+                let a = self.operand(x, &mut t);
                 abx(op, a, i)
             }
             None => {
-                let a = self.operand(x, &mut t, &mut tasks);
-                let b = self.operand(y, &mut t, &mut tasks);
+                let a = self.operand(x, &mut t);
+                let b = self.operand(y, &mut t);
                 match name {
                     "<" => abc(Op::NotLess, a, b, 0),
                     "<=" => abc(Op::NotAtMost, a, b, 0),
@@ -112,7 +107,7 @@ impl<'c> Emitter<'c> {
                 }
             }
         };
-        tasks.push(Task::Compare(word, label, span));
-        self.schedule(tasks);
+        self.tasks.push(Task::Compare(word, label, span));
+        self.turn(mark);
     }
 }

@@ -1,9 +1,7 @@
 //! The code that grows: words, labels, constants, and registers handed out as a stack.
 
-use alloc::vec::Vec;
-
 use super::{Emitter, Label, Meaning, Task};
-use crate::code::{MAX_REGISTERS, Op};
+use crate::code::{self, MAX_REGISTERS, Op, byte};
 use crate::compile::ir::{Ir, Node};
 use crate::compile::{CompileError, Result};
 use crate::machine::Tag;
@@ -38,6 +36,35 @@ impl<'c> Emitter<'c> {
     }
 
     pub(super) fn op(&mut self, word: u32, span: Span) {
+        if word as u8 == byte::Move {
+            return self.move_(word, span);
+        }
+        self.emit(word, span);
+    }
+
+    /// A move; the one in front of it takes it along when the registers follow each other.
+    fn move_(&mut self, word: u32, span: Span) {
+        let at = self.code.len();
+        let last = self.moved.take().filter(|last| last + 1 == at).map(|last| &mut self.code[last]);
+        match last {
+            Some(last) if code::a(*last) + 1 == code::a(word) => {
+                *last = abc(Op::MoveTwo, code::a(*last), code::b(*last), code::b(word));
+            }
+            _ => {
+                self.emit(word, span);
+                self.moved = Some(at);
+            }
+        }
+    }
+
+    /// Takes back the last instruction, when it is a move.
+    pub(super) fn take_move(&mut self) -> Option<u32> {
+        let at = self.moved.take().filter(|last| last + 1 == self.code.len())?;
+        self.spans.pop_if(|(pc, _)| *pc as usize == at);
+        self.code.pop()
+    }
+
+    fn emit(&mut self, word: u32, span: Span) {
         let span = if self.native { Span::default() } else { span };
         if self.spans.last().is_none_or(|(_, s)| *s != span) {
             self.spans.push((self.code.len() as u32, span));
@@ -122,15 +149,20 @@ impl<'c> Emitter<'c> {
         (var.func == self.current && !var.assigned).then_some(usize::from(var.reg))
     }
 
-    /// Where an operand will be: in its place, or in the next free register, for which a task is added to `before`.
-    pub(super) fn operand(&mut self, node: Node, top: &mut usize, before: &mut Vec<Task>) -> usize {
+    /// Where an operand will be: in its place, or in the next free register, for which a task is added.
+    pub(super) fn operand(&mut self, node: Node, top: &mut usize) -> usize {
         if let Some(reg) = self.in_place(node) {
             return reg;
         }
         let reg = *top;
         *top += 1;
-        before.push(Task::Expr(node, reg, *top));
+        self.tasks.push(Task::Expr(node, reg, *top));
         reg
+    }
+
+    /// Has the tasks from `mark` on done in the order in which they were added.
+    pub(super) fn turn(&mut self, mark: usize) {
+        self.tasks[mark..].reverse();
     }
 
     /// Has tasks done next, in this order.

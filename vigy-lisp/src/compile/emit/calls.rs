@@ -1,8 +1,6 @@
 //! Calls, and the builtins that are instructions.
 
-use alloc::vec::Vec;
-
-use super::{Emitter, Meaning, Task, abc};
+use super::{Emitter, Meaning, Task, abc, abx, limit};
 use crate::builtins;
 use crate::code::Op;
 use crate::compile::ir::{Ir, Node, Nodes};
@@ -34,7 +32,7 @@ impl<'c> Emitter<'c> {
             _ => top,
         };
         self.need(top + n + 3, span)?;
-        let mut tasks: Vec<Task> = Vec::new();
+        let mark = self.tasks.len();
         let result = dst.unwrap_or(top);
         if let Ir::Global(g) = self.tree.get(head) {
             match self.meanings[g as usize] {
@@ -43,16 +41,16 @@ impl<'c> Emitter<'c> {
                         let (min, max) = builtins::arity(id);
                         return self.wrong_arity(builtins::name(id), min, max, nodes, top, span);
                     }
-                    if !self.inline(builtins::name(id), nodes, result, top, &mut tasks, span) {
+                    if !self.inline(builtins::name(id), nodes, result, top, span) {
                         for (i, node) in nodes.iter().enumerate() {
-                            tasks.push(Task::Expr(*node, top + i, top + i + 1));
+                            self.tasks.push(Task::Expr(*node, top + i, top + i + 1));
                         }
-                        tasks.push(Task::Op2(abc(Op::Builtin, top, n, result), id, span));
+                        self.tasks.push(Task::Op2(abc(Op::Builtin, top, n, result), id, span));
                     }
                     if dst.is_none() {
-                        tasks.push(Task::Op(abc(Op::Return, result, 0, 0), span));
+                        self.tasks.push(Task::Op(abc(Op::Return, result, 0, 0), span));
                     }
-                    self.schedule(tasks);
+                    self.turn(mark);
                     return Ok(());
                 }
                 Meaning::Host(id) => {
@@ -62,13 +60,13 @@ impl<'c> Emitter<'c> {
                         return self.wrong_arity(&name, min, max, nodes, top, span);
                     }
                     for (i, node) in nodes.iter().enumerate() {
-                        tasks.push(Task::Expr(*node, top + i, top + i + 1));
+                        self.tasks.push(Task::Expr(*node, top + i, top + i + 1));
                     }
-                    tasks.push(Task::Op2(abc(Op::Host, top, n, result), id, span));
+                    self.tasks.push(Task::Op2(abc(Op::Host, top, n, result), id, span));
                     if dst.is_none() {
-                        tasks.push(Task::Op(abc(Op::Return, result, 0, 0), span));
+                        self.tasks.push(Task::Op(abc(Op::Return, result, 0, 0), span));
                     }
-                    self.schedule(tasks);
+                    self.turn(mark);
                     return Ok(());
                 }
                 Meaning::Function(f) => {
@@ -90,12 +88,12 @@ impl<'c> Emitter<'c> {
                         };
                         if step != 0 {
                             let mut t = top;
-                            let x = self.operand(nodes[0], &mut t, &mut tasks);
-                            tasks.push(Task::Op(abc(Op::AddInt, result, x, step), span));
+                            let x = self.operand(nodes[0], &mut t);
+                            self.tasks.push(Task::Op(abc(Op::AddInt, result, x, step), span));
                             if dst.is_none() {
-                                tasks.push(Task::Op(abc(Op::Return, result, 0, 0), span));
+                                self.tasks.push(Task::Op(abc(Op::Return, result, 0, 0), span));
                             }
-                            self.schedule(tasks);
+                            self.turn(mark);
                             return Ok(());
                         }
                     }
@@ -105,23 +103,26 @@ impl<'c> Emitter<'c> {
                         // itself will be, so that (f (f (f …))) needs no more of them with every level.
                         let early = usize::from(top > SCARCE && n > 0);
                         if early == 1 {
-                            tasks.push(Task::Expr(nodes[0], top, top + 1));
-                            tasks.push(Task::Op(abc(Op::Move, top + 2, top, 0), span));
+                            self.tasks.push(Task::Expr(nodes[0], top, top + 1));
+                            self.tasks.push(Task::Op(abc(Op::Move, top + 2, top, 0), span));
                         }
                         for (i, node) in nodes.iter().enumerate().skip(early) {
-                            tasks.push(Task::Expr(*node, top + 2 + i, top + 3 + i));
+                            self.tasks.push(Task::Expr(*node, top + 2 + i, top + 3 + i));
                         }
                         let op = if dst.is_none() { Op::TailKnown } else { Op::CallKnown };
-                        tasks.push(Task::Op2(abc(op, top, n, 0), row, span));
+                        if row > 0xffff {
+                            return Err(limit(span, "a program has more than 65,536 functions"));
+                        }
+                        self.tasks.push(Task::Op(abx(op, top, row as usize), span));
                         match dst {
                             Some(dst) if dst != top => {
-                                tasks.push(Task::Op(abc(Op::Move, dst, top, 0), span));
+                                self.tasks.push(Task::Op(abc(Op::Move, dst, top, 0), span));
                             }
                             Some(_) => {}
                             // A function must not end with a call, however final it is.
-                            None => tasks.push(Task::Op(abc(Op::Return, top, 0, 0), span)),
+                            None => self.tasks.push(Task::Op(abc(Op::Return, top, 0, 0), span)),
                         }
-                        self.schedule(tasks);
+                        self.turn(mark);
                         return Ok(());
                     }
                 }
@@ -134,43 +135,44 @@ impl<'c> Emitter<'c> {
             && let Ok(key) = u8::try_from(self.constant(key, span)?)
         {
             let mut t = top;
-            let map = self.operand(map, &mut t, &mut tasks);
-            tasks.push(Task::Op(abc(Op::Field, result, map, usize::from(key)), span));
+            let map = self.operand(map, &mut t);
+            self.tasks.push(Task::Op(abc(Op::Field, result, map, usize::from(key)), span));
             if dst.is_none() {
-                tasks.push(Task::Op(abc(Op::Return, result, 0, 0), span));
+                self.tasks.push(Task::Op(abc(Op::Return, result, 0, 0), span));
             }
-            self.schedule(tasks);
+            self.turn(mark);
             return Ok(());
         }
-        tasks.push(Task::Expr(head, top, top + 1));
+        self.tasks.push(Task::Expr(head, top, top + 1));
         for (i, node) in nodes.iter().enumerate() {
-            tasks.push(Task::Expr(*node, top + 2 + i, top + 3 + i));
+            self.tasks.push(Task::Expr(*node, top + 2 + i, top + 3 + i));
         }
-        self.finish_call(tasks, Op::Call, n, dst, top, span);
+        self.finish_call(mark, Op::Call, n, dst, top, span);
         Ok(())
     }
 
-    fn finish_call(&mut self, mut tasks: Vec<Task>, op: Op, n: usize, dst: Option<usize>, top: usize, span: Span) {
+    fn finish_call(&mut self, mark: usize, op: Op, n: usize, dst: Option<usize>, top: usize, span: Span) {
         let op = match (op, dst) {
             (Op::Call, None) => Op::TailCall,
             (Op::Apply, None) => Op::TailApply,
             (op, _) => op,
         };
-        tasks.push(Task::Op(abc(op, top, n, 0), span));
+        self.tasks.push(Task::Op(abc(op, top, n, 0), span));
         match dst {
-            Some(dst) if dst != top => tasks.push(Task::Op(abc(Op::Move, dst, top, 0), span)),
+            Some(dst) if dst != top => self.tasks.push(Task::Op(abc(Op::Move, dst, top, 0), span)),
             Some(_) => {}
-            None => tasks.push(Task::Op(abc(Op::Return, top, 0, 0), span)),
+            None => self.tasks.push(Task::Op(abc(Op::Return, top, 0, 0), span)),
         }
-        self.schedule(tasks);
+        self.turn(mark);
     }
 
     fn apply(&mut self, nodes: &[Node], dst: Option<usize>, top: usize, span: Span) -> Result<()> {
-        let mut tasks = alloc::vec![Task::Expr(nodes[0], top, top + 1)];
+        let mark = self.tasks.len();
+        self.tasks.push(Task::Expr(nodes[0], top, top + 1));
         for (i, node) in nodes[1..].iter().enumerate() {
-            tasks.push(Task::Expr(*node, top + 2 + i, top + 3 + i));
+            self.tasks.push(Task::Expr(*node, top + 2 + i, top + 3 + i));
         }
-        self.finish_call(tasks, Op::Apply, nodes.len() - 1, dst, top, span);
+        self.finish_call(mark, Op::Apply, nodes.len() - 1, dst, top, span);
         Ok(())
     }
 
@@ -183,14 +185,15 @@ impl<'c> Emitter<'c> {
         }
         let text = self.constants.string(&message);
         let i = self.constant(text, span)?;
-        let mut tasks: Vec<Task> = nodes.iter().map(|n| Task::Effect(*n, top)).collect();
-        tasks.push(Task::Op2(abc(Op::Raise, Tag::ArityMismatch as usize, 0, 0), i as u32, span));
-        self.schedule(tasks);
+        let mark = self.tasks.len();
+        self.tasks.extend(nodes.iter().map(|n| Task::Effect(*n, top)));
+        self.tasks.push(Task::Op2(abc(Op::Raise, Tag::ArityMismatch as usize, 0, 0), i as u32, span));
+        self.turn(mark);
         Ok(())
     }
 
     /// Builtins that are instructions.
-    fn inline(&mut self, name: &str, nodes: &[Node], dst: usize, top: usize, tasks: &mut Vec<Task>, span: Span) -> bool {
+    fn inline(&mut self, name: &str, nodes: &[Node], dst: usize, top: usize, span: Span) -> bool {
         let mut t = top;
         match (name, nodes) {
             ("+" | "-", [x, y]) => {
@@ -203,23 +206,23 @@ impl<'c> Emitter<'c> {
                     _ => None,
                 };
                 if let Some((node, i)) = by {
-                    let a = self.operand(node, &mut t, tasks);
-                    tasks.push(Task::Op(abc(Op::AddInt, dst, a, i as u8 as usize), span));
+                    let a = self.operand(node, &mut t);
+                    self.tasks.push(Task::Op(abc(Op::AddInt, dst, a, i as u8 as usize), span));
                 } else {
                     let op = if name == "+" { Op::Add } else { Op::Sub };
-                    self.three(op, *x, *y, dst, top, tasks, span, false);
+                    self.three(op, *x, *y, dst, top, span, false);
                 }
             }
-            ("*", [x, y]) => self.three(Op::Mul, *x, *y, dst, top, tasks, span, false),
-            ("modulo" | "mod" | "rem", [x, y]) => self.three(Op::Mod, *x, *y, dst, top, tasks, span, false),
-            ("<", [x, y]) => self.three(Op::Less, *x, *y, dst, top, tasks, span, false),
-            ("<=", [x, y]) => self.three(Op::AtMost, *x, *y, dst, top, tasks, span, false),
-            (">", [x, y]) => self.three(Op::Less, *x, *y, dst, top, tasks, span, true),
-            (">=", [x, y]) => self.three(Op::AtMost, *x, *y, dst, top, tasks, span, true),
-            ("=" | "==", [x, y]) => self.three(Op::Equal, *x, *y, dst, top, tasks, span, false),
-            ("get", [x, y]) => self.three(Op::Get, *x, *y, dst, top, tasks, span, false),
-            ("%push", [x, y]) => self.three(Op::Push, *x, *y, dst, top, tasks, span, false),
-            ("cons", [x, y]) => self.three(Op::Cons, *x, *y, dst, top, tasks, span, false),
+            ("*", [x, y]) => self.three(Op::Mul, *x, *y, dst, top, span, false),
+            ("modulo" | "mod" | "rem", [x, y]) => self.three(Op::Mod, *x, *y, dst, top, span, false),
+            ("<", [x, y]) => self.three(Op::Less, *x, *y, dst, top, span, false),
+            ("<=", [x, y]) => self.three(Op::AtMost, *x, *y, dst, top, span, false),
+            (">", [x, y]) => self.three(Op::Less, *x, *y, dst, top, span, true),
+            (">=", [x, y]) => self.three(Op::AtMost, *x, *y, dst, top, span, true),
+            ("=" | "==", [x, y]) => self.three(Op::Equal, *x, *y, dst, top, span, false),
+            ("get", [x, y]) => self.three(Op::Get, *x, *y, dst, top, span, false),
+            ("%push", [x, y]) => self.three(Op::Push, *x, *y, dst, top, span, false),
+            ("cons", [x, y]) => self.three(Op::Cons, *x, *y, dst, top, span, false),
             ("car" | "cdr" | "not" | "null?" | "nil?", [x]) => {
                 let op = match name {
                     "car" => Op::Car,
@@ -227,8 +230,8 @@ impl<'c> Emitter<'c> {
                     "not" => Op::Not,
                     _ => Op::IsNil,
                 };
-                let a = self.operand(*x, &mut t, tasks);
-                tasks.push(Task::Op(abc(op, dst, a, 0), span));
+                let a = self.operand(*x, &mut t);
+                self.tasks.push(Task::Op(abc(op, dst, a, 0), span));
             }
             _ => return false,
         }
@@ -236,11 +239,11 @@ impl<'c> Emitter<'c> {
     }
 
     #[allow(clippy::too_many_arguments, reason = "the operands of one instruction")]
-    fn three(&mut self, op: Op, x: Node, y: Node, dst: usize, top: usize, tasks: &mut Vec<Task>, span: Span, swap: bool) {
+    fn three(&mut self, op: Op, x: Node, y: Node, dst: usize, top: usize, span: Span, swap: bool) {
         let mut t = top;
-        let a = self.operand(x, &mut t, tasks);
-        let b = self.operand(y, &mut t, tasks);
+        let a = self.operand(x, &mut t);
+        let b = self.operand(y, &mut t);
         let (a, b) = if swap { (b, a) } else { (a, b) };
-        tasks.push(Task::Op(abc(op, dst, a, b), span));
+        self.tasks.push(Task::Op(abc(op, dst, a, b), span));
     }
 }

@@ -7,10 +7,9 @@ mod calls;
 mod faults;
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use buffer::{abc, abx, limit};
-
-use super::table::HashMap;
 
 use super::ir::{Ir, Node, Nodes, Tree};
 use super::{Constants, Result};
@@ -67,7 +66,7 @@ pub(super) struct Emitter<'c> {
     pub(super) functions: Vec<Function>,
     pub(super) params: Vec<u32>,
     /// Rows of the function table, by function of the tree.
-    rows: HashMap<u32, u32>,
+    rows: Vec<Option<u32>>,
     queue: Vec<u32>,
     tasks: Vec<Task>,
     /// Arguments of the call that is being emitted.
@@ -75,12 +74,14 @@ pub(super) struct Emitter<'c> {
     labels: Vec<Option<usize>>,
     /// Places in the code that wait for a label: 8, 16 or 32 says how wide the offset is.
     fixups: Vec<(usize, Label, Span)>,
-    loops: HashMap<u32, (Label, Vec<u32>)>,
+    /// Loops of the function: their numbers, where they start, which of the variables in `turning` they turn over.
+    loops: Vec<(u32, Label, Range<usize>)>,
+    turning: Vec<u32>,
     current: u32,
     most: usize,
     native: bool,
-    /// Tasks of a binding, before they are scheduled.
-    pending: Vec<Task>,
+    /// Where the last instruction lies, when it is a `Move` and nothing jumps behind it.
+    moved: Option<usize>,
 }
 
 impl<'c> Emitter<'c> {
@@ -92,6 +93,8 @@ impl<'c> Emitter<'c> {
         hosts: &'c [(usize, Option<usize>)],
         force: bool,
     ) -> Self {
+        // An instruction for every node is what most programs come to.
+        let nodes = tree.len() as usize;
         Self {
             tree,
             arena,
@@ -99,27 +102,28 @@ impl<'c> Emitter<'c> {
             constants,
             hosts,
             force,
-            code: Vec::new(),
-            spans: Vec::new(),
+            code: Vec::with_capacity(nodes),
+            spans: Vec::with_capacity(nodes),
             functions: Vec::new(),
             params: Vec::new(),
-            rows: HashMap::default(),
+            rows: Vec::new(),
             queue: Vec::new(),
             tasks: Vec::new(),
             nodes: Vec::new(),
             labels: Vec::new(),
             fixups: Vec::new(),
-            loops: HashMap::default(),
+            loops: Vec::new(),
+            turning: Vec::new(),
             current: 0,
             most: 0,
             native: false,
-            pending: Vec::new(),
+            moved: None,
         }
     }
 
     /// The row of a function of the tree in the image's table; it is emitted in its turn.
     pub(super) fn row(&mut self, f: u32) -> u32 {
-        if let Some(row) = self.rows.get(&f) {
+        if let Some(Some(row)) = self.rows.get(f as usize) {
             return *row;
         }
         let func = &self.tree.funcs[f as usize];
@@ -141,7 +145,8 @@ impl<'c> Emitter<'c> {
         }
         let row = self.functions.len() as u32;
         self.functions.push(function);
-        self.rows.insert(f, row);
+        self.rows.resize(self.rows.len().max(self.tree.funcs.len()), None);
+        self.rows[f as usize] = Some(row);
         self.queue.push(f);
         row
     }
@@ -159,7 +164,7 @@ impl<'c> Emitter<'c> {
     }
 
     fn function(&mut self, f: u32) -> Result<()> {
-        let row = self.rows[&f] as usize;
+        let row = self.row(f) as usize;
         let func = &self.tree.funcs[f as usize];
         let (body, target, span) = (func.body, func.target, func.span);
         self.current = f;
@@ -170,16 +175,20 @@ impl<'c> Emitter<'c> {
         if func.params.len() > 200 {
             return Err(limit(span, "a function has more than 200 parameters"));
         }
-        let vars: Vec<u32> = func.params.iter().map(|(_, v)| *v).collect();
-        for (i, v) in vars.iter().enumerate() {
+        let params = func.params.len();
+        self.turning.clear();
+        for (i, (_, v)) in func.params.iter().enumerate() {
+            self.turning.push(*v);
             self.tree.vars[*v as usize].reg = i as u8;
         }
         let start = self.label();
-        self.loops.insert(target, (start, vars.clone()));
-        self.tasks.push(Task::Tail(body, vars.len()));
-        self.cells(&vars, span);
+        self.loops.clear();
+        self.loops.push((target, start, 0..params));
         self.tasks.push(Task::Label(start));
-        self.need(vars.len() + 1, span)?;
+        self.cells(0..params, span);
+        self.tasks.push(Task::Tail(body, params));
+        self.turn(0);
+        self.need(params + 1, span)?;
         while let Some(task) = self.tasks.pop() {
             self.step(task)?;
         }
@@ -217,11 +226,20 @@ impl<'c> Emitter<'c> {
                 self.op(word, span);
                 self.code.push(0);
             }
-            Task::Label(label) => self.labels[label] = Some(self.code.len()),
+            Task::Label(label) => {
+                self.labels[label] = Some(self.code.len());
+                self.moved = None;
+            }
             Task::LoopBack(target, span) => {
-                let (label, _) = self.loops[&target].clone();
-                self.fixups.push((self.code.len(), label, span));
-                self.op(Op::Loop as u32, span);
+                let (label, _) = self.loop_of(target);
+                if let Some(word) = self.take_move() {
+                    self.fixups.push((self.code.len(), label, span));
+                    self.op(word & !0xff | Op::LoopMove as u32, span);
+                    self.code.push(0);
+                } else {
+                    self.fixups.push((self.code.len(), label, span));
+                    self.op(Op::Loop as u32, span);
+                }
             }
             Task::Closure(f, dst) => self.closure(f, dst)?,
         }
@@ -242,7 +260,7 @@ impl<'c> Emitter<'c> {
                 self.load(v, dst, span)?;
             }
             Ir::Var(v) => {
-                let var = self.tree.vars[v as usize].clone();
+                let var = self.tree.vars[v as usize];
                 if var.func == self.current {
                     let op = if var.in_cell() { Op::CellGet } else { Op::Move };
                     if op == Op::CellGet || usize::from(var.reg) != dst {
@@ -287,17 +305,10 @@ impl<'c> Emitter<'c> {
             }
             Ir::And(nodes) | Ir::Or(nodes) => {
                 let is_and = matches!(self.tree.get(node), Ir::And(_));
-                let tasks = self.junction(is_and, nodes, dst, top, |last| Task::Expr(last, dst, top));
-                self.schedule(tasks);
+                self.junction(is_and, nodes, dst, top, None);
             }
-            Ir::Let(binds, body) => {
-                let top = self.bind(binds, top, span)?;
-                self.insert_after_binds([Task::Expr(body, dst, top)]);
-            }
-            Ir::Loop(id, binds, body) => {
-                let top = self.open_loop(id, binds, top, span)?;
-                self.insert_after_binds([Task::Expr(body, dst, top)]);
-            }
+            Ir::Let(binds, body) => self.bind(binds, top, span, |top| Task::Expr(body, dst, top))?,
+            Ir::Loop(id, binds, body) => self.open_loop(id, binds, top, span, |top| Task::Expr(body, dst, top))?,
             Ir::Recur(id, args) => self.recur(id, args, top, span)?,
             Ir::Lambda(f) => self.tasks.push(Task::Closure(f, dst)),
             Ir::Call(head, args) => self.call(head, args, Some(dst), top, span)?,
@@ -318,21 +329,20 @@ impl<'c> Emitter<'c> {
         }
     }
 
-    /// `and` or `or`: every node but the last may settle it.
-    fn junction(&mut self, is_and: bool, nodes: Nodes, dst: usize, top: usize, last: impl Fn(Node) -> Task) -> Vec<Task> {
-        let nodes = self.tree.list(nodes).to_vec();
+    /// `and` or `or`: every node but the last may settle it. In tail position, the last one may return by itself.
+    fn junction(&mut self, is_and: bool, nodes: Nodes, dst: usize, top: usize, tail: Option<Span>) {
+        let mark = self.tasks.len();
         let end = self.label();
-        let mut tasks = Vec::new();
-        for (i, n) in nodes.iter().enumerate() {
-            if i + 1 < nodes.len() {
-                tasks.push(Task::Expr(*n, dst, top));
-                tasks.push(Task::JumpIf(if is_and { Op::JumpFalse } else { Op::JumpTrue }, dst, end));
-            } else {
-                tasks.push(last(*n));
+        if let Some((last, before)) = self.tree.list(nodes).split_last() {
+            for n in before {
+                self.tasks.push(Task::Expr(*n, dst, top));
+                self.tasks.push(Task::JumpIf(if is_and { Op::JumpFalse } else { Op::JumpTrue }, dst, end));
             }
+            self.tasks.push(if tail.is_some() { Task::Tail(*last, dst) } else { Task::Expr(*last, dst, top) });
         }
-        tasks.push(Task::Label(end));
-        tasks
+        self.tasks.push(Task::Label(end));
+        self.tasks.extend(tail.map(|span| Task::Op(abc(Op::Return, dst, 0, 0), span)));
+        self.turn(mark);
     }
 
     fn effect(&mut self, node: Node, top: usize) -> Result<()> {
@@ -341,29 +351,29 @@ impl<'c> Emitter<'c> {
         match self.tree.get(node) {
             Ir::Word(_) | Ir::Datum(_) | Ir::Var(_) | Ir::Lambda(_) => {}
             Ir::SetVar(v, value) => {
-                let var = self.tree.vars[v as usize].clone();
+                let var = self.tree.vars[v as usize];
                 let reg = usize::from(var.reg);
-                let mut tasks = Vec::new();
+                let mark = self.tasks.len();
                 if var.func == self.current && !var.in_cell() {
                     if self.writes_last(value) {
                         // The register is read until it is written: nothing may be made in it.
-                        tasks.push(Task::Expr(value, reg, top.max(reg + 2)));
+                        self.tasks.push(Task::Expr(value, reg, top.max(reg + 2)));
                     } else {
-                        tasks.push(Task::Expr(value, top, top + 1));
-                        tasks.push(Task::Op(abc(Op::Move, reg, top, 0), span));
+                        self.tasks.push(Task::Expr(value, top, top + 1));
+                        self.tasks.push(Task::Op(abc(Op::Move, reg, top, 0), span));
                     }
                 } else {
-                    tasks.push(Task::Expr(value, top, top + 1));
+                    self.tasks.push(Task::Expr(value, top, top + 1));
                     if var.func == self.current {
-                        tasks.push(Task::Op(abc(Op::CellSet, reg, top, 0), span));
+                        self.tasks.push(Task::Op(abc(Op::CellSet, reg, top, 0), span));
                     } else {
                         self.need(top + 2, span)?;
                         let i = self.capture_index(v) as usize;
-                        tasks.push(Task::Op(abc(Op::Capture, top + 1, i, 0), span));
-                        tasks.push(Task::Op(abc(Op::CellSet, top + 1, top, 0), span));
+                        self.tasks.push(Task::Op(abc(Op::Capture, top + 1, i, 0), span));
+                        self.tasks.push(Task::Op(abc(Op::CellSet, top + 1, top, 0), span));
                     }
                 }
-                self.schedule(tasks);
+                self.turn(mark);
             }
             Ir::SetGlobal(g, value) | Ir::Define(g, value) => {
                 let op = if matches!(self.tree.get(node), Ir::Define(..)) { Op::Define } else { Op::SetGlobal };
@@ -398,14 +408,8 @@ impl<'c> Emitter<'c> {
             Ir::Seq(nodes) => {
                 self.tasks.extend(self.tree.list(nodes).iter().rev().map(|n| Task::Effect(*n, top)));
             }
-            Ir::Let(binds, body) => {
-                let top = self.bind(binds, top, span)?;
-                self.insert_after_binds([Task::Effect(body, top)]);
-            }
-            Ir::Loop(id, binds, body) => {
-                let top = self.open_loop(id, binds, top, span)?;
-                self.insert_after_binds([Task::Effect(body, top)]);
-            }
+            Ir::Let(binds, body) => self.bind(binds, top, span, |top| Task::Effect(body, top))?,
+            Ir::Loop(id, binds, body) => self.open_loop(id, binds, top, span, |top| Task::Effect(body, top))?,
             Ir::Recur(id, args) => self.recur(id, args, top, span)?,
             Ir::Global(g) if !matches!(self.meanings[g as usize], Meaning::Slot(_) | Meaning::Unbound) => {}
             _ => self.expr(node, top, top + 1)?,
@@ -426,18 +430,10 @@ impl<'c> Emitter<'c> {
             }
             Ir::And(nodes) | Ir::Or(nodes) => {
                 let is_and = matches!(self.tree.get(node), Ir::And(_));
-                let mut tasks = self.junction(is_and, nodes, top, top + 1, |last| Task::Tail(last, top));
-                tasks.push(Task::Op(abc(Op::Return, top, 0, 0), span));
-                self.schedule(tasks);
+                self.junction(is_and, nodes, top, top + 1, Some(span));
             }
-            Ir::Let(binds, body) => {
-                let top = self.bind(binds, top, span)?;
-                self.insert_after_binds([Task::Tail(body, top)]);
-            }
-            Ir::Loop(id, binds, body) => {
-                let top = self.open_loop(id, binds, top, span)?;
-                self.insert_after_binds([Task::Tail(body, top)]);
-            }
+            Ir::Let(binds, body) => self.bind(binds, top, span, |top| Task::Tail(body, top))?,
+            Ir::Loop(id, binds, body) => self.open_loop(id, binds, top, span, |top| Task::Tail(body, top))?,
             Ir::Recur(id, args) => self.recur(id, args, top, span)?,
             Ir::Call(head, args) => self.call(head, args, None, top, span)?,
             Ir::Try(body, e, raised, handler) => {
