@@ -107,7 +107,6 @@ impl<C: Clock, S: Storage, F: Effects> Host<C, S, F> {
         evaluator: &mut E,
         checkpoint: &mut Checkpoint,
     ) -> Result<(), HostError<S::Error>> {
-        tick.hash_secrets_under(self.effects.secret_key());
         loop {
             match tick.next(evaluator, self.clock.now()) {
                 Need::Yield => {}
@@ -116,7 +115,11 @@ impl<C: Clock, S: Storage, F: Effects> Host<C, S, F> {
                     tick.key_loaded(len);
                 }
                 Need::Ask { ask, into } => {
+                    let secret = ask.secret;
                     let answer = self.effects.ask(&ask, into);
+                    if secret {
+                        tick.hash_secrets_under(self.effects.secret_key());
+                    }
                     tick.answered(answer.as_ref().copied().map_err(AskError::refusal));
                 }
                 Need::Save(draft) => {
@@ -214,7 +217,6 @@ impl<C: AsyncClock, S: AsyncStorage, F: AsyncEffects> Host<C, S, F> {
         evaluator: &mut E,
         checkpoint: &mut Checkpoint,
     ) -> Result<(), HostError<S::Error>> {
-        tick.hash_secrets_under(self.effects.secret_key());
         loop {
             match tick.next(evaluator, self.clock.now()) {
                 Need::Yield => self.clock.yield_now().await,
@@ -223,7 +225,11 @@ impl<C: AsyncClock, S: AsyncStorage, F: AsyncEffects> Host<C, S, F> {
                     tick.key_loaded(len);
                 }
                 Need::Ask { ask, into } => {
+                    let secret = ask.secret;
                     let answer = self.effects.ask(&ask, into).await;
+                    if secret {
+                        tick.hash_secrets_under(self.effects.secret_key());
+                    }
                     tick.answered(answer.as_ref().copied().map_err(AskError::refusal));
                 }
                 Need::Save(draft) => {
