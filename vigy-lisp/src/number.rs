@@ -14,16 +14,20 @@ pub(crate) fn parse(text: &str) -> Option<Result<Parsed, ()>> {
     let signed = matches!(text.as_bytes().first()?, b'+' | b'-');
     let digits = &text[usize::from(signed)..];
     let first = *digits.as_bytes().first()?;
-    // Most texts are names, and are seen to be by their first letter: of words, only these are numbers, in capitals too.
-    let word = || ["inf", "infinity", "nan"].iter().any(|word| digits.get(..word.len()).is_some_and(|d| d.eq_ignore_ascii_case(word)));
-    if !matches!(first, b'0'..=b'9' | b'.') && !(matches!(first, b'i' | b'I' | b'n' | b'N') && word()) {
-        return None;
-    }
     match text {
         "+nan.0" | "-nan.0" => return Some(Ok(Parsed::Float(crate::value::NAN))),
         "+inf.0" => return Some(Ok(Parsed::Float(f64::INFINITY))),
         "-inf.0" => return Some(Ok(Parsed::Float(f64::NEG_INFINITY))),
         _ => {}
+    }
+    // Most texts are names, and are seen to be by their first letter: of words, only these are numbers, in capitals too.
+    let spells = match first {
+        b'0'..=b'9' | b'.' => true,
+        b'i' | b'I' | b'n' | b'N' => ["inf", "infinity", "nan"].iter().any(|word| digits.eq_ignore_ascii_case(word)),
+        _ => false,
+    };
+    if !spells {
+        return None;
     }
     if digits.bytes().all(|b| b.is_ascii_digit()) {
         return Some(text.parse().map(Parsed::Int).map_err(|_| ()));
@@ -78,6 +82,16 @@ mod tests {
     extern crate std;
     use super::*;
     use std::string::String;
+
+    #[test]
+    fn of_words_only_those_for_infinity_and_nan_are_numbers() {
+        for name in ["", "+", "-", "n", "nil", "nano", "info", "infinite", "-in", "inf.0", "x1", "é", "-é"] {
+            assert_eq!(parse(name), None, "{name}");
+        }
+        let infinite = |text| matches!(parse(text), Some(Ok(Parsed::Float(f))) if f == f64::INFINITY);
+        assert!(["+inf.0", "inf", "Infinity"].into_iter().all(infinite));
+        assert!(["+nan.0", "-nan.0", "NaN"].into_iter().all(|text| matches!(parse(text), Some(Ok(Parsed::Float(f))) if f.is_nan())));
+    }
 
     #[test]
     fn a_float_is_written_as_rust_writes_it() {
