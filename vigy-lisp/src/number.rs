@@ -40,6 +40,48 @@ pub(crate) fn parse(text: &str) -> Option<Result<Parsed, ()>> {
     Some(Ok(Parsed::Float(if f.is_nan() { crate::value::NAN } else { f })))
 }
 
+/// An int as text: what `{}` writes, without `core::fmt`.
+pub(crate) fn digits(number: i64) -> Digits {
+    // The sign and 19 digits fit.
+    let mut digits = Digits { text: [0; 20], at: 20 };
+    let mut put = |byte| {
+        digits.at -= 1;
+        digits.text[digits.at] = byte;
+    };
+    let mut left = number.unsigned_abs();
+    // By two: the second division of a pair waits for nothing.
+    while left > 99 {
+        let pair = (left % 100) as u8;
+        put(b'0' + pair % 10);
+        put(b'0' + pair / 10);
+        left /= 100;
+    }
+    if left > 9 {
+        put(b'0' + (left % 10) as u8);
+        left /= 10;
+    }
+    put(b'0' + left as u8);
+    if number < 0 {
+        put(b'-');
+    }
+    digits
+}
+
+/// The text of an int.
+pub(crate) struct Digits {
+    text: [u8; 20],
+    at: usize,
+}
+
+impl core::ops::Deref for Digits {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        // Only ASCII was put there.
+        core::str::from_utf8(&self.text[self.at..]).unwrap_or_default()
+    }
+}
+
 /// Writes the shortest digits that read back as this number, without an exponent: what `{}` writes, in a third of the code.
 pub(crate) fn write_float(number: f64, out: &mut dyn Write) -> fmt::Result {
     if !number.is_finite() {
@@ -54,14 +96,13 @@ pub(crate) fn write_float(number: f64, out: &mut dyn Write) -> fmt::Result {
     if number.is_sign_negative() {
         out.write_char('-')?;
     }
-    let (mut digits, mut decimals) = crate::shortest::shortest(number.abs());
-    while decimals > 0 && digits % 10 == 0 {
-        digits /= 10;
+    let (mut whole, mut decimals) = crate::shortest::shortest(number.abs());
+    while decimals > 0 && whole % 10 == 0 {
+        whole /= 10;
         decimals -= 1;
     }
     let zeros = |out: &mut dyn Write, count: i32| (0..count).try_for_each(|_| out.write_char('0'));
-    let mut text = heapless::String::<20>::new();
-    write!(text, "{digits}")?;
+    let text = digits(whole);
     // Behind the first digit comes a point, or zeros before it.
     let len = text.len() as i32;
     if len <= decimals {
