@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
-use vigy_core::{Incarnation, Timestamp};
+use vigy_core::{Incarnation, SecretKey, Timestamp};
 
+use crate::extension::extended;
 use crate::keeper::Keeper;
 use crate::programs::Programs;
+use crate::reconciler::Reconcilers;
 use crate::runtime::{RuntimeHandle, Shared};
 use crate::space::Spaces;
 use crate::store::engine::Engine;
-use crate::store::{Retention, Store, take_up};
+use crate::store::{Retention, Store, read, take_up};
 use crate::worker::Workers;
-use crate::{Evaluators, HostEffects, LogEffects, Native, OpenError, StoreError};
+use crate::{Evaluators, Executor, HostEffects, HostExtension, LogEffects, Native, OpenError, Reconciler, StoreError};
 
 /// Vigies that tick at the same time unless told otherwise: 256.
 const TICKS_AT_ONCE: usize = 256;
@@ -47,6 +49,9 @@ pub struct Builder {
     ticks_at_once: usize,
     workers: Option<usize>,
     host: Option<String>,
+    extensions: Vec<Arc<dyn HostExtension>>,
+    executors: Vec<(String, Arc<dyn Executor>)>,
+    reconcilers: Reconcilers,
     retention: Retention,
 }
 
@@ -62,6 +67,9 @@ impl Default for Builder {
             ticks_at_once: TICKS_AT_ONCE,
             workers: None,
             host: None,
+            extensions: Vec::new(),
+            executors: Vec::new(),
+            reconcilers: Reconcilers::default(),
             retention: Retention::default(),
         }
     }
@@ -71,6 +79,24 @@ impl Builder {
     /// Who answers questions and carries out actions. It works on the threads of the application. Default: [`LogEffects`].
     pub fn effects(mut self, effects: Arc<dyn HostEffects>) -> Self {
         self.effects = effects;
+        self
+    }
+
+    /// Adds operations that programs may call. Default: those of [`Builder::effects`] alone.
+    pub fn extension(mut self, extension: Arc<dyn HostExtension>) -> Self {
+        self.extensions.push(extension);
+        self
+    }
+
+    /// Adds who carries out the actions of vigies whose handler is `name`, or begins with it and a colon.
+    pub fn executor(mut self, name: impl Into<String>, executor: Arc<dyn Executor>) -> Self {
+        self.executors.push((name.into(), executor));
+        self
+    }
+
+    /// Gives a vigy of [`RuntimeHandle::register_reconciler`] its reconciler, before anything ticks.
+    pub fn reconciler(self, name: &str, reconciler: impl Reconciler) -> Self {
+        self.reconcilers.give(name, Arc::new(reconciler));
         self
     }
 
@@ -173,14 +199,17 @@ impl Builder {
         let threads = self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
         let workers = Workers::new(threads, &application);
         let workers = workers.map_err(|error| StoreError(format!("its host has no threads to tick on: {error}")))?;
+        let secret = SecretKey(read::secret(&*store.snapshot())?);
         let shared = Arc::new(Shared {
             store,
-            effects: self.effects,
+            effects: extended(self.effects, self.extensions, self.executors),
             evaluators: self.evaluators,
             programs: Programs::default(),
+            reconcilers: self.reconcilers,
             now: self.now,
             mint: self.mint,
             spaces: Spaces::default(),
+            secret,
             application,
             host: self.host,
             retention: self.retention,

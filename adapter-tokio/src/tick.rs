@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 use vigy_core::{
     Ask, AskError, AsyncClock, AsyncEffects, AsyncStorage, Batch, Door, Draft, Evaluator, Failure, Host, HostError, Incarnation, Outcome,
-    Piece, ReconcileAction, RunKey, Settlement, Spec, Step, Timestamp, Unfinished, Vigy, VigyId,
+    Piece, ReconcileAction, RunKey, SecretKey, Settlement, Spec, Step, Timestamp, Unfinished, Vigy, VigyId,
 };
 use vigy_lisp::HostFn;
 
@@ -198,9 +198,13 @@ struct VigyEffects<'s> {
 impl AsyncEffects for VigyEffects<'_> {
     async fn ask(&mut self, ask: &Ask<'_>, into: &mut [u8]) -> Result<usize, AskError> {
         let (effects, vigy) = (self.shared.effects.clone(), self.vigy.clone());
-        let writes = |operation: &HostFn| operation.writes && operation.name == ask.operation;
-        if ask.key.is_none() && effects.operations().iter().any(writes) {
+        let declared = |what: fn(&HostFn) -> bool| effects.operations().iter().any(|known| known.name == ask.operation && what(known));
+        if ask.key.is_none() && declared(|operation| operation.writes) {
             return Err(AskError::new("denied", format_args!("{} writes, and the program was compiled as if it read", ask.operation)));
+        }
+        if !ask.secret && declared(|operation| operation.secret) {
+            let problem = format_args!("{} answers with secrets, and the program was compiled as if it did not", ask.operation);
+            return Err(AskError::new("denied", problem));
         }
         let Ask { run, sequence, key, secret, .. } = *ask;
         let (operation, arguments) = (ask.operation.to_owned(), ask.arguments.to_owned());
@@ -214,6 +218,10 @@ impl AsyncEffects for VigyEffects<'_> {
             || AskError::new("too-large", format_args!("the answer has {size} bytes, the tick's limit `value_bytes` leaves {room}"));
         into.get_mut(..size).ok_or_else(too_large)?.copy_from_slice(&answer);
         Ok(size)
+    }
+
+    fn secret_key(&self) -> Option<SecretKey> {
+        Some(self.shared.secret)
     }
 
     async fn act(&mut self, action: &ReconcileAction<'_>) -> Outcome {
