@@ -159,6 +159,13 @@ impl Builder {
         self
     }
 
+    /// How long a vigy keeps a run, whatever else [`Builder::retain`] says: older ones go when it ticks. The last run always stays.
+    /// Default: without limit.
+    pub fn retain_for(mut self, age: Duration) -> Self {
+        self.retention.age_ms = Some(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        self
+    }
+
     /// Opens the store at `path`, creating it and its directories when absent, and lets its vigies tick. The tokio runtime that it is
     /// called on carries out effects; any kind will do.
     ///

@@ -150,7 +150,7 @@ impl RuntimeHandle {
         let no_life = |error| RegisterError::Refused(format!("the system gives no randomness: {error}"));
         let new = NewVigy { id, incarnation: (self.shared.mint)().map_err(no_life)?, image, now: self.shared.now(), must_exist };
         match self.shared.store.write(move |transaction| register(transaction, vigy, &new)).await? {
-            Registration::New(_) | Registration::Updated(_) | Registration::Unchanged(_) => {}
+            Registration::Done => {}
             Registration::Collision(other) => return Err(RegisterError::Collision(other)),
             Registration::Missing => return Err(RegisterError::NotFound(name)),
         }
