@@ -46,6 +46,7 @@ mod evaluators;
 mod events;
 mod keeper;
 mod programs;
+mod replay;
 mod runtime;
 mod space;
 pub mod store;

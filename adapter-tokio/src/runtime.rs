@@ -71,7 +71,7 @@ impl Drop for Stop {
 /// Its methods do what they say durably: when one returns, a crash cannot undo it.
 #[derive(Clone)]
 pub struct RuntimeHandle {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     keeper: Arc<Stop>,
 }
 
@@ -333,6 +333,12 @@ impl RuntimeHandle {
     pub fn events(&self, cursor: Option<u64>) -> Events {
         let cursor = cursor.unwrap_or_else(|| *self.shared.store.last_event().borrow());
         Events::new(self.shared.clone(), cursor)
+    }
+
+    /// The store, to look after it: [`Store::check`], [`Store::backup`], [`Store::export`], while vigies go on ticking.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.shared.store
     }
 
     /// Ends the ticks in flight, waiting for their outcomes until `deadline` has passed, and closes the store. Tells whose ticks were
