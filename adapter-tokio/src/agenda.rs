@@ -73,6 +73,15 @@ impl<R> Agenda<R> {
         self.place(id);
     }
 
+    /// Takes up what the store has just said of a vigy that waits because of trouble.
+    pub(crate) fn retry(&mut self, id: VigyId, turn: Turn) {
+        if let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.turn.life == turn.life && entry.troubles > 0 && !entry.ticking)
+        {
+            (entry.turn, entry.troubles) = (turn, 0);
+            self.place(id);
+        }
+    }
+
     /// Forgets a vigy, if it is still in this life.
     pub(crate) fn forget(&mut self, id: VigyId, life: Incarnation) {
         if self.entries.get(&id).is_some_and(|entry| entry.turn.life == life)

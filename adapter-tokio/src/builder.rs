@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
-use vigy_core::{Incarnation, Timestamp};
+use vigy_core::{Incarnation, SecretKey, Timestamp};
 
+use crate::extension::extended;
 use crate::keeper::Keeper;
 use crate::programs::Programs;
+use crate::reconciler::Reconcilers;
 use crate::runtime::{RuntimeHandle, Shared};
 use crate::space::Spaces;
 use crate::store::engine::Engine;
-use crate::store::{Retention, Store, take_up};
+use crate::store::{Retention, Store, read, take_up};
 use crate::worker::Workers;
-use crate::{Evaluators, HostEffects, LogEffects, Native, OpenError, StoreError};
+use crate::{Evaluators, Executor, HostEffects, HostExtension, LogEffects, Native, Observer, OpenError, Reconciler, StoreError};
 
 /// Vigies that tick at the same time unless told otherwise: 256.
 const TICKS_AT_ONCE: usize = 256;
@@ -47,6 +49,10 @@ pub struct Builder {
     ticks_at_once: usize,
     workers: Option<usize>,
     host: Option<String>,
+    extensions: Vec<Arc<dyn HostExtension>>,
+    executors: Vec<(String, Arc<dyn Executor>)>,
+    reconcilers: Reconcilers,
+    observer: Option<Arc<dyn Observer>>,
     retention: Retention,
 }
 
@@ -62,6 +68,10 @@ impl Default for Builder {
             ticks_at_once: TICKS_AT_ONCE,
             workers: None,
             host: None,
+            extensions: Vec::new(),
+            executors: Vec::new(),
+            reconcilers: Reconcilers::default(),
+            observer: None,
             retention: Retention::default(),
         }
     }
@@ -71,6 +81,24 @@ impl Builder {
     /// Who answers questions and carries out actions. It works on the threads of the application. Default: [`LogEffects`].
     pub fn effects(mut self, effects: Arc<dyn HostEffects>) -> Self {
         self.effects = effects;
+        self
+    }
+
+    /// Adds operations that programs may call. Default: those of [`Builder::effects`] alone.
+    pub fn extension(mut self, extension: Arc<dyn HostExtension>) -> Self {
+        self.extensions.push(extension);
+        self
+    }
+
+    /// Adds who carries out the actions of vigies whose handler is `name`, or begins with it and a colon.
+    pub fn executor(mut self, name: impl Into<String>, executor: Arc<dyn Executor>) -> Self {
+        self.executors.push((name.into(), executor));
+        self
+    }
+
+    /// Gives a vigy of [`RuntimeHandle::register_reconciler`] its reconciler, before anything ticks.
+    pub fn reconciler(self, name: &str, reconciler: impl Reconciler) -> Self {
+        self.reconcilers.give(name, Arc::new(reconciler));
         self
     }
 
@@ -126,10 +154,23 @@ impl Builder {
         self
     }
 
+    /// Who hears of every tick. Default: nobody.
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
     /// How much history a vigy keeps: its last `runs` runs, and of those as many as `bytes` bytes of records, outcomes and values hold.
     /// The last run always stays. Default: 1,000 runs, 64 MiB.
     pub fn retain(mut self, runs: u64, bytes: u64) -> Self {
         self.retention = Retention { runs: runs.max(1), bytes, ..self.retention };
+        self
+    }
+
+    /// How long a vigy keeps a run, whatever else [`Builder::retain`] says: older ones go when it ticks. The last run always stays.
+    /// Default: without limit.
+    pub fn retain_for(mut self, age: Duration) -> Self {
+        self.retention.age_ms = Some(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
         self
     }
 
@@ -166,16 +207,20 @@ impl Builder {
         let threads = self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
         let workers = Workers::new(threads, &application);
         let workers = workers.map_err(|error| StoreError(format!("its host has no threads to tick on: {error}")))?;
+        let secret = SecretKey(read::secret(&*store.snapshot())?);
         let shared = Arc::new(Shared {
             store,
-            effects: self.effects,
+            effects: extended(self.effects, self.extensions, self.executors),
             evaluators: self.evaluators,
             programs: Programs::default(),
+            reconcilers: self.reconcilers,
             now: self.now,
             mint: self.mint,
             spaces: Spaces::default(),
+            secret,
             application,
             host: self.host,
+            observer: self.observer,
             retention: self.retention,
             ticks_at_once: self.ticks_at_once,
             scheduling: self.scheduling,

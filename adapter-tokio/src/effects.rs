@@ -7,8 +7,8 @@ use vigy_lisp::HostFn;
 /// The outside world, as one host offers it to its vigies. One value serves all of them, concurrently.
 #[async_trait]
 pub trait HostEffects: Send + Sync + 'static {
-    /// The operations that programs may call, as `fs/list`, beside the verbs of a vigy.
-    fn operations(&self) -> &'static [HostFn];
+    /// The operations that programs may call, as `fs/list`, beside the verbs of a vigy. Always the same.
+    fn operations(&self) -> &[HostFn];
 
     /// Whether a vigy may be registered whose program calls `operations`: its handler is understood, its capabilities are well formed, and
     /// they cover what it calls.

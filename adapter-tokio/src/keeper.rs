@@ -81,6 +81,16 @@ impl Keeper {
         landed.await.map_err(|_| self.over_for(id))?
     }
 
+    /// What kept a vigy from ticking may be over: it is tried again as if it had not been.
+    pub(crate) fn retry(self: &Arc<Self>, id: VigyId) {
+        let turn = read::standing(&*self.shared.store.snapshot(), id).ok().flatten().map(|standing| standing.turn());
+        let mut hub = self.hub();
+        if let Some(turn) = turn.filter(|_| self.shared.scheduling) {
+            hub.agenda.retry(id, turn);
+        }
+        self.launch(&mut hub);
+    }
+
     /// Forgets a life of a vigy. A tick in flight is given up.
     pub(crate) fn forget(&self, id: VigyId, life: Incarnation) {
         let flying = {

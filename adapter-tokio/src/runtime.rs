@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use vigy_core::{ActionKey, Outcome, ReconcileAction, RunKey, Schedule, Selector, Timestamp, Vigy, VigyId};
+use vigy_core::{ActionKey, Outcome, ReconcileAction, RunKey, Schedule, SecretKey, Selector, Timestamp, Vigy, VigyId};
 
 use crate::builder::{Builder, Mint, Now};
 use crate::keeper::Keeper;
 use crate::programs::Programs;
+use crate::reconciler::{PROGRAM, Reconciler, Reconcilers};
 use crate::space::Spaces;
 use crate::store::{DeadLetter, NewVigy, Registration, Retention, Store};
 use crate::store::{delete, discard, id_of, read, register, rollback, set_enabled};
 use crate::tick::on_application;
 use crate::view::{Registered, Revision, Run, State};
-use crate::{Calendar, Evaluators, Events, HostEffects, Loaded, OpenError, RegisterError, StoreError, VigyError};
+use crate::{Calendar, Evaluators, Events, HostEffects, Loaded, Observer, OpenError, RegisterError, StoreError, VigyError};
 
 /// The label that says on which host a vigy ticks.
 const HOST_LABEL: &str = "host";
@@ -26,12 +27,16 @@ pub(crate) struct Shared {
     pub(crate) effects: Arc<dyn HostEffects>,
     pub(crate) evaluators: Arc<dyn Evaluators>,
     pub(crate) programs: Programs,
+    pub(crate) reconcilers: Reconcilers,
     pub(crate) now: Now,
     pub(crate) mint: Mint,
     pub(crate) spaces: Spaces,
+    /// What secret answers are hashed under.
+    pub(crate) secret: SecretKey,
     /// Where effects are carried out.
     pub(crate) application: Handle,
     pub(crate) host: Option<String>,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) retention: Retention,
     pub(crate) ticks_at_once: usize,
     pub(crate) scheduling: bool,
@@ -41,8 +46,17 @@ impl Shared {
     /// A vigy's program, ready to run on this host. `image` names it, unless an earlier version of the runtime stored it.
     pub(crate) fn program(&self, vigy: &Vigy, image: Option<&[u8; 32]>) -> Result<Arc<dyn Loaded>, VigyError> {
         let text = || *blake3::hash(vigy.program.as_bytes()).as_bytes();
-        let loaded = self.programs.get(&image.copied().unwrap_or_else(text), || self.evaluators.load(vigy, self.effects.operations()));
+        let loaded = if vigy.program == PROGRAM {
+            self.reconcilers.load(vigy)
+        } else {
+            self.programs.get(&image.copied().unwrap_or_else(text), || self.load(vigy))
+        };
         loaded.map_err(|error| VigyError::Host(format!("the stored program cannot be loaded any more: {error}")))
+    }
+
+    /// Makes a vigy's program ready to run, or its reconciler.
+    fn load(&self, vigy: &Vigy) -> Result<Arc<dyn Loaded>, RegisterError> {
+        if vigy.program == PROGRAM { self.reconcilers.load(vigy) } else { self.evaluators.load(vigy, self.effects.operations()) }
     }
 
     /// The time now.
@@ -110,6 +124,26 @@ impl RuntimeHandle {
         self.declare(vigy, true).await
     }
 
+    /// Registers a vigy that a reconciler ticks, in place of a program, or gives the one of that name this reconciler.
+    ///
+    /// The store keeps the vigy, but not the reconciler: an application gives it again each time it starts. Until then a stored one does
+    /// not tick, and the host's log says so; [`Builder::reconciler`] gives it before anything ticks.
+    ///
+    /// # Errors
+    /// [`RegisterError`]; then nothing was stored.
+    pub async fn register_reconciler(
+        &self,
+        name: &str,
+        schedule: impl Into<Schedule>,
+        reconciler: impl Reconciler,
+    ) -> Result<Registered, RegisterError> {
+        let vigy = Vigy::new(name, PROGRAM, schedule)?;
+        self.shared.reconcilers.give(name, Arc::new(reconciler));
+        let registered = self.declare(vigy, false).await?;
+        self.keeper.0.retry(registered.id);
+        Ok(registered)
+    }
+
     async fn declare(&self, vigy: Vigy, must_exist: bool) -> Result<Registered, RegisterError> {
         let name = vigy.name.to_string();
         let image = self.check(&vigy)?;
@@ -117,7 +151,7 @@ impl RuntimeHandle {
         let no_life = |error| RegisterError::Refused(format!("the system gives no randomness: {error}"));
         let new = NewVigy { id, incarnation: (self.shared.mint)().map_err(no_life)?, image, now: self.shared.now(), must_exist };
         match self.shared.store.write(move |transaction| register(transaction, vigy, &new)).await? {
-            Registration::New(_) | Registration::Updated(_) | Registration::Unchanged(_) => {}
+            Registration::Done => {}
             Registration::Collision(other) => return Err(RegisterError::Collision(other)),
             Registration::Missing => return Err(RegisterError::NotFound(name)),
         }
@@ -129,7 +163,7 @@ impl RuntimeHandle {
         if let Schedule::Cron(text) = &vigy.schedule {
             text.as_str().parse::<Calendar>().map_err(|error| RegisterError::Refused(error.to_string()))?;
         }
-        let loaded = self.shared.evaluators.load(vigy, self.shared.effects.operations())?;
+        let loaded = self.shared.load(vigy)?;
         self.shared.effects.check(vigy, &loaded.operations()).map_err(RegisterError::Refused)?;
         Ok(loaded.hash())
     }

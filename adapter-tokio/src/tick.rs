@@ -4,23 +4,23 @@ use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 use vigy_core::{
     Ask, AskError, AsyncClock, AsyncEffects, AsyncStorage, Batch, Door, Draft, Evaluator, Failure, Host, HostError, Incarnation, Outcome,
-    Piece, ReconcileAction, RunKey, Settlement, Spec, Step, Timestamp, Unfinished, Vigy, VigyId,
+    Piece, ReconcileAction, RunKey, SecretKey, Settlement, Spec, Step, Timestamp, Unfinished, Vigy, VigyId,
 };
 use vigy_lisp::HostFn;
 
-use crate::VigyError;
 use crate::agenda::Turn;
 use crate::calendar::plan;
 use crate::runtime::Shared;
 use crate::space::Memory;
 use crate::store::{Committed, Saved, Settles, read};
+use crate::{Ticked, VigyError};
 
 /// How a tick ended for the agenda.
 pub(crate) enum Ended {
@@ -53,6 +53,7 @@ pub(crate) async fn tick(shared: &Arc<Shared>, id: VigyId, life: Incarnation, as
     if let Some(host) = shared.elsewhere(&vigy) {
         return Ok(Ended::Elsewhere(host.to_owned()));
     }
+    let (begun, late) = (Instant::now(), standing.turn().due.filter(|_| !early).map(|due| Duration::from_millis(now.since(due))));
     let span = tracing::info_span!("tick", vigy = %vigy.name, tick = standing.checkpoint.ticks + 1);
     let evaluated = async {
         let loaded = guarded(|| shared.program(&vigy, revision.image.as_ref()))??;
@@ -69,19 +70,25 @@ pub(crate) async fn tick(shared: &Arc<Shared>, id: VigyId, life: Incarnation, as
         };
         let only_finishes = !asked && checkpoint.unfinished != Unfinished::Nothing && checkpoint.due > now;
         let done = if only_finishes {
-            host.finish_async(&spec, &mut checkpoint, buffers.memory(), &mut evaluator).await.map(|_| ())
+            host.finish_async(&spec, &mut checkpoint, buffers.memory(), &mut evaluator).await
         } else {
-            host.tick_async(&spec, &mut checkpoint, buffers.memory(), &mut evaluator).await.map(|_| ())
+            host.tick_async(&spec, &mut checkpoint, buffers.memory(), &mut evaluator).await.map(Some)
         };
         let panicked = evaluator.panicked;
+        let (fuel, heap_bytes) = (evaluator.fuel_used(), if panicked { 0 } else { evaluator.evaluation.heap_used() });
         drop(evaluator);
         if !panicked {
             space.give_back();
         }
-        done.map_err(|error| match error {
+        let done = done.map_err(|error| match error {
             HostError::Store(error) => error,
             other => VigyError::Host(other.to_string()),
-        })
+        })?;
+        if let (Some(observer), Some(ok)) = (&shared.observer, done) {
+            let run = RunKey { incarnation: life, tick: checkpoint.ticks };
+            observer.ticked(&vigy, &Ticked { run, ok, late, took: begun.elapsed(), fuel, heap_bytes });
+        }
+        Ok(())
     };
     match evaluated.instrument(span).await {
         Ok(()) => {}
@@ -198,9 +205,13 @@ struct VigyEffects<'s> {
 impl AsyncEffects for VigyEffects<'_> {
     async fn ask(&mut self, ask: &Ask<'_>, into: &mut [u8]) -> Result<usize, AskError> {
         let (effects, vigy) = (self.shared.effects.clone(), self.vigy.clone());
-        let writes = |operation: &HostFn| operation.writes && operation.name == ask.operation;
-        if ask.key.is_none() && effects.operations().iter().any(writes) {
+        let declared = |what: fn(&HostFn) -> bool| effects.operations().iter().any(|known| known.name == ask.operation && what(known));
+        if ask.key.is_none() && declared(|operation| operation.writes) {
             return Err(AskError::new("denied", format_args!("{} writes, and the program was compiled as if it read", ask.operation)));
+        }
+        if !ask.secret && declared(|operation| operation.secret) {
+            let problem = format_args!("{} answers with secrets, and the program was compiled as if it did not", ask.operation);
+            return Err(AskError::new("denied", problem));
         }
         let Ask { run, sequence, key, secret, .. } = *ask;
         let (operation, arguments) = (ask.operation.to_owned(), ask.arguments.to_owned());
@@ -214,6 +225,10 @@ impl AsyncEffects for VigyEffects<'_> {
             || AskError::new("too-large", format_args!("the answer has {size} bytes, the tick's limit `value_bytes` leaves {room}"));
         into.get_mut(..size).ok_or_else(too_large)?.copy_from_slice(&answer);
         Ok(size)
+    }
+
+    fn secret_key(&self) -> Option<SecretKey> {
+        Some(self.shared.secret)
     }
 
     async fn act(&mut self, action: &ReconcileAction<'_>) -> Outcome {

@@ -88,12 +88,12 @@ impl Effects for Listening {
 
 /// The world as adapter-tokio asks it.
 #[derive(Default)]
-struct Shared(Mutex<RecordedEffects>);
+struct Shared(Mutex<RecordedEffects>, Platform);
 
 #[async_trait]
 impl HostEffects for Shared {
-    fn operations(&self) -> &'static [HostFn] {
-        Platform::default().operations()
+    fn operations(&self) -> &[HostFn] {
+        self.1.operations()
     }
 
     fn check(&self, _: &Vigy, _: &[&str]) -> std::result::Result<(), String> {

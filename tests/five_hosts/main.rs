@@ -184,8 +184,9 @@ fn an_endless_loop_ends_by_fuel_on_all_hosts() -> Result<()> {
 
 #[test]
 fn the_firmware_declares_operations_as_the_platform_does() {
+    let platform = Platform::default();
     for operation in PROGRAMS.iter().flat_map(|program| program.operations) {
-        let platform = Platform::default().operations().iter().find(|known| known.name == operation.name);
+        let platform = platform.operations().iter().find(|known| known.name == operation.name);
         let declared = platform.map(|known| (known.arity, known.writes));
         assert_eq!(declared, Some((operation.arity, operation.writes)), "{}", operation.name);
     }

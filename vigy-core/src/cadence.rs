@@ -154,9 +154,8 @@ impl Plan {
     /// When the plan itself has the next tick after one that began at `at` and is over at `end`.
     pub(crate) fn next(&self, grid: Timestamp, at: Timestamp, end: Timestamp) -> Timestamp {
         match self {
-            // A clock that went back meanwhile must not leave the next tick in a far future.
             Self::Every(cadence) => match cadence.grid(grid) {
-                Some(grid) => grid.after(at.min(end)),
+                Some(grid) => grid.after(at),
                 None => end.plus(cadence.interval.as_millis()),
             },
             Self::At(next) => *next,

@@ -108,7 +108,8 @@ impl Checkpoint {
     ///
     /// A sharp grid stays where it is, and so does a time from a calendar, which the host looks up again.
     pub fn rebase(&mut self, plan: &Plan, now: Timestamp) {
-        if now >= self.since {
+        // A tick that was cut began by the clock as it was then, and looks at it when it is over.
+        if now >= self.since || self.unfinished == Unfinished::Evaluation {
             return;
         }
         let wait = self.due.since(self.since);
@@ -130,7 +131,7 @@ impl Checkpoint {
             (Plan::Every(cadence), None) => cadence.first(self.incarnation, now.plus(cadence.initial_delay_ms)),
             (Plan::Every(cadence), Some(last)) => {
                 let next = last.min(now).plus(cadence.interval.as_millis());
-                if next > now { cadence.grid(next).map_or(next, |grid| grid.from(next)) } else { cadence.first(self.incarnation, now) }
+                if next > now && cadence.pace != Pace::Sharp { next } else { cadence.first(self.incarnation, now) }
             }
         };
         self.set_due(due, now);
@@ -150,6 +151,8 @@ impl Checkpoint {
 
     /// After a tick that began at `at` and whose evaluation ended at `end`.
     pub(crate) fn ticked(&self, plan: &Plan, policy: &Policy, at: Timestamp, end: Timestamp, ending: Ending) -> Self {
+        // A clock that went back meanwhile is looked at when all is said.
+        let (now, end) = (end, end.max(at));
         let was_due = !self.parked && self.due <= at;
         let own = plan.next(self.grid, at, end);
         let mut next = Self { ticks: self.ticks + 1, last: Some(at), grid: own, unfinished: Unfinished::Nothing, ..*self };
@@ -183,6 +186,7 @@ impl Checkpoint {
         if let Some(due) = due {
             next.set_due(due, end);
         }
+        next.rebase(plan, now);
         next
     }
 

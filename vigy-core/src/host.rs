@@ -97,7 +97,6 @@ impl<C: Clock, S: Storage, F: Effects> Host<C, S, F> {
         evaluator: &mut E,
         checkpoint: &mut Checkpoint,
     ) -> Result<(), HostError<S::Error>> {
-        tick.hash_secrets_under(self.effects.secret_key());
         loop {
             match tick.next(evaluator, self.clock.now()) {
                 Need::Yield => {}
@@ -106,7 +105,11 @@ impl<C: Clock, S: Storage, F: Effects> Host<C, S, F> {
                     tick.key_loaded(len);
                 }
                 Need::Ask { ask, into } => {
+                    let secret = ask.secret;
                     let answer = self.effects.ask(&ask, into);
+                    if secret {
+                        tick.hash_secrets_under(self.effects.secret_key());
+                    }
                     tick.answered(answer.as_ref().copied().map_err(AskError::refusal));
                 }
                 Need::Save(draft) => {
@@ -189,7 +192,6 @@ impl<C: AsyncClock, S: AsyncStorage, F: AsyncEffects> Host<C, S, F> {
         evaluator: &mut E,
         checkpoint: &mut Checkpoint,
     ) -> Result<(), HostError<S::Error>> {
-        tick.hash_secrets_under(self.effects.secret_key());
         loop {
             match tick.next(evaluator, self.clock.now()) {
                 Need::Yield => self.clock.yield_now().await,
@@ -198,7 +200,11 @@ impl<C: AsyncClock, S: AsyncStorage, F: AsyncEffects> Host<C, S, F> {
                     tick.key_loaded(len);
                 }
                 Need::Ask { ask, into } => {
+                    let secret = ask.secret;
                     let answer = self.effects.ask(&ask, into).await;
+                    if secret {
+                        tick.hash_secrets_under(self.effects.secret_key());
+                    }
                     tick.answered(answer.as_ref().copied().map_err(AskError::refusal));
                 }
                 Need::Save(draft) => {

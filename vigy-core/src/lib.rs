@@ -59,6 +59,7 @@
 //! - [`Clock`], [`Storage`], [`Effects`]: the ports. Their docs are lists of MUSTs.
 //! - [`Tick`]: the state machine. Everything that happens in a tick, and in which order, is in [`Tick::next`].
 //! - [`Door`]: the verbs of an evaluation, each an entry in the [record].
+//! - [`replay`]: runs evaluated again, from their records alone.
 //! - [`Evaluator`]: who evaluates. [`lisp::Lisp`] does, and so does a closure; behind a wall that only bytes pass, with a [`relay`].
 //!
 //! # What is promised
@@ -67,6 +68,7 @@
 //! - Actions are delivered **at least once, always under the same key**. What lives in the store's own batch is exactly-once.
 //! - A write that a program asks for ([`Access::Write`]) is durable as an intent before it goes out, its answer before the program goes on.
 //!   A tick that a crash cut in two is evaluated again from what it was told; only its last write may go out again, under the same key.
+//! - An answer that an operation declares secret is in no record, only its hash under a key of the host ([`SecretKey`]).
 //! - The next tick begins only when every action of the last one has an outcome.
 //! - Between wake and batch nothing is allocated: memory is the caller's ([`TickMemory`]), and every limit has a name ([`Limits`]).
 //!
@@ -74,10 +76,10 @@
 //!
 //! | feature | brings | needs |
 //! |---|---|---|
-//! | `alloc` (default) | [`Vigy`], labels, [`TickBuffers`] | an allocator |
+//! | `alloc` (default) | [`Vigy`], labels, [`TickBuffers`], [`replay`] | an allocator |
 //! | `lisp` (default) | the lisp machine as an evaluator, the verbs | |
 //! | `compiler` | programs from text | `alloc` |
-//! | `sim` | simulated hosts and fault injectors, for tests | `alloc` |
+//! | `sim` | simulated hosts, fault injectors and the conformance suite for stores, for tests | `alloc` |
 #![no_std]
 #![forbid(unsafe_code)]
 #![allow(clippy::result_large_err, clippy::large_enum_variant, reason = "errors with a message, and no allocator to box them with")]

@@ -89,7 +89,7 @@ pub trait Effects {
     /// - MUST return in bounded time.
     fn act(&mut self, action: &ReconcileAction<'_>) -> Outcome;
 
-    /// The key that secret answers are hashed under: the same for as long as the store lives. Without one, the answer to a secret ask is
+    /// The key that secret answers are hashed under; asked for after each of them. The same for as long as the store lives. Without one, the answer to a secret ask is
     /// thrown away and the ask refused as `denied`.
     fn secret_key(&self) -> Option<SecretKey> {
         None

@@ -1,6 +1,9 @@
 //! Simulated hosts: ordinary implementations of the ports, in memory and in virtual time, with faults on request. For the tests of
 //! this crate and of whoever embeds it.
 
+pub mod conformance;
+mod random;
+
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -10,6 +13,8 @@ use crate::{
     ActionKey, Ask, AskError, Batch, Checkpoint, Clock, Draft, Effects, LAST_OUTCOMES, Outcome, Piece, ReconcileAction, RunKey, Settlement,
     Storage, Timestamp,
 };
+
+pub use random::Random;
 
 /// A clock that moves only when told, or when someone sleeps.
 #[derive(Clone, Copy, Debug, Default)]

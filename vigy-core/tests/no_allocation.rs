@@ -76,6 +76,6 @@ fn hello_allocates_nothing() {
 fn a_tick_that_uses_everything_allocates_nothing() {
     let source = "(vigy-incr :n) (vigy-set :list (map (fn (x) (* x x)) (range 200)))
                   (doseq [x (vigy-get :list)] (if (= 0 (mod x 100)) (vigy-push {:x x :text (str \"x\" x)})))
-                  (vigy-condition :Ready true) (vigy-metric :m 1.5) (println \"done\")";
+                  (vigy-condition :Ready true) (vigy-metric :m 1.5) (vigy-next-in 5000) (println \"done\")";
     assert_eq!(calls_of_a_tick(source), 0);
 }

@@ -216,6 +216,22 @@ fn an_endless_loop_ends_by_fuel_and_the_vigy_goes_on() {
 }
 
 #[test]
+fn a_program_ends_its_tick_and_nothing_catches_that() {
+    assert_eq!(fails("(try (vigy-retry 5000) (catch (e) (vigy-noop)))"), "1:6: retry: in 5000 ms");
+    assert_eq!(fails("(vigy-noop)\n  (vigy-retry 5000 [\"disk\" :busy])"), "2:3: retry: in 5000 ms: (disk :busy)");
+    assert_eq!(fails("(try (vigy-fail :never) (catch (e) (vigy-noop)))"), "1:6: permanent: never");
+    assert_eq!(
+        fails("(vigy-next-in -1)"),
+        "1:1: bad-interval: the next tick comes in 100 ms at the earliest and in 365 days at the latest"
+    );
+    let mut sim = Sim::new();
+    sim.tick("(vigy-set :a 1) (vigy-push 1) (vigy-fail \"no\")");
+    assert!(sim.checkpoint.parked && sim.kv("a").is_none() && sim.host.effects.acted.is_empty());
+    assert_eq!(sim.tick("(vigy-next-in 100) (vigy-next-in 2500)"), "ok");
+    assert_eq!((sim.checkpoint.parked, sim.checkpoint.due.since(sim.checkpoint.since)), (false, 2500));
+}
+
+#[test]
 fn unknown_names_are_found_before_anything_runs() {
     let error = lisp::compile("(vigy-log \"info\" \"x\")\n(vigy-nop)", &[]).unwrap_err();
     assert!(error.to_string().starts_with("2:2: ") || error.to_string().starts_with("2:1: "), "{error}");

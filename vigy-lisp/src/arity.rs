@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::number::digits;
+
 /// How many arguments a function takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arity {
@@ -48,13 +50,12 @@ impl fmt::Display for Arity {
 }
 
 pub(crate) fn write(out: &mut dyn fmt::Write, min: usize, max: Option<usize>) -> fmt::Result {
-    let plural = |n| if n == 1 { "" } else { "s" };
-    // All numbers in messages are `i64`: so the code that writes them is there once.
-    let (min, max) = (min as i64, max.map(|max| max as i64));
+    let plural = |n| if n == 1 { " argument" } else { " arguments" };
+    let fewest = digits(min as i64);
     match max {
-        Some(max) if max == min => write!(out, "{min} argument{}", plural(min)),
-        Some(max) => write!(out, "{min} to {max} arguments"),
-        None => write!(out, "at least {min} argument{}", plural(min)),
+        Some(max) if max == min => [&fewest, plural(min)].iter().try_for_each(|part| out.write_str(part)),
+        Some(max) => [&fewest, " to ", &digits(max as i64), " arguments"].iter().try_for_each(|part| out.write_str(part)),
+        None => ["at least ", &fewest, plural(min)].iter().try_for_each(|part| out.write_str(part)),
     }
 }
 

@@ -24,6 +24,11 @@ fn other(runs: &[Run], c: char) -> Option<char> {
     if inside { char::from_u32(c.wrapping_add_signed(run.delta)) } else { None }
 }
 
+/// Whether this is white space: what `char` of Rust says, without its table.
+pub(crate) fn is_space(c: char) -> bool {
+    matches!(c, '\u{9}'..='\u{d}' | ' ' | '\u{85}' | '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{2028}' | '\u{2029}' | '\u{202f}' | '\u{205f}' | '\u{3000}')
+}
+
 /// Whether the letter has another case.
 pub(crate) fn is_cased(c: char) -> bool {
     let several = || SEVERAL.binary_search_by_key(&u32::from(c), |row| u32::from(row[0])).is_ok();
@@ -183,6 +188,7 @@ mod tests {
         for c in ('\0'..=char::MAX).step_by(if cfg!(miri) { 9_973 } else { 1 }) {
             assert_eq!(text(upper, c), String::from_iter(c.to_uppercase()), "{c:?}");
             assert_eq!(text(lower, c), String::from_iter(c.to_lowercase()), "{c:?}");
+            assert_eq!(is_space(c), c.is_whitespace(), "{c:?}");
         }
     }
 }

@@ -40,6 +40,7 @@ impl<'m> Tables<'m> {
     }
 
     /// Where the object that starts at `at` will be.
+    #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     fn moved(&self, at: usize) -> usize {
         let (block, bit) = (at / BLOCK, at % BLOCK);
@@ -47,6 +48,7 @@ impl<'m> Tables<'m> {
         BUCKETS + self.before[block] as usize + ahead.count_ones() as usize
     }
 
+    #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     fn is_marked(&self, at: usize) -> bool {
         self.marked[at / BLOCK] >> (at % BLOCK) & 1 == 1
@@ -64,6 +66,7 @@ impl<'m> Tables<'m> {
 
 /// The start of the object of the heap that a word refers to. Whatever is no such reference has another tag, belongs to the image, or has
 /// an index below the first object: so do the hashes in tables.
+#[cfg_attr(not(target_os = "none"), inline)]
 #[cfg_attr(target_os = "none", inline(never))]
 fn object(word: u64) -> Option<usize> {
     const TAGS: u32 = {
@@ -98,6 +101,7 @@ fn object(word: u64) -> Option<usize> {
 }
 
 /// How many words behind a header are values, and how many words the object has.
+#[cfg_attr(not(target_os = "none"), inline)]
 #[cfg_attr(target_os = "none", inline(never))]
 fn extent(header: u64) -> (usize, usize) {
     let (count, size) = (count_of(header), size_of_header(header));
@@ -228,6 +232,7 @@ impl Heap<'_> {
 }
 
 /// The first bit at `at` or behind it that is set.
+#[cfg_attr(not(target_os = "none"), inline)]
 #[cfg_attr(target_os = "none", inline(never))]
 fn next_bit(bits: &[u64], at: usize, blocks: usize) -> Option<usize> {
     let mut block = at / BLOCK;

@@ -89,11 +89,10 @@ fn equal_leaf(heap: &Heap<'_>, a: Value, b: Value, numbers: Numbers) -> Option<b
     let is_number = |v: Value| matches!(v.tag(), 0 | 2 | tag::INT | tag::FLOAT);
     if is_number(a) && is_number(b) {
         return Some(match numbers {
-            Numbers::Value => compare_numbers(heap, a, b) == Some(core::cmp::Ordering::Equal),
-            Numbers::Kind => {
-                heap.as_int(a).is_some() == heap.as_int(b).is_some() && compare_numbers(heap, a, b) == Some(core::cmp::Ordering::Equal)
-            }
-            Numbers::Bits => heap.as_int(a) == heap.as_int(b) && heap.as_float(a).map(f64::to_bits) == heap.as_float(b).map(f64::to_bits),
+            // A small number has one word, a boxed one the word behind its header.
+            Numbers::Bits => a == b || a.tag() == b.tag() && a.is_object() && heap.field(a, 0) == heap.field(b, 0),
+            Numbers::Kind if heap.as_int(a).is_some() != heap.as_int(b).is_some() => false,
+            Numbers::Kind | Numbers::Value => compare_numbers(heap, a, b) == Some(core::cmp::Ordering::Equal),
         });
     }
     if a.tag() != b.tag() {

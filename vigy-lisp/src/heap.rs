@@ -154,21 +154,25 @@ impl<'m> Heap<'m> {
         self.peak = self.peak.max(self.top);
     }
 
+    #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn word(&self, index: u32) -> u64 {
         if index & FROZEN != 0 { self.frozen[(index & !FROZEN) as usize] } else { self.words[index as usize] }
     }
 
+    #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn value_at(&self, index: u32) -> Value {
         Value(self.word(index))
     }
 
+    #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn slice(&self, index: u32, len: usize) -> &[u64] {
         if index & FROZEN != 0 { &self.frozen[(index & !FROZEN) as usize..][..len] } else { &self.words[index as usize..][..len] }
     }
 
+    #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn alloc(&mut self, words: usize) -> Result<u32, Exhausted> {
         let at = self.top;
@@ -179,6 +183,7 @@ impl<'m> Heap<'m> {
         Ok(at as u32)
     }
 
+    #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn set(&mut self, index: u32, word: u64) {
         if index & FROZEN == 0 {
@@ -214,6 +219,7 @@ impl<'m> Heap<'m> {
     }
 
     /// The content of a cell; `None` for what is none.
+    #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn cell_word(&mut self, v: Value) -> Option<&mut u64> {
         if v.is(tag::CELL) { self.words.get_mut(v.index_of() as usize + 1) } else { None }
@@ -406,6 +412,7 @@ impl<'m> Heap<'m> {
     }
 
     /// The function of a closure or captureless function.
+    #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn function_of(&self, v: Value) -> u32 {
         if v.is(tag::CLOSURE) { size_of_header(self.word(v.index_of())) as u32 } else { v.index_of() }
@@ -421,11 +428,13 @@ impl<'m> Heap<'m> {
     }
 
     /// Field `i` (from 0) of an error, promise, cell, channel or fiber.
+    #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn field(&self, v: Value, i: u32) -> Value {
         self.value_at(v.index_of() + 1 + i)
     }
 
+    #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn set_field(&mut self, v: Value, i: u32, to: Value) {
         self.set(v.index_of() + 1 + i, to.0);

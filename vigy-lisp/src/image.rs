@@ -323,12 +323,14 @@ impl<'i> Program<'i> {
         self.words
     }
 
+    #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn function(&self, i: u32) -> Function {
         Function::unpack(&self.functions[i as usize])
     }
 
     /// The entry of function `i`, when it takes exactly `n` arguments.
+    #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn entry_for(&self, i: u32, n: usize) -> Option<usize> {
         let [entry, _, arity, ..] = self.functions[i as usize];

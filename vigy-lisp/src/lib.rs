@@ -35,6 +35,7 @@ mod diagnostic;
 #[cfg(feature = "embed")]
 mod embed;
 mod equal;
+mod escape;
 mod heap;
 mod image;
 mod list;

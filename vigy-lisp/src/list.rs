@@ -5,6 +5,7 @@ use crate::heap::{Exhausted, Heap, MAX_COUNT, count_of, header, size_of_header};
 use crate::value::{Value, tag};
 
 impl Heap<'_> {
+    #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn cons(&mut self, first: Value, rest: Value) -> Result<Value, Exhausted> {
         let total = 1 + self.length(rest);
@@ -33,18 +34,21 @@ impl Heap<'_> {
     }
 
     /// Elements of a list; 0 for everything else.
+    #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn length(&self, v: Value) -> usize {
         if v.is(tag::LIST) { size_of_header(self.word(v.index_of())) - v.offset() as usize } else { 0 }
     }
 
     /// The first element. `v` must be a pair.
+    #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn first(&self, v: Value) -> Value {
         self.value_at(v.index_of() + 2 + v.offset())
     }
 
     /// What follows the first element. `v` must be a pair.
+    #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn rest(&self, v: Value) -> Value {
         let at = v.index_of();
@@ -107,6 +111,7 @@ impl Heap<'_> {
     }
 
     /// Appends `v`; a full buffer takes nothing.
+    #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn buffer_push(&mut self, buffer: Value, v: Value) {
         let at = buffer.index_of() as usize;

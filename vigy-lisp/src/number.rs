@@ -14,16 +14,20 @@ pub(crate) fn parse(text: &str) -> Option<Result<Parsed, ()>> {
     let signed = matches!(text.as_bytes().first()?, b'+' | b'-');
     let digits = &text[usize::from(signed)..];
     let first = *digits.as_bytes().first()?;
-    // Most texts are names, and are seen to be by their first letter: of words, only these are numbers, in capitals too.
-    let word = || ["inf", "infinity", "nan"].iter().any(|word| digits.get(..word.len()).is_some_and(|d| d.eq_ignore_ascii_case(word)));
-    if !matches!(first, b'0'..=b'9' | b'.') && !(matches!(first, b'i' | b'I' | b'n' | b'N') && word()) {
-        return None;
-    }
     match text {
         "+nan.0" | "-nan.0" => return Some(Ok(Parsed::Float(crate::value::NAN))),
         "+inf.0" => return Some(Ok(Parsed::Float(f64::INFINITY))),
         "-inf.0" => return Some(Ok(Parsed::Float(f64::NEG_INFINITY))),
         _ => {}
+    }
+    // Most texts are names, and are seen to be by their first letter: of words, only these are numbers, in capitals too.
+    let spells = match first {
+        b'0'..=b'9' | b'.' => true,
+        b'i' | b'I' | b'n' | b'N' => ["inf", "infinity", "nan"].iter().any(|word| digits.eq_ignore_ascii_case(word)),
+        _ => false,
+    };
+    if !spells {
+        return None;
     }
     if digits.bytes().all(|b| b.is_ascii_digit()) {
         return Some(text.parse().map(Parsed::Int).map_err(|_| ()));
@@ -34,6 +38,48 @@ pub(crate) fn parse(text: &str) -> Option<Result<Parsed, ()>> {
         return Some(Err(()));
     }
     Some(Ok(Parsed::Float(if f.is_nan() { crate::value::NAN } else { f })))
+}
+
+/// An int as text: what `{}` writes, without `core::fmt`.
+pub(crate) fn digits(number: i64) -> Digits {
+    // The sign and 19 digits fit.
+    let mut digits = Digits { text: [0; 20], at: 20 };
+    let mut put = |byte| {
+        digits.at -= 1;
+        digits.text[digits.at] = byte;
+    };
+    let mut left = number.unsigned_abs();
+    // By two: the second division of a pair waits for nothing.
+    while left > 99 {
+        let pair = (left % 100) as u8;
+        put(b'0' + pair % 10);
+        put(b'0' + pair / 10);
+        left /= 100;
+    }
+    if left > 9 {
+        put(b'0' + (left % 10) as u8);
+        left /= 10;
+    }
+    put(b'0' + left as u8);
+    if number < 0 {
+        put(b'-');
+    }
+    digits
+}
+
+/// The text of an int.
+pub(crate) struct Digits {
+    text: [u8; 20],
+    at: usize,
+}
+
+impl core::ops::Deref for Digits {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        // Only ASCII was put there.
+        core::str::from_utf8(&self.text[self.at..]).unwrap_or_default()
+    }
 }
 
 /// Writes the shortest digits that read back as this number, without an exponent: what `{}` writes, in a third of the code.
@@ -50,14 +96,13 @@ pub(crate) fn write_float(number: f64, out: &mut dyn Write) -> fmt::Result {
     if number.is_sign_negative() {
         out.write_char('-')?;
     }
-    let (mut digits, mut decimals) = crate::shortest::shortest(number.abs());
-    while decimals > 0 && digits % 10 == 0 {
-        digits /= 10;
+    let (mut whole, mut decimals) = crate::shortest::shortest(number.abs());
+    while decimals > 0 && whole % 10 == 0 {
+        whole /= 10;
         decimals -= 1;
     }
     let zeros = |out: &mut dyn Write, count: i32| (0..count).try_for_each(|_| out.write_char('0'));
-    let mut text = heapless::String::<20>::new();
-    write!(text, "{digits}")?;
+    let text = digits(whole);
     // Behind the first digit comes a point, or zeros before it.
     let len = text.len() as i32;
     if len <= decimals {
@@ -78,6 +123,16 @@ mod tests {
     extern crate std;
     use super::*;
     use std::string::String;
+
+    #[test]
+    fn of_words_only_those_for_infinity_and_nan_are_numbers() {
+        for name in ["", "+", "-", "n", "nil", "nano", "info", "infinite", "-in", "inf.0", "x1", "é", "-é"] {
+            assert_eq!(parse(name), None, "{name}");
+        }
+        let infinite = |text| matches!(parse(text), Some(Ok(Parsed::Float(f))) if f == f64::INFINITY);
+        assert!(["+inf.0", "inf", "Infinity"].into_iter().all(infinite));
+        assert!(["+nan.0", "-nan.0", "NaN"].into_iter().all(|text| matches!(parse(text), Some(Ok(Parsed::Float(f))) if f.is_nan())));
+    }
 
     #[test]
     fn a_float_is_written_as_rust_writes_it() {

@@ -2,9 +2,10 @@
 
 use core::fmt::{self, Write};
 
+use crate::escape::is_spelled;
 use crate::heap::{Heap, Writer};
 use crate::image::{Names, Program};
-use crate::number::write_float;
+use crate::number::{digits, write_float};
 use crate::value::{FROZEN, Value, tag};
 
 /// How strings inside values are written.
@@ -101,8 +102,15 @@ fn write_text(out: &mut dyn Sink, v: Value, quoted: bool) -> fmt::Result {
         if quoted {
             for c in text.chars() {
                 match c {
-                    '\'' | ' '..='!' | '#'..='&' | '('..='[' | ']'..='~' => out.write_char(c)?,
-                    _ => c.escape_debug().try_for_each(|c| out.write_char(c))?,
+                    '\0' => out.write_str("\\0")?,
+                    '\t' => out.write_str("\\t")?,
+                    '\r' => out.write_str("\\r")?,
+                    '\n' => out.write_str("\\n")?,
+                    '"' => out.write_str("\\\"")?,
+                    '\\' => out.write_str("\\\\")?,
+                    ' '..='~' => out.write_char(c)?,
+                    _ if c > '~' && !is_spelled(c) => out.write_char(c)?,
+                    _ => c.escape_unicode().try_for_each(|c| out.write_char(c))?,
                 }
             }
         } else {
@@ -194,12 +202,13 @@ pub(crate) fn write_to(out: &mut dyn Sink, program: &Program<'_>, v: Value, styl
 }
 
 // Within the loop of `write_to`, what it needs for each kind of value would be worked out for every value.
-#[inline(never)]
+#[cfg_attr(target_os = "none", inline(never))]
 fn write_leaf(program: &Program<'_>, v: Value, style: Style, out: &mut dyn Sink) -> fmt::Result {
-    let (int, float) = (out.heap().as_int(v), out.heap().as_float(v));
+    let int = out.heap().as_int(v);
     if let Some(i) = int {
-        return write!(out, "{i}");
+        return out.write_str(&digits(i));
     }
+    let float = out.heap().as_float(v);
     if let Some(f) = float {
         return write_float(f, out);
     }

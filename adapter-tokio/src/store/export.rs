@@ -2,13 +2,13 @@
 
 use std::ops::ControlFlow;
 
-use vigy_core::{Selector, Timestamp, Vigy, VigyId};
+use vigy_core::{Selector, VigyId};
 
 use super::engine::Snapshot;
 use super::read::{dead_letters, each_event, each_run, list, revisions, state};
-use super::schema::{DeadLetter, Happening};
+use super::schema::{DeadLetter, Happening, RevisionRow};
 use crate::StoreError;
-use crate::view::{Registered, Run, State};
+use crate::view::{Registered, Revision, Run, State};
 
 /// A thing in a store, as [`super::Store::export`] shows it.
 #[derive(Clone, PartialEq, Debug)]
@@ -19,14 +19,8 @@ pub enum Exported {
     Revision {
         /// Whose.
         vigy: VigyId,
-        /// Its number.
-        number: u64,
-        /// When it was declared.
-        declared_at: Timestamp,
-        /// BLAKE3 of the program's image, by which records name it, when that is known.
-        image: Option<[u8; 32]>,
-        /// As declared; whether it is enabled stands with the vigy.
-        declaration: Box<Vigy>,
+        /// The declaration.
+        revision: Box<Revision>,
     },
     /// What is known of its work.
     State {
@@ -58,8 +52,8 @@ pub(super) fn export(rows: &dyn Snapshot, mut visit: impl FnMut(Exported) -> Con
         let vigy = registered.id;
         let at = registered.checkpoint.last.unwrap_or(registered.created_at);
         let revisions = revisions(rows, vigy)?.into_iter().map(|(number, row)| {
-            let (declared_at, image, declaration) = (row.declared_at, row.image, Box::new(row.vigy));
-            Exported::Revision { vigy, number, declared_at, image, declaration }
+            let RevisionRow { declared_at, image, vigy: declared } = row;
+            Exported::Revision { vigy, revision: Box::new(Revision { number, declared_at, image, vigy: declared }) }
         });
         let state = Exported::State { vigy, state: Box::new(state(rows, vigy, at)?) };
         let mut flow = std::iter::once(Exported::Vigy(Box::new(registered))).chain(revisions).chain([state]).try_for_each(&mut visit);

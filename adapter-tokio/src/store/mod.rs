@@ -10,12 +10,11 @@ pub mod engine;
 mod export;
 mod lock;
 mod migrate;
-#[allow(dead_code, reason = "what the runtime is about to offer")]
 pub(crate) mod read;
 mod schedule;
 mod schema;
+mod sqlite;
 mod transaction;
-#[allow(dead_code, reason = "what the runtime is about to offer")]
 mod write;
 
 use std::ops::ControlFlow;
@@ -145,7 +144,6 @@ impl Store {
     }
 
     /// The number of the newest event that is durable, now and from now on. Snapshots taken after it changed have that event.
-    #[allow(dead_code, reason = "what the runtime is about to offer")]
     pub(crate) fn last_event(&self) -> watch::Receiver<u64> {
         self.last_event.clone()
     }
@@ -183,6 +181,16 @@ impl Store {
     /// [`StoreError`], for a row that does not decode among others.
     pub async fn export(&self, visit: impl FnMut(Exported) -> ControlFlow<()> + Send + 'static) -> Result<(), StoreError> {
         self.read(move |rows| export::export(rows, visit)).await
+    }
+
+    /// Writes vigies, runs, events and dead letters into a new SQLite file, for whoever wants to ask in SQL: tables `vigies`, `vigy_runs`,
+    /// `vigy_events`, `vigy_dead_letters`.
+    ///
+    /// # Errors
+    /// [`CopyError`]: nothing is overwritten.
+    pub async fn export_sqlite(&self, path: &Path) -> Result<(), CopyError> {
+        let (snapshot, path) = (self.snapshot(), path.to_owned());
+        blocking(move || sqlite::write(&*snapshot, &path)).await?
     }
 
     /// Finishes the jobs that wait, ends the writer, and lets the file go. Later writes fail.

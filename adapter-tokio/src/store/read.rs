@@ -5,13 +5,12 @@ use std::ops::{ControlFlow, Range};
 
 use vigy_core::record::{Content, Entry, Explain, Record};
 use vigy_core::{
-    ActionKey, Checkpoint, Incarnation, LAST_OUTCOMES, Name, Piece, ResultStatus, RunKey, Selector, Timestamp, Verdict, VigyId, settled,
+    ActionKey, Incarnation, LAST_OUTCOMES, Name, Piece, ResultStatus, RunKey, Selector, Timestamp, Verdict, Vigy, VigyId, settled,
 };
 use vigy_lisp::Data;
 
 use super::engine::{Direction, Snapshot};
-use super::schema::{self, ConditionRow, DeadLetter, Happening, Key, Part, RevisionRow, RunRow, Space, Standing, VigyRow, decode, row};
-use super::transaction::Log;
+use super::schema::{self, ConditionRow, DeadLetter, Happening, Key, Part, RevisionRow, RunRow, Space, Standing, decode, row};
 use crate::view::{Condition, LogLine, Registered, Run, RunAction, RunEvent, RunWrite, State};
 use crate::{StoreError, VigyError};
 
@@ -77,30 +76,17 @@ pub(crate) fn revisions(rows: &dyn Snapshot, id: VigyId) -> Result<Vec<(u64, Rev
     Ok(revisions)
 }
 
-/// The newest declaration whose program has this image: what a record's header names.
-pub(crate) fn revision_of_image(rows: &dyn Snapshot, id: VigyId, image: [u8; 32]) -> Result<Option<(u64, RevisionRow)>, StoreError> {
-    Ok(revisions(rows, id)?.into_iter().find(|(_, revision)| revision.image == Some(image)))
-}
-
-pub(super) fn vigy_row(rows: &dyn Snapshot, id: VigyId, standing: &Standing) -> Result<VigyRow, StoreError> {
-    let revision = revision(rows, id, standing.revision)?;
-    Ok(VigyRow::new(standing, revision.ok_or_else(|| damaged(format!("vigy {id} has no declaration")))?))
+/// The declaration that a vigy ticks by.
+pub(super) fn declaration(rows: &dyn Snapshot, id: VigyId, standing: &Standing) -> Result<RevisionRow, StoreError> {
+    revision(rows, id, standing.revision)?.ok_or_else(|| damaged(format!("vigy {id} has no declaration")))
 }
 
 /// A vigy as it stands; nothing when there is none of that id.
 pub(crate) fn get(rows: &dyn Snapshot, id: VigyId) -> Result<Option<Registered>, StoreError> {
     let Some(standing) = standing(rows, id)? else { return Ok(None) };
-    Ok(Some(registered(id, vigy_row(rows, id, &standing)?, standing.checkpoint)))
-}
-
-pub(crate) fn registered(id: VigyId, row: VigyRow, checkpoint: Checkpoint) -> Registered {
-    let VigyRow { vigy, revision, created_at, updated_at, .. } = row;
-    Registered { id, vigy, revision, created_at, updated_at, checkpoint }
-}
-
-pub(crate) fn checkpoint(rows: &dyn Snapshot, id: VigyId) -> Result<Checkpoint, StoreError> {
-    let standing = standing(rows, id)?.ok_or_else(|| damaged(format!("vigy {id} has no checkpoint")))?;
-    Ok(standing.checkpoint)
+    let Standing { checkpoint, enabled, revision, created_at, updated_at, .. } = standing;
+    let vigy = Vigy { enabled, ..declaration(rows, id, &standing)?.vigy };
+    Ok(Some(Registered { id, vigy, revision, created_at, updated_at, checkpoint }))
 }
 
 fn id_of(value: &[u8]) -> Result<VigyId, StoreError> {
@@ -115,17 +101,6 @@ pub(crate) fn list(rows: &dyn Snapshot, selector: &Selector) -> Result<Vec<Regis
         ON
     })?;
     Ok(found)
-}
-
-/// The ids of all enabled vigies.
-pub(crate) fn enabled(rows: &dyn Snapshot) -> Result<Vec<VigyId>, StoreError> {
-    let mut ids = Vec::new();
-    standings(rows, |id, standing| {
-        if standing.enabled {
-            ids.push(id);
-        }
-    })?;
-    Ok(ids)
 }
 
 /// How many candidates an ambiguous prefix names at most.
@@ -392,11 +367,6 @@ pub(crate) fn events_after(rows: &dyn Snapshot, cursor: u64, limit: usize) -> Re
         if found.events.len() >= limit { STOP } else { ON }
     })?;
     Ok(found)
-}
-
-/// The number of the newest event; 0 before the first.
-pub(crate) fn last_event(rows: &dyn Snapshot) -> Result<u64, StoreError> {
-    Ok(Log::of(rows)?.last)
 }
 
 /// The store's own secret: 32 bytes that it was made with.

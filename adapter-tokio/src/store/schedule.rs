@@ -2,9 +2,8 @@
 
 use vigy_core::{Checkpoint, Timestamp, Unfinished, VigyId};
 
-use super::engine::Snapshot;
-use super::read::{damaged, revision, standing, standings, vigy_row};
-use super::schema::{self, Happened, RevisionRow, Standing, VigyRow};
+use super::read::{declaration, standing, standings};
+use super::schema::{self, Happened, Standing};
 use super::transaction::Transaction;
 use crate::StoreError;
 use crate::agenda::Turn;
@@ -41,12 +40,11 @@ pub(crate) fn take_up(transaction: &mut Transaction, now: Timestamp) -> Result<V
     Ok(turns)
 }
 
-/// Lets a vigy tick on its own: enables it, and if it was parked, it is not any more. Says whether that changed anything.
-pub(super) fn enable(transaction: &mut Transaction, id: VigyId, now: Timestamp) -> Result<Option<(VigyRow, bool)>, StoreError> {
-    let Some(mut standing) = standing(transaction, id)? else { return Ok(None) };
+/// Lets a vigy tick on its own: enables it, and if it was parked, it is not any more.
+pub(super) fn enable(transaction: &mut Transaction, id: VigyId, now: Timestamp) -> Result<(), StoreError> {
+    let Some(mut standing) = standing(transaction, id)? else { return Ok(()) };
     let (enabled, parked) = (standing.enabled, standing.checkpoint.parked);
-    let changed = !enabled || parked;
-    if changed {
+    if !enabled || parked {
         let plan = plan(&declaration(transaction, id, &standing)?.vigy.schedule, now);
         standing.checkpoint.resume(&plan, now);
         standing.enabled = true;
@@ -59,7 +57,7 @@ pub(super) fn enable(transaction: &mut Transaction, id: VigyId, now: Timestamp) 
             transaction.happened(now, id, Happened::Resumed)?;
         }
     }
-    Ok(Some((vigy_row(transaction, id, &standing)?, changed)))
+    Ok(())
 }
 
 /// Takes over what a tick, which began with version `began` of the standing, says of the schedule. If somebody changed something
@@ -83,8 +81,4 @@ pub(super) fn ticked(
         (true, false) => transaction.happened(now, id, Happened::Resumed),
         _ => Ok(()),
     }
-}
-
-pub(super) fn declaration(rows: &dyn Snapshot, id: VigyId, standing: &Standing) -> Result<RevisionRow, StoreError> {
-    revision(rows, id, standing.revision)?.ok_or_else(|| damaged(format!("vigy {id} has no declaration")))
 }

@@ -16,7 +16,7 @@ use std::ops::Range;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use vigy_core::record::{Bytes, ConditionStatus};
-use vigy_core::{ActionKey, ActionKind, Checkpoint, Incarnation, ResultStatus, RunKey, Timestamp, Vigy, VigyId};
+use vigy_core::{ActionKey, ActionKind, Checkpoint, ResultStatus, RunKey, Timestamp, Vigy, VigyId};
 
 use super::Snapshot;
 use crate::StoreError;
@@ -237,25 +237,6 @@ pub(crate) struct Standing {
     pub(crate) dead: u32,
 }
 
-/// A registered vigy, put together from its rows.
-#[derive(Clone, PartialEq, Debug)]
-pub(crate) struct VigyRow {
-    pub(crate) vigy: Vigy,
-    pub(crate) incarnation: Incarnation,
-    pub(crate) revision: u64,
-    pub(crate) version: u64,
-    pub(crate) created_at: Timestamp,
-    pub(crate) updated_at: Timestamp,
-}
-
-impl VigyRow {
-    pub(crate) fn new(standing: &Standing, revision: RevisionRow) -> Self {
-        let Standing { enabled, revision: number, version, created_at, updated_at, .. } = *standing;
-        let vigy = Vigy { enabled, ..revision.vigy };
-        Self { vigy, incarnation: standing.checkpoint.incarnation, revision: number, version, created_at, updated_at }
-    }
-}
-
 /// A declaration. Whether the vigy is enabled stands in its [`Standing`].
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct RevisionRow {
@@ -352,6 +333,8 @@ pub struct DeadLetter {
     pub payload: Option<Vec<u8>>,
     /// Why it failed.
     pub message: String,
+    /// How often it was tried.
+    pub attempts: u16,
     /// When it failed.
     pub at: Timestamp,
 }

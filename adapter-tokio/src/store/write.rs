@@ -11,11 +11,9 @@ use vigy_core::{
 };
 
 use super::engine::Snapshot;
-use super::read::{alive, content_of, damaged, revision, standing, vigy_row};
-use super::schedule::{declaration, enable, ticked};
-use super::schema::{
-    self, ConditionRow, DeadLetter, Happened, Happening, Part, RevisionRow, RunRow, Standing, VigyRow, decode, encode, row,
-};
+use super::read::{alive, content_of, damaged, declaration, revision, standing};
+use super::schedule::{enable, ticked};
+use super::schema::{self, ConditionRow, DeadLetter, Happened, Happening, Part, RevisionRow, RunRow, Standing, decode, encode, row};
 use super::transaction::Transaction;
 use crate::StoreError;
 use crate::calendar::plan;
@@ -53,9 +51,8 @@ pub(crate) struct NewVigy {
 
 /// How a registration ended.
 pub(crate) enum Registration {
-    New(VigyRow),
-    Updated(VigyRow),
-    Unchanged(VigyRow),
+    /// The vigy is as declared.
+    Done,
     /// This other name has the same id.
     Collision(String),
     /// There is no such vigy, and there should have been.
@@ -88,75 +85,66 @@ pub(crate) fn register(transaction: &mut Transaction, vigy: Vigy, new: &NewVigy)
         };
         let name = vigy.name.to_string();
         transaction.put_bytes(schema::name(&name), id.0.to_be_bytes().to_vec());
-        let row = declare(transaction, id, standing, RevisionRow { declared_at: now, image: Some(new.image), vigy })?;
+        declare(transaction, id, &standing, &RevisionRow { declared_at: now, image: Some(new.image), vigy })?;
         transaction.happened(now, id, Happened::Registered { name })?;
-        return Ok(Registration::New(row));
+        return Ok(Registration::Done);
     };
-    let known = vigy_row(transaction, id, &before)?;
-    if known.vigy.name != vigy.name {
-        return Ok(Registration::Collision(known.vigy.name.to_string()));
+    let known = declaration(transaction, id, &before)?.vigy;
+    if known.name != vigy.name {
+        return Ok(Registration::Collision(known.name.to_string()));
     }
-    if (Vigy { enabled: before.enabled, ..vigy.clone() }) == known.vigy {
-        return Ok(Registration::Unchanged(known));
+    if (Vigy { enabled: known.enabled, ..vigy.clone() }) != known {
+        declare_anew(transaction, id, before, &RevisionRow { declared_at: now, image: Some(new.image), vigy })?;
     }
-    declare_anew(transaction, id, before, RevisionRow { declared_at: now, image: Some(new.image), vigy }).map(Registration::Updated)
+    Ok(Registration::Done)
 }
 
 /// Declares a vigy as it was declared in an earlier revision, which makes a new one. Nothing when there is no such vigy or revision.
-pub(crate) fn rollback(transaction: &mut Transaction, id: VigyId, number: u64, now: Timestamp) -> Result<Option<VigyRow>, StoreError> {
+pub(crate) fn rollback(transaction: &mut Transaction, id: VigyId, number: u64, now: Timestamp) -> Result<Option<()>, StoreError> {
     let (Some(before), Some(old)) = (standing(transaction, id)?, revision(transaction, id, number)?) else { return Ok(None) };
-    declare_anew(transaction, id, before, RevisionRow { declared_at: now, ..old }).map(Some)
+    declare_anew(transaction, id, before, &RevisionRow { declared_at: now, ..old }).map(Some)
 }
 
-fn declare_anew(transaction: &mut Transaction, id: VigyId, before: Standing, revision: RevisionRow) -> Result<VigyRow, StoreError> {
+fn declare_anew(transaction: &mut Transaction, id: VigyId, before: Standing, revision: &RevisionRow) -> Result<(), StoreError> {
     let now = revision.declared_at;
     let mut standing = Standing { revision: before.revision + 1, version: before.version + 1, updated_at: now, ..before };
     if declaration(transaction, id, &before)?.vigy.schedule != revision.vigy.schedule {
         standing.checkpoint.reschedule(&plan(&revision.vigy.schedule, now), now);
     }
-    let row = declare(transaction, id, standing, revision)?;
-    transaction.happened(now, id, Happened::Updated { revision: row.revision })?;
-    Ok(row)
+    declare(transaction, id, &standing, revision)?;
+    transaction.happened(now, id, Happened::Updated { revision: standing.revision })
 }
 
-fn declare(transaction: &mut Transaction, id: VigyId, standing: Standing, revision: RevisionRow) -> Result<VigyRow, StoreError> {
-    transaction.put(schema::revision(id, standing.revision), &revision)?;
-    transaction.put(schema::standing(id), &standing)?;
-    Ok(VigyRow::new(&standing, revision))
+fn declare(transaction: &mut Transaction, id: VigyId, standing: &Standing, revision: &RevisionRow) -> Result<(), StoreError> {
+    transaction.put(schema::revision(id, standing.revision), revision)?;
+    transaction.put(schema::standing(id), standing)
 }
 
-/// Enables or disables a vigy. Says whether that changed anything. One that is enabled is not parked any more.
-pub(crate) fn set_enabled(
-    transaction: &mut Transaction,
-    id: VigyId,
-    enabled: bool,
-    now: Timestamp,
-) -> Result<Option<(VigyRow, bool)>, StoreError> {
+/// Enables or disables a vigy, if there is one. One that is enabled is not parked any more.
+pub(crate) fn set_enabled(transaction: &mut Transaction, id: VigyId, enabled: bool, now: Timestamp) -> Result<(), StoreError> {
     if enabled {
         return enable(transaction, id, now);
     }
-    let Some(mut standing) = standing(transaction, id)? else { return Ok(None) };
-    let changed = standing.enabled;
-    if changed {
+    let Some(mut standing) = standing(transaction, id)? else { return Ok(()) };
+    if standing.enabled {
         standing.enabled = false;
         standing.version += 1;
         transaction.put(schema::standing(id), &standing)?;
         transaction.happened(now, id, Happened::Disabled)?;
     }
-    Ok(Some((vigy_row(transaction, id, &standing)?, changed)))
+    Ok(())
 }
 
-/// Removes a vigy and everything about it: four ranges, however long its history is.
-pub(crate) fn delete(transaction: &mut Transaction, id: VigyId, now: Timestamp) -> Result<Option<VigyRow>, StoreError> {
+/// Removes a vigy and everything about it: two ranges, however long its history is. Tells where it stood.
+pub(crate) fn delete(transaction: &mut Transaction, id: VigyId, now: Timestamp) -> Result<Option<Checkpoint>, StoreError> {
     let Some(standing) = standing(transaction, id)? else { return Ok(None) };
-    let row = vigy_row(transaction, id, &standing)?;
-    let name = row.vigy.name.to_string();
+    let name = declaration(transaction, id, &standing)?.vigy.name.to_string();
     transaction.remove(schema::standing(id));
     transaction.remove(schema::name(&name));
     transaction.remove_range(schema::vigy(id));
     transaction.remove_range(schema::dead_letters(id));
     transaction.happened(now, id, Happened::Deleted { name })?;
-    Ok(Some(row))
+    Ok(Some(standing.checkpoint))
 }
 
 /// Discards a dead letter, which somebody has carried out by hand or given up. False when there is none.
@@ -361,7 +349,8 @@ impl Settles {
             let payload = payloads.nth(usize::from(line.index)).flatten();
             let payload = payload.map(|content| content_of(transaction, self.id, content)).transpose()?;
             let key = ActionKey { run: self.run, index: line.index };
-            let letter = DeadLetter { key, kind: line.kind, payload, message: line.message.to_owned(), at: self.now };
+            let (message, attempts) = (line.message.to_owned(), line.attempts);
+            let letter = DeadLetter { key, kind: line.kind, payload, message, attempts, at: self.now };
             transaction.put(schema::dead_letter(self.id, self.run.tick, line.index), &letter)?;
             standing.dead += 1;
             transaction.happened(self.now, self.id, Happened::DeadLettered { key })?;

@@ -32,7 +32,7 @@ impl HostEffects for World {
         Ok(postcard::to_allocvec(&Data::Str(text)).unwrap())
     }
     async fn act(&self, _: &Vigy, _: ReconcileAction<'_>) -> Outcome {
-        if self.0.lock().unwrap().coin() { Outcome::ok() } else { Outcome::failed("no such place") }
+        if self.0.lock().unwrap().coin() { Outcome::ok() } else { Outcome::refused("no such place") }
     }
 }
 
@@ -117,7 +117,7 @@ async fn tick_some(runtime: &RuntimeHandle, random: &mut Random, commits: &Mutex
 pub(crate) async fn goes_on(engine: Arc<dyn Engine>, seed: u64) -> Result<(), String> {
     let runtime = builder(seed).over(engine.clone()).await.map_err(|error| error.to_string())?;
     for registered in runtime.list(&Selector::default()).await.map_err(|error| error.to_string())? {
-        runtime.tick_now(registered.id).await.map_err(|error| format!("{}: {error}", registered.vigy.name))?;
+        runtime.force_tick(registered.id).await.map_err(|error| format!("{}: {error}", registered.vigy.name))?;
     }
     runtime.shutdown(std::time::Duration::from_secs(5)).await;
     let findings = adapter_tokio::store::Store::over(engine).map_err(|error| error.to_string())?.check().await;

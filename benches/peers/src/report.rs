@@ -6,6 +6,7 @@ use std::fmt;
 
 const OURS: &str = "vigy";
 const REFERENCE: &str = "lua-5.4";
+const FASTEST: &str = "starlark";
 
 /// What one engine takes for one operation.
 pub struct Cell {
@@ -49,6 +50,13 @@ impl Report {
         (self.unit == "ns").then(|| (workload.bar(), ratio <= workload.bar()))
     }
 
+    /// Ours to the fastest of the others at what vigies are for: it is to be no slower.
+    fn reconcile(&self) -> Option<(f64, bool)> {
+        let (_, row) = self.rows.iter().find(|(workload, _)| self.unit == "ns" && *workload == Workload::TickReconcile)?;
+        let ratio = value(row, OURS)? / value(row, FASTEST)?;
+        Some((ratio, ratio <= 1.0))
+    }
+
     /// The same as JSON.
     pub fn json(&self) -> Value {
         let rows = self.rows.iter().map(|(workload, row)| {
@@ -87,6 +95,9 @@ impl fmt::Display for Report {
         self.write_table(f, &title, |_, c| format!("{:.0}", c.value), false)?;
         writeln!(f)?;
         self.write_table(f, "to lua-5.4", |row, c| ratio(row, c).map_or("-".into(), |r| format!("{r:.2}")), true)?;
+        if let Some((ratio, met)) = self.reconcile() {
+            writeln!(f, "\ntick-reconcile to {FASTEST}: {ratio:.2}, bar 1 {}", if met { "met" } else { "MISSED" })?;
+        }
         let spread = self.rows.iter().flat_map(|(_, row)| row).filter_map(|c| c.spread).fold(0.0, f64::max);
         if spread > 0.0 { writeln!(f, "\nThe middle half of the samples spreads by at most {:.0} %.", spread * 100.0) } else { Ok(()) }
     }

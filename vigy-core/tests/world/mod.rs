@@ -2,12 +2,13 @@
 #![allow(dead_code, reason = "every test that has it uses a part")]
 
 use vigy_core::lisp::{self, Imports, Lisp};
-use vigy_core::record::{Explain, Record};
+use vigy_core::record::{Explain, Place, Record};
+use vigy_core::relay::{Far, Near};
 use vigy_core::replay::{self, Inputs, ReplayError, Replayed, WhatIf};
 use vigy_core::sim::{CrashStorage, Gone, ManualClock, MemoryStorage};
 use vigy_core::{
-    ActionKey, Ask, AskError, Checkpoint, Effects, Host, HostError, Incarnation, Limits, Outcome, ReconcileAction, RunKey, SecretKey, Spec,
-    TickBuffers, TickInterval, Timestamp,
+    ActionKey, Ask, AskError, Checkpoint, Door, Effects, Evaluator, Host, HostError, Incarnation, Limits, Outcome, ReconcileAction,
+    ResumeError, RunKey, SecretKey, Spec, Step, TickBuffers, TickInterval, TickMemory, Timestamp,
 };
 use vigy_lisp::{Arity, Data, HostFn, Image};
 
@@ -109,6 +110,8 @@ pub(crate) const LIMITS: Limits = Limits {
 pub(crate) struct World {
     pub(crate) image: Image,
     pub(crate) checkpoint: Checkpoint,
+    /// Whether evaluations are behind a wall that only bytes pass.
+    pub(crate) wall: bool,
     host: Host<ManualClock, CrashStorage, Echo>,
 }
 
@@ -118,7 +121,7 @@ impl World {
         let effects = Echo { secret: "hunter2".to_owned(), key: Some(KEY), sent: Vec::new(), acted: Vec::new() };
         let host = Host { clock: ManualClock(Timestamp(1000)), storage, effects };
         let image = lisp::compile(program, &OPERATIONS).unwrap();
-        Self { image, checkpoint: Checkpoint::new(Incarnation(7), Timestamp(1000)), host }
+        Self { image, checkpoint: Checkpoint::new(Incarnation(7), Timestamp(1000)), wall: false, host }
     }
 
     pub(crate) fn edit(&mut self, program: &str) {
@@ -126,10 +129,10 @@ impl World {
     }
 
     pub(crate) fn try_tick(&mut self) -> Result<bool, HostError<Gone>> {
-        let Self { image, checkpoint, host } = self;
+        let Self { image, checkpoint, wall, host } = self;
         let spec = Spec::every(TickInterval::default(), image.hash(), LIMITS);
         let mut buffers = TickBuffers::for_limits(&LIMITS);
-        let result = evaluated(image, |evaluation| host.tick(&spec, checkpoint, buffers.memory(), evaluation));
+        let result = evaluated(image, *wall, |evaluation| host.tick(&spec, checkpoint, buffers.memory(), evaluation));
         host.clock.0 = host.clock.0.plus(1000);
         result
     }
@@ -165,8 +168,12 @@ impl World {
         self.disk().runs.keys().map(|run| run.tick).collect()
     }
 
-    fn record(&self, tick: u64) -> &[u8] {
+    pub(crate) fn record(&self, tick: u64) -> &[u8] {
         &self.disk().runs[&RunKey { incarnation: Incarnation(7), tick }]
+    }
+
+    pub(crate) fn record_mut(&mut self, tick: u64) -> &mut Vec<u8> {
+        self.disk_mut().runs.get_mut(&RunKey { incarnation: Incarnation(7), tick }).unwrap()
     }
 
     pub(crate) fn end(&self) -> String {
@@ -176,21 +183,73 @@ impl World {
     pub(crate) fn replay(&self, tick: u64) -> Result<Replayed, ReplayError> {
         let mut inputs = Stored { disk: self.disk(), echo: &self.host.effects };
         let mut buffers = TickBuffers::for_limits(&LIMITS);
-        evaluated(&self.image, |evaluation| replay::replay(self.record(tick), &mut inputs, buffers.memory(), evaluation))
+        evaluated(&self.image, self.wall, |evaluation| replay::replay(self.record(tick), &mut inputs, buffers.memory(), evaluation))
     }
 
     pub(crate) fn what_if(&self, tick: u64) -> WhatIf {
+        self.try_what_if(tick).unwrap()
+    }
+
+    pub(crate) fn try_what_if(&self, tick: u64) -> Result<WhatIf, ResumeError> {
         let mut inputs = Stored { disk: self.disk(), echo: &self.host.effects };
         let mut buffers = TickBuffers::for_limits(&LIMITS);
         let (image, record) = (&self.image, self.record(tick));
-        evaluated(image, |evaluation| replay::what_if(record, image.hash(), &mut inputs, buffers.memory(), evaluation)).unwrap()
+        evaluated(image, self.wall, |evaluation| replay::what_if(record, image.hash(), &mut inputs, buffers.memory(), evaluation))
     }
 }
 
-/// Lends a fresh evaluation of a program.
-fn evaluated<T>(image: &Image, run: impl FnOnce(&mut Lisp<'_>) -> T) -> T {
+/// An evaluation, whichever it is.
+struct Any<'a>(&'a mut dyn Evaluator);
+
+impl Evaluator for Any<'_> {
+    fn step(&mut self, door: &mut Door<'_>, slice: u64) -> Step {
+        self.0.step(door, slice)
+    }
+
+    fn fuel_used(&self) -> u64 {
+        self.0.fuel_used()
+    }
+
+    fn place(&self) -> Option<Place> {
+        self.0.place()
+    }
+}
+
+/// An evaluation behind a wall that only bytes pass.
+struct Behind<'m> {
+    memory: Option<TickMemory<'m>>,
+    far: Option<Far<'m>>,
+    near: Near,
+    evaluation: Lisp<'m>,
+}
+
+impl Evaluator for Behind<'_> {
+    fn step(&mut self, door: &mut Door<'_>, slice: u64) -> Step {
+        if let Some(memory) = self.memory.take() {
+            self.far = Some(Far::open(*door.header(), memory).unwrap());
+        }
+        let Some(told) = self.near.tell(door, slice) else { return Step::Waiting };
+        let told = postcard::to_allocvec(&told).unwrap();
+        let said = self.far.as_mut().unwrap().step(&mut self.evaluation, &postcard::from_bytes(&told).unwrap());
+        let said = postcard::to_allocvec(&said).unwrap();
+        let declared = |name: &str| OPERATIONS.iter().any(|operation| operation.name == name);
+        self.near.hear(door, &postcard::from_bytes(&said).unwrap(), slice, declared).unwrap()
+    }
+
+    fn fuel_used(&self) -> u64 {
+        self.near.fuel_used()
+    }
+}
+
+/// Lends a fresh evaluation of a program, behind a wall or not.
+fn evaluated<T>(image: &Image, wall: bool, run: impl FnOnce(&mut Any<'_>) -> T) -> T {
     let program = image.program();
     let imports = Imports::of(program).unwrap();
     let mut words = vec![0; lisp::words_needed(program, &LIMITS)];
-    run(&mut Lisp::new(program, &imports, &LIMITS, &mut words).unwrap())
+    let mut evaluation = Lisp::new(program, &imports, &LIMITS, &mut words).unwrap();
+    if !wall {
+        return run(&mut Any(&mut evaluation));
+    }
+    let mut buffers = TickBuffers::for_limits(&LIMITS);
+    run(&mut Any(&mut Behind { memory: Some(buffers.memory()), far: None, near: Near::default(), evaluation }))
 }

@@ -111,7 +111,7 @@ pub(super) fn mismatch(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let got = crate::print::type_name(got);
     let mut text = crate::machine::Message::default();
     let _ = core::fmt::Write::write_str(&mut text, m.heap.text(expected));
-    Err(m.complain(Tag::TypeMismatch, format_args!("expected {text}, got {got}")))
+    Err(m.complain(Tag::TypeMismatch, &["expected ", text.as_str(), ", got ", got]))
 }
 
 fn plist(m: &mut Machine<'_>, at: usize) -> Answer {
@@ -122,7 +122,7 @@ fn plist(m: &mut Machine<'_>, at: usize) -> Answer {
 /// The data of an error: keys and values in turn.
 fn data(m: &mut Machine<'_>, at: usize) -> Answer {
     let v = plist(m, at)?;
-    if m.heap.length(v).is_multiple_of(2) { Ok(v) } else { Err(m.error(Tag::NativeFn, format_args!("a key without a value"))) }
+    if m.heap.length(v).is_multiple_of(2) { Ok(v) } else { Err(m.error(Tag::NativeFn, &["a key without a value"])) }
 }
 
 /// `(error tag message)`, `(error tag message plist)`: an error value; nothing is raised.
@@ -187,7 +187,6 @@ fn plist_lookup(m: &mut Machine<'_>, mut list: Value, key: Value) -> Answer {
 
 /// `(gensym)`, `(gensym prefix)`
 pub(super) fn gensym(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
-    use core::fmt::Write;
     let mut name = heapless::String::<128>::new();
     if n == 1 {
         let v = m.at(at);
@@ -203,7 +202,8 @@ pub(super) fn gensym(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
         // A short prefix fits.
         let _ = name.push('g');
     }
-    let _ = write!(name, "__{}__auto", m.gensyms as i64 + 1);
+    let number = crate::number::digits(m.gensyms as i64 + 1);
+    let _ = ["__", &number, "__auto"].iter().try_for_each(|part| name.push_str(part));
     let symbol = m.intern(tag::SYMBOL, &name)?;
     m.gensyms += 1;
     Ok(symbol)

@@ -3,6 +3,7 @@
 use super::Answer;
 use super::number::int;
 use crate::machine::{Machine, Tag};
+use crate::number::digits;
 
 fn wrap(m: &mut Machine<'_>, at: usize, n: usize, start: i64, f: fn(i64, i64) -> i64) -> Answer {
     let mut acc = start;
@@ -50,7 +51,7 @@ fn shift(m: &mut Machine<'_>, at: usize, name: &str, f: fn(i64, u32) -> i64) -> 
     let x = int(m, x)?;
     let by = int(m, by)?;
     if !(0..64).contains(&by) {
-        return Err(m.error(Tag::NativeFn, format_args!("`{name}`: a shift by {by}, not by 0 to 63")));
+        return Err(m.error(Tag::NativeFn, &["`", name, "`: a shift by ", &digits(by), ", not by 0 to 63"]));
     }
     Ok(m.heap.int(f(x, by as u32))?)
 }

@@ -6,6 +6,7 @@ use super::Answer;
 use crate::heap::size_of_header;
 use crate::machine::fibers::{field, status};
 use crate::machine::{Machine, Stop, Tag};
+use crate::number::digits;
 use crate::value::{Value, tag};
 
 const UNBOUNDED: usize = u32::MAX as usize;
@@ -46,7 +47,7 @@ pub(super) fn make(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let capacity = super::number::int(m, v)?;
     match u32::try_from(capacity) {
         Ok(c) if c != u32::MAX => Ok(m.heap.channel(Some(c))?),
-        _ => Err(m.error(Tag::NativeFn, format_args!("`chan`: a capacity of {capacity}"))),
+        _ => Err(m.error(Tag::NativeFn, &["`chan`: a capacity of ", &digits(capacity)])),
     }
 }
 
@@ -249,11 +250,11 @@ pub(super) fn next(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     if m.fibers.running.is_nil() {
         return match m.next_fiber(f) {
             Some(callee) => Ok(callee),
-            None => Err(m.error(Tag::Deadlock, format_args!("`go-run`: every fiber waits"))),
+            None => Err(m.error(Tag::Deadlock, &["`go-run`: every fiber waits"])),
         };
     }
     if f == m.fibers.running {
-        return Err(m.error(Tag::NativeFn, format_args!("`go-run`: the fiber is already running")));
+        return Err(m.error(Tag::NativeFn, &["`go-run`: the fiber is already running"]));
     }
     let own = m.park(status::JOINING)?;
     let others = m.heap.field(f, field::AWAITED);

@@ -5,7 +5,7 @@ use crate::machine::{Machine, Stop, Tag};
 use crate::value::{Value, tag};
 
 fn fail(m: &mut Machine<'_>, name: &str, what: &str) -> Stop {
-    m.error(Tag::NativeFn, format_args!("`{name}`: {what}"))
+    m.error(Tag::NativeFn, &["`", name, "`: ", what])
 }
 
 fn text(m: &mut Machine<'_>, at: usize, name: &str) -> Result<Value, Stop> {

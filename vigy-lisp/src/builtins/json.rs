@@ -8,6 +8,7 @@ use super::Answer;
 use crate::decimal;
 use crate::heap::Writer;
 use crate::machine::{Machine, Message, Stop, Tag};
+use crate::number::digits;
 use crate::value::{Value, tag};
 
 /// Arrays and objects within each other.
@@ -15,8 +16,9 @@ const DEPTH: usize = 128;
 /// The key that marks a list which must be written as an array: see `json/array`.
 const ARRAY: &str = "json/array";
 
-fn fail(m: &mut Machine<'_>, name: &str, what: core::fmt::Arguments<'_>) -> Stop {
-    m.error(Tag::NativeFn, format_args!("`{name}`: {what}"))
+fn fail(m: &mut Machine<'_>, name: &str, what: &[&str]) -> Stop {
+    let what = Message::of(what);
+    m.error(Tag::NativeFn, &["`", name, "`: ", what.as_str()])
 }
 
 #[derive(Clone, Copy)]
@@ -45,7 +47,7 @@ impl Parser {
     }
 
     fn wrong(&self, m: &mut Machine<'_>, what: &str) -> Stop {
-        fail(m, self.name, format_args!("{what} at byte {}", self.i))
+        fail(m, self.name, &[what, " at byte ", &digits(self.i as i64)])
     }
 
     fn string(&mut self, m: &mut Machine<'_>) -> Answer {
@@ -273,7 +275,7 @@ fn parse(m: &mut Machine<'_>, at: usize, maps: bool, name: &'static str) -> Answ
     let v = m.at(at);
     if !v.is(tag::STRING) {
         let got = crate::print::type_name(v);
-        return Err(fail(m, name, format_args!("expected string, got {got}")));
+        return Err(fail(m, name, &["expected string, got ", got]));
     }
     Parser { v, i: 0, maps, name }.parse(m, at + 1)
 }
@@ -419,7 +421,7 @@ fn leaf(w: &mut Writer<'_, '_>, v: Value) -> Result<(), &'static str> {
     let (int, float) = (w.heap().as_int(v), w.heap().as_float(v));
     // A writer that is full says so when it is sealed.
     if let Some(i) = int {
-        let _ = write!(w, "{i}");
+        let _ = w.write_str(&digits(i));
     } else if let Some(f) = float {
         if !f.is_finite() {
             return Err("number that JSON does not have");
@@ -445,12 +447,7 @@ fn written(m: &mut Machine<'_>, at: usize, pairs: bool, name: &str) -> Answer {
     let made = super::string::build(m, |w| wrong = write(w, v, pairs).err());
     match wrong {
         None => made,
-        Some(what) => {
-            let mut text = Message::default();
-            // A message keeps what fits.
-            let _ = write!(text, "a {what} cannot be written");
-            Err(fail(m, name, format_args!("{text}")))
-        }
+        Some(what) => Err(fail(m, name, &["a ", what, " cannot be written"])),
     }
 }
 

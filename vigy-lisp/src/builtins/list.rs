@@ -33,7 +33,7 @@ fn pair(m: &mut Machine<'_>, at: usize, name: &str) -> Result<Value, Stop> {
     if v.is_pair() {
         Ok(v)
     } else if v.is_nil() {
-        Err(m.error(Tag::NativeFn, format_args!("`{name}`: expected pair, got the empty list")))
+        Err(m.error(Tag::NativeFn, &["`", name, "`: expected pair, got the empty list"]))
     } else {
         Err(m.mismatch("pair", v))
     }
@@ -66,7 +66,7 @@ fn element(m: &mut Machine<'_>, at: usize, i: usize, name: &str) -> Answer {
     let v = list_arg(m, at)?;
     let v = m.heap.drop_first(v, i);
     if v.is_nil() {
-        return Err(m.error(Tag::NativeFn, format_args!("`{name}`: the list is too short")));
+        return Err(m.error(Tag::NativeFn, &["`", name, "`: the list is too short"]));
     }
     Ok(m.heap.first(v))
 }
@@ -249,7 +249,7 @@ pub(super) fn range(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
         _ => (arg(0), arg(1), arg(2)),
     };
     if step == 0 {
-        return Err(m.error(Tag::NativeFn, format_args!("`range`: a step of zero")));
+        return Err(m.error(Tag::NativeFn, &["`range`: a step of zero"]));
     }
     // From the lower end to the higher one: less than 2^64, even where the difference itself does not fit.
     let (low, high) = if step > 0 { (start, end) } else { (end, start) };
@@ -278,7 +278,7 @@ fn range_of_floats(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
         _ => (xs[0], xs[1], xs[2]),
     };
     if step == 0.0 || step.is_nan() {
-        return Err(m.error(Tag::NativeFn, format_args!("`range`: a step of zero")));
+        return Err(m.error(Tag::NativeFn, &["`range`: a step of zero"]));
     }
     let mut list = Value::NIL;
     let mut x = start;
@@ -287,7 +287,7 @@ fn range_of_floats(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
         let v = m.heap.float(x)?;
         list = m.heap.cons(v, list)?;
         if x + step == x {
-            return Err(m.error(Tag::NativeFn, format_args!("`range`: a step too small to matter")));
+            return Err(m.error(Tag::NativeFn, &["`range`: a step too small to matter"]));
         }
         x += step;
     }

@@ -42,7 +42,7 @@ pub(super) fn put(m: &mut Machine<'_>, map: Value, key: Value, value: Value) -> 
 
 pub(super) fn hash_map(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     if !n.is_multiple_of(2) {
-        return Err(m.error(Tag::NativeFn, format_args!("`hash-map`: a key without a value")));
+        return Err(m.error(Tag::NativeFn, &["`hash-map`: a key without a value"]));
     }
     m.charge(n / 8)?;
     let (pairs, heap) = m.args_and_heap(at, n);
@@ -117,7 +117,7 @@ pub(super) fn set_strict(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 /// `(assoc m k v …)`: nil is the empty map.
 pub(super) fn assoc(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     if n.is_multiple_of(2) {
-        return Err(m.error(Tag::NativeFn, format_args!("`assoc`: a key without a value")));
+        return Err(m.error(Tag::NativeFn, &["`assoc`: a key without a value"]));
     }
     let mut map = if m.at(at).is_nil() { m.heap.map(n / 2)? } else { map_arg(m, at)? };
     for i in (1..n).step_by(2) {
@@ -246,7 +246,7 @@ pub(super) fn into_map(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     m.charge(n / 4)?;
     let pairs = list.is_pair() && m.heap.items(list).all(|i| i.is_pair() && m.heap.length(i) == 2);
     if !pairs && !n.is_multiple_of(2) {
-        return Err(m.error(Tag::NativeFn, format_args!("`into-hash-map`: a key without a value")));
+        return Err(m.error(Tag::NativeFn, &["`into-hash-map`: a key without a value"]));
     }
     let mut result = m.heap.map(if pairs { n } else { n / 2 })?;
     while list.is_pair() {

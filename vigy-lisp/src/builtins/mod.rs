@@ -359,7 +359,8 @@ static NAMES: &str = {
 #[repr(C)]
 pub struct Builtins {
     pub(crate) code: [Run; ROWS.len()],
-    present: [bool; ROWS.len()],
+    /// A bit for each, by number.
+    present: [u32; ROWS.len().div_ceil(32)],
 }
 
 /// All builtins: a static, so that they are one table wherever they are named.
@@ -377,11 +378,11 @@ impl Builtins {
     /// All of them.
     pub const ALL: &'static Self = &EVERY;
 
-    const NONE: Self = Self { code: [absent; ROWS.len()], present: [false; ROWS.len()] };
+    const NONE: Self = Self { code: [absent; ROWS.len()], present: [0; ROWS.len().div_ceil(32)] };
 
     const fn with(mut self, number: usize) -> Self {
         self.code[number] = ROWS[number].run;
-        self.present[number] = true;
+        self.present[number / 32] |= 1 << (number % 32);
         self
     }
 
@@ -409,19 +410,20 @@ impl Builtins {
     /// The name of a builtin that a program may call and that is not here.
     #[must_use]
     pub fn missing(&self, program: &crate::Program<'_>) -> Option<&'static str> {
-        program.builtins().find(|&number| self.present.get(number as usize) == Some(&false)).map(name)
+        let absent = |number: &u32| exists(*number) && self.present[*number as usize / 32] >> (number % 32) & 1 == 0;
+        program.builtins().find(absent).map(name)
     }
 }
 
 impl core::fmt::Debug for Builtins {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Builtins({} of {})", self.present.iter().filter(|present| **present).count(), ROWS.len())
+        write!(f, "Builtins({} of {})", self.present.iter().map(|present| present.count_ones()).sum::<u32>(), ROWS.len())
     }
 }
 
 /// Stands where a builtin is not linked.
 fn absent(m: &mut Machine<'_>, _: usize, _: usize) -> Answer {
-    Err(m.error(Tag::NativeFn, format_args!("this machine does not have this builtin")))
+    Err(m.error(Tag::NativeFn, &["this machine does not have this builtin"]))
 }
 
 pub(crate) fn exists(id: u32) -> bool {
@@ -479,7 +481,7 @@ static INDEX: crate::compile::table::Index<1024> = {
 pub(crate) fn work(m: &mut Machine<'_>, w: Work) -> Stop {
     match w {
         Work::OutOfFuel => Stop::OutOfFuel,
-        Work::TooDeep => m.error(Tag::DepthExceeded, format_args!("a value is nested too deeply to compare")),
+        Work::TooDeep => m.error(Tag::DepthExceeded, &["a value is nested too deeply to compare"]),
     }
 }
 
@@ -490,7 +492,7 @@ pub(crate) fn map_error(m: &mut Machine<'_>, e: MapError) -> Stop {
         MapError::Work(w) => work(m, w),
         MapError::Unhashable(v) => {
             let got = crate::print::type_name(v);
-            m.error(Tag::NativeFn, format_args!("a {got} cannot be a key of a map"))
+            m.error(Tag::NativeFn, &["a ", got, " cannot be a key of a map"])
         }
     }
 }

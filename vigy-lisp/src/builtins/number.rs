@@ -3,6 +3,7 @@
 use core::cmp::Ordering;
 
 use super::Answer;
+use crate::case::is_space;
 use crate::decimal;
 use crate::equal::compare_numbers;
 use crate::machine::{Machine, Stop, Tag};
@@ -61,11 +62,11 @@ pub(crate) fn int(m: &mut Machine<'_>, v: Value) -> Result<i64, Stop> {
 }
 
 pub(super) fn overflow(m: &mut Machine<'_>, name: &str) -> Stop {
-    m.error(Tag::IntegerOverflow, format_args!("`{name}`: the result does not fit into 64 bits"))
+    m.error(Tag::IntegerOverflow, &["`", name, "`: the result does not fit into 64 bits"])
 }
 
 fn zero_divisor(m: &mut Machine<'_>) -> Stop {
-    m.complain(Tag::DivisionByZero, format_args!("the divisor is 0"))
+    m.complain(Tag::DivisionByZero, &["the divisor is 0"])
 }
 
 fn put(m: &mut Machine<'_>, n: Num) -> Answer {
@@ -184,25 +185,24 @@ pub(crate) fn modulo_of(m: &mut Machine<'_>, x: Value, y: Value) -> Answer {
     Ok(m.heap.int(r)?)
 }
 
-pub(super) fn quotient(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+/// A division of two ints.
+fn divided(m: &mut Machine<'_>, at: usize, name: &str, by: fn(i64, i64) -> Option<i64>) -> Answer {
     let (x, y) = (m.at(at), m.at(at + 1));
     let x = int(m, x)?;
     let y = int(m, y)?;
     if y == 0 {
         return Err(zero_divisor(m));
     }
-    let r = x.checked_div(y).ok_or_else(|| overflow(m, "quotient"))?;
+    let r = by(x, y).ok_or_else(|| overflow(m, name))?;
     Ok(m.heap.int(r)?)
 }
 
+pub(super) fn quotient(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    divided(m, at, "quotient", i64::checked_div)
+}
+
 pub(super) fn remainder(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let (x, y) = (m.at(at), m.at(at + 1));
-    let x = int(m, x)?;
-    let y = int(m, y)?;
-    if y == 0 {
-        return Err(zero_divisor(m));
-    }
-    Ok(m.heap.int(x.wrapping_rem(y))?)
+    divided(m, at, "remainder", |x, y| Some(x.wrapping_rem(y)))
 }
 
 pub(super) fn abs(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
@@ -339,7 +339,7 @@ pub(super) fn compare(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
         m.heap.bytes(x).cmp(m.heap.bytes(y))
     } else {
         let (a, b) = (crate::print::type_name(x), crate::print::type_name(y));
-        return Err(m.complain(Tag::TypeMismatch, format_args!("expected two numbers, strings, symbols or keywords, got {a} and {b}")));
+        return Err(m.complain(Tag::TypeMismatch, &["expected two numbers, strings, symbols or keywords, got ", a, " and ", b]));
     };
     Ok(Value(((order as i64) << 2) as u64))
 }
@@ -347,7 +347,7 @@ pub(super) fn compare(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 /// `(parse-int s)` and `(parse-float s)`: nil for what is no number.
 pub(super) fn parse_int(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let v = super::string::text(m, at)?;
-    let parsed = m.heap.text(v).trim().parse::<i64>();
+    let parsed = m.heap.text(v).trim_matches(is_space).parse::<i64>();
     Ok(match parsed {
         Ok(i) => m.heap.int(i)?,
         Err(_) => Value::NIL,
@@ -355,7 +355,7 @@ pub(super) fn parse_int(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 }
 pub(super) fn parse_float(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let v = super::string::text(m, at)?;
-    let parsed = decimal::parse(m.heap.text(v).trim());
+    let parsed = decimal::parse(m.heap.text(v).trim_matches(is_space));
     Ok(match parsed {
         Some(f) => m.heap.float(f)?,
         None => Value::NIL,

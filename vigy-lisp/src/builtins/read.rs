@@ -2,7 +2,9 @@
 
 use super::Answer;
 use super::string::char_at;
+use crate::case::is_space;
 use crate::machine::{Machine, Stop, Tag};
+use crate::number::digits;
 use crate::value::{Value, tag};
 
 /// Lists within lists that are read.
@@ -17,11 +19,11 @@ enum Open {
 }
 
 fn fail(m: &mut Machine<'_>, at: usize, what: &str) -> Stop {
-    m.error(Tag::Reader, format_args!("reader: {what} at byte {}", at as i64))
+    m.error(Tag::Reader, &["reader: ", what, " at byte ", &digits(at as i64)])
 }
 
 fn ends_atom(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | '\'' | '`' | ',' | '"' | ';')
+    is_space(c) || matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | '\'' | '`' | ',' | '"' | ';')
 }
 
 /// Reads data from byte `from` of the string `v` on, onto the stack from `sp` on: all of them, or one. Where the stack ends then.
@@ -37,7 +39,7 @@ fn read(m: &mut Machine<'_>, v: Value, sp: usize, all: bool) -> Result<usize, St
         let peek = m.heap.bytes(v).get(i).copied();
         let too_deep = |m: &mut Machine<'_>| fail(m, start, "nested too deeply");
         let value = match c {
-            _ if c.is_whitespace() => continue,
+            _ if is_space(c) => continue,
             ';' => {
                 while m.heap.bytes(v).get(i).is_some_and(|b| *b != b'\n') {
                     i += 1;
@@ -100,7 +102,7 @@ fn read(m: &mut Machine<'_>, v: Value, sp: usize, all: bool) -> Result<usize, St
                     Open::List { close, .. } => Some(*close != b')'),
                     _ => None,
                 });
-                let blank = char_at(m.heap.bytes(v), i).is_none_or(|(c, _)| c.is_whitespace());
+                let blank = char_at(m.heap.bytes(v), i).is_none_or(|(c, _)| is_space(c));
                 if c == ',' && inside == Some(true) && blank {
                     continue;
                 }
@@ -242,7 +244,7 @@ pub(super) fn read_string(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let v = super::string::text(m, at)?;
     let sp = at + 1;
     if read(m, v, sp, false)? == sp {
-        return Err(m.error(Tag::NativeFn, format_args!("`read-string`: there is nothing to read")));
+        return Err(m.error(Tag::NativeFn, &["`read-string`: there is nothing to read"]));
     }
     Ok(m.at(sp))
 }

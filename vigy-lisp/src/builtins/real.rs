@@ -5,6 +5,7 @@ use super::number::{Num, num, overflow};
 use crate::machine::{Machine, Tag};
 use crate::value::Value;
 
+#[inline(never)]
 fn rounded(m: &mut Machine<'_>, at: usize, name: &str, round: fn(f64) -> f64) -> Answer {
     let v = m.at(at);
     match num(m, v)? {
@@ -26,7 +27,7 @@ pub(super) fn floor(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 }
 
 pub(super) fn ceiling(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    rounded(m, at, "ceiling", libm::ceil)
+    rounded(m, at, "ceiling", |x| -libm::floor(-x))
 }
 
 pub(super) fn round(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
@@ -54,7 +55,7 @@ fn unit(m: &mut Machine<'_>, at: usize, name: &str, f: fn(f64) -> f64) -> Answer
     let v = m.at(at);
     let x = num(m, v)?.float();
     if !(-1.0..=1.0).contains(&x) && !x.is_nan() {
-        return Err(m.error(Tag::NativeFn, format_args!("`{name}`: argument outside -1 to 1")));
+        return Err(m.error(Tag::NativeFn, &["`", name, "`: argument outside -1 to 1"]));
     }
     Ok(m.heap.float(f(x))?)
 }

@@ -1,5 +1,7 @@
 //! Parts of strings: found, replaced, split off.
 
+use memchr::memmem;
+
 use super::Answer;
 use super::string::{build, char_at, chars_of, part, push_part, script_text};
 use crate::machine::{Machine, Stop};
@@ -7,7 +9,14 @@ use crate::value::Value;
 
 /// Where `needle` is in `hay` at or behind `from`, in time linear in both.
 pub(super) fn find(hay: &[u8], needle: &[u8], from: usize) -> Option<usize> {
-    memchr::memmem::find(hay.get(from..)?, needle).map(|at| from + at)
+    let hay = hay.get(from..)?;
+    // Without its filters, which make it faster, it is half as large.
+    let found = if cfg!(target_os = "none") {
+        memmem::FinderBuilder::new().prefilter(memmem::Prefilter::None).build_forward(needle).find(hay)
+    } else {
+        memmem::find(hay, needle)
+    };
+    found.map(|at| from + at)
 }
 
 fn two(m: &mut Machine<'_>, at: usize, name: &str) -> Result<(Value, Value), Stop> {

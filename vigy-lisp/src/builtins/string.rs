@@ -2,10 +2,11 @@
 
 use super::Answer;
 use super::search::find;
-use crate::case;
+use crate::case::{self, is_space};
 use crate::decimal;
 use crate::heap::Writer;
 use crate::machine::{Machine, Stop, Tag};
+use crate::number::digits;
 use crate::print::{self, Style};
 use crate::value::{Value, tag};
 
@@ -22,14 +23,14 @@ pub(super) fn script_text(m: &mut Machine<'_>, at: usize, name: &str) -> Result<
         return Ok(v);
     }
     let got = print::type_name(v);
-    Err(m.error(Tag::NativeFn, format_args!("`{name}`: expected string, got {got}")))
+    Err(m.error(Tag::NativeFn, &["`", name, "`: expected string, got ", got]))
 }
 
 fn script_int(m: &mut Machine<'_>, at: usize, name: &str) -> Result<i64, Stop> {
     let v = m.at(at);
     m.heap.as_int(v).ok_or_else(|| {
         let got = print::type_name(v);
-        m.error(Tag::NativeFn, format_args!("`{name}`: expected int, got {got}"))
+        m.error(Tag::NativeFn, &["`", name, "`: expected int, got ", got])
     })
 }
 
@@ -236,7 +237,7 @@ pub(super) fn subs(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     };
     match (start, end) {
         (Some(start), Some(end)) if start <= end => part(m, v, start, end),
-        _ => Err(m.error(Tag::OutOfRange, format_args!("`subs`: outside the string"))),
+        _ => Err(m.error(Tag::OutOfRange, &["`subs`: outside the string"])),
     }
 }
 
@@ -247,7 +248,7 @@ pub(super) fn string_ref(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let from = byte_of(m, v, i)?;
     match from.and_then(|from| Some((from, char_at(m.heap.bytes(v), from)?.1))) {
         Some((from, width)) => part(m, v, from, from + width),
-        None => Err(m.error(Tag::OutOfRange, format_args!("`string-ref`: outside the string"))),
+        None => Err(m.error(Tag::OutOfRange, &["`string-ref`: outside the string"])),
     }
 }
 
@@ -312,7 +313,7 @@ pub(super) fn join(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let mut list = m.at(at + 1);
     if !list.is_list() {
         let got = print::type_name(list);
-        return Err(m.error(Tag::NativeFn, format_args!("`string-join`: expected list, got {got}")));
+        return Err(m.error(Tag::NativeFn, &["`string-join`: expected list, got ", got]));
     }
     let n = m.heap.length(list);
     m.charge(n / 4)?;
@@ -335,7 +336,9 @@ pub(super) fn format(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     m.charge(m.heap.bytes(pattern).len() / 8)?;
     let holes = m.heap.text(pattern).matches("{}").count();
     if holes > n - 1 {
-        return Err(m.error(Tag::NativeFn, format_args!("`string-format`: {} placeholders, {} arguments", holes as i64, n as i64 - 1)));
+        return Err(
+            m.error(Tag::NativeFn, &["`string-format`: ", &digits(holes as i64), " placeholders, ", &digits(n as i64 - 1), " arguments"])
+        );
     }
     let program = m.program();
     let (args, heap) = m.args_and_heap(at + 1, n - 1);
@@ -390,8 +393,8 @@ pub(super) fn trim(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let s = script_text(m, at, "string-trim")?;
     m.charge(m.heap.bytes(s).len() / 16)?;
     let text = m.heap.text(s);
-    let from = text.len() - text.trim_start().len();
-    let to = from + text.trim().len();
+    let from = text.len() - text.trim_start_matches(is_space).len();
+    let to = from + text.trim_matches(is_space).len();
     part(m, s, from, to)
 }
 
@@ -424,12 +427,12 @@ pub(super) fn reverse(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 /// `(string->number s)`: an int, else a finite double, else an error.
 pub(super) fn to_number(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let s = script_text(m, at, "string->number")?;
-    let text = m.heap.text(s).trim();
+    let text = m.heap.text(s).trim_matches(is_space);
     if let Ok(i) = text.parse::<i64>() {
         return Ok(m.heap.int(i)?);
     }
     match decimal::parse(text) {
         Some(f) if f.is_finite() => Ok(m.heap.float(f)?),
-        _ => Err(m.error(Tag::NativeFn, format_args!("`string->number`: not a number"))),
+        _ => Err(m.error(Tag::NativeFn, &["`string->number`: not a number"])),
     }
 }

@@ -23,8 +23,11 @@ const INTS: &[(&str, i64, i64)] = &[
     ("u8", 0, u8::MAX as i64),
 ];
 
+/// Types that are named as messages name them.
+const NAMED: [&str; 9] = ["nil", "bool", "string", "symbol", "keyword", "map", "error", "promise", "foreign"];
+
 fn bad(m: &mut Machine<'_>, reason: &str) -> Stop {
-    m.error(Tag::NativeFn, format_args!("not a type: {reason}"))
+    m.error(Tag::NativeFn, &["not a type: ", reason])
 }
 
 fn matches(m: &mut Machine<'_>, v: Value, spec: Value, depth: usize) -> Result<bool, Stop> {
@@ -41,18 +44,10 @@ fn matches(m: &mut Machine<'_>, v: Value, spec: Value, depth: usize) -> Result<b
         let number = heap.as_int(v).is_some() || heap.as_float(v).is_some();
         return match name {
             "any" => Ok(true),
-            "nil" => Ok(v.is_nil()),
-            "bool" => Ok(v == Value::TRUE || v == Value::FALSE),
             "number" | "float" | "f64" | "f32" => Ok(number),
-            "string" => Ok(v.is(tag::STRING)),
-            "symbol" => Ok(v.is(tag::SYMBOL)),
-            "keyword" => Ok(v.is(tag::KEYWORD)),
             "list" => Ok(v.is_list()),
-            "map" => Ok(v.is(tag::MAP)),
-            "error" => Ok(v.is(tag::ERROR)),
-            "promise" => Ok(v.is(tag::PROMISE)),
             "procedure" | "fn" => Ok(v.is_callable()),
-            "foreign" => Ok(matches!(v.tag(), tag::CHANNEL | tag::FIBER)),
+            _ if NAMED.contains(&name) => Ok(print::type_name(v) == name),
             _ => Err(bad(m, "an unknown keyword")),
         };
     }
@@ -121,7 +116,7 @@ fn refuse(m: &mut Machine<'_>, kind: Tag, spec: Value, v: Value) -> Stop {
     let _ = print::write(&m.heap, &program, spec, Style::Readable, &mut text);
     let _ = text.write_str(", got ");
     let _ = print::write(&m.heap, &program, v, Style::Readable, &mut text);
-    match m.make_error(kind.text(), format_args!("{text}")) {
+    match m.make_error(kind.text(), &[text.as_str()]) {
         Ok(e) => Stop::Thrown(e),
         Err(e) => e.into(),
     }

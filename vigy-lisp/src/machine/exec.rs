@@ -282,7 +282,7 @@ impl Machine<'_> {
                             let v = self.globals[bx(word)];
                             if v == Value::UNBOUND.0 {
                                 let name = p.global_name(bx(word));
-                                stop!(self.error(Tag::UnboundSymbol, format_args!("`{name}` is not defined")));
+                                stop!(self.error(Tag::UnboundSymbol, &["`", name, "` is not defined"]));
                             }
                             frame[ra(word)] = v;
                             pc += 1;
@@ -290,7 +290,7 @@ impl Machine<'_> {
                         byte::SetGlobal => {
                             if self.globals[bx(word)] == Value::UNBOUND.0 {
                                 let name = p.global_name(bx(word));
-                                stop!(self.error(Tag::UnboundSymbol, format_args!("`{name}` is not defined")));
+                                stop!(self.error(Tag::UnboundSymbol, &["`", name, "` is not defined"]));
                             }
                             self.globals[bx(word)] = frame[ra(word)];
                             pc += 1;
@@ -541,7 +541,7 @@ impl Machine<'_> {
                             let mut text = Message::default();
                             // A message keeps what fits.
                             let _ = text.write_str(self.heap.text(message));
-                            let stop = self.error(kind, format_args!("{text}"));
+                            let stop = self.error(kind, &[text.as_str()]);
                             // What modules say is thrown by the library, not by the language.
                             stop!(match stop {
                                 Stop::Raised(e) if kind.is_thrown() => Stop::Thrown(e),

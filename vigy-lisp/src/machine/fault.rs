@@ -68,6 +68,14 @@ impl Tag {
 pub struct Message(heapless::String<256>);
 
 impl Message {
+    /// The parts of a message, one behind the other. Errors of the language are made without `core::fmt`, which is large.
+    pub(crate) fn of(parts: &[&str]) -> Self {
+        let mut message = Self::default();
+        // A message keeps what fits and never fails.
+        let _ = parts.iter().try_for_each(|part| message.write_str(part));
+        message
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

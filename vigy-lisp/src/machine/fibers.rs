@@ -108,7 +108,7 @@ impl Machine<'_> {
     pub(crate) fn park(&mut self, status: usize) -> Result<Value, Stop> {
         let fiber = self.fibers.running;
         let Some(part) = self.part() else {
-            return Err(self.error(Tag::NativeFn, format_args!("only a fiber can wait")));
+            return Err(self.error(Tag::NativeFn, &["only a fiber can wait"]));
         };
         let registers = &self.stack[part.start..self.frame_end()];
         let word = self.program.code[self.pc];

@@ -4,6 +4,7 @@ use super::{HostCall, Machine, Message, Stop, Tag};
 use crate::builtins;
 use crate::heap::move_down;
 use crate::image::WINDOW;
+use crate::number::digits;
 use crate::print;
 use crate::value::{Value, tag};
 
@@ -33,17 +34,13 @@ pub(super) enum Called {
 impl Machine<'_> {
     #[cold]
     pub(super) fn no_pair(&mut self, name: &str, v: Value) -> Stop {
-        if v.is_nil() {
-            self.error(Tag::NativeFn, format_args!("`{name}`: expected pair, got the empty list"))
-        } else {
-            self.mismatch("pair", v)
-        }
+        if v.is_nil() { self.error(Tag::NativeFn, &["`", name, "`: expected pair, got the empty list"]) } else { self.mismatch("pair", v) }
     }
 
     #[cold]
     pub(super) fn too_deep(&mut self) -> Stop {
         let limit = i64::from(self.budget.depth);
-        self.error(Tag::DepthExceeded, format_args!("more than {limit} calls within each other"))
+        self.error(Tag::DepthExceeded, &["more than ", &digits(limit), " calls within each other"])
     }
 
     /// Replaces the list in the last of `n` arguments by its elements; the number of arguments then.
@@ -138,7 +135,7 @@ impl Machine<'_> {
             tag::FRAMES => self.unpark(callee, at, base, after),
             _ => {
                 let got = print::type_name(callee);
-                Err(self.error(Tag::NotCallable, format_args!("expected function, got {got}")))
+                Err(self.error(Tag::NotCallable, &["expected function, got ", got]))
             }
         }
     }
@@ -159,6 +156,6 @@ impl Machine<'_> {
         };
         let mut wants = Message::default();
         let _ = crate::arity::write(&mut wants, min, max);
-        self.error(Tag::ArityMismatch, format_args!("`{name}` expected {wants}, got {}", n as i64))
+        self.error(Tag::ArityMismatch, &["`", name.as_str(), "` expected ", wants.as_str(), ", got ", &digits(n as i64)])
     }
 }

@@ -313,7 +313,7 @@ impl<'m> Machine<'m> {
         if !matches!(self.state, State::Calling(_)) {
             return;
         }
-        let made = self.or_collect(|m| m.make_error(tag, format_args!("{message}")));
+        let made = self.or_collect(|m| m.make_error(tag, &[message]));
         self.state = State::Ready;
         // The failure belongs to the call, which lies in front of where the machine would go on.
         self.pc = self.pc.saturating_sub(1);
@@ -441,35 +441,30 @@ impl<'m> Machine<'m> {
         self.heap.intern_value(tag, v)
     }
 
-    pub(crate) fn make_error(&mut self, tag: &str, message: fmt::Arguments<'_>) -> Result<Value, Exhausted> {
+    pub(crate) fn make_error(&mut self, tag: &str, message: &[&str]) -> Result<Value, Exhausted> {
         let tag = self.intern(tag::KEYWORD, tag)?;
-        let mut text = Message::default();
-        // A message keeps what fits and never fails.
-        let _ = text.write_fmt(message);
+        let text = Message::of(message);
         let message = self.heap.string(text.as_str())?;
         self.heap.error(tag, message, Value::NIL)
     }
 
     /// An error of the language, ready to be returned by a builtin.
     #[cold]
-    pub(crate) fn error(&mut self, tag: Tag, message: fmt::Arguments<'_>) -> Stop {
+    pub(crate) fn error(&mut self, tag: Tag, message: &[&str]) -> Stop {
         self.make_error(tag.text(), message).map_or_else(|e| e.into(), Stop::Raised)
     }
 
     #[cold]
     pub(crate) fn mismatch(&mut self, expected: &str, got: Value) -> Stop {
         let got = print::type_name(got);
-        self.complain(Tag::TypeMismatch, format_args!("expected {expected}, got {got}"))
+        self.complain(Tag::TypeMismatch, &["expected ", expected, ", got ", got])
     }
 
     /// An error that says which function of the library it happened in, where that is known.
     #[cold]
-    pub(crate) fn complain(&mut self, tag: Tag, message: fmt::Arguments<'_>) -> Stop {
-        let mut text = Message::default();
-        let name = self.running();
-        // A message keeps what fits and never fails.
-        let _ = if name.is_empty() { text.write_fmt(message) } else { write!(text, "`{name}`: {message}") };
-        self.error(tag, format_args!("{text}"))
+    pub(crate) fn complain(&mut self, tag: Tag, message: &[&str]) -> Stop {
+        let (text, name) = (Message::of(message), self.running());
+        if name.is_empty() { self.error(tag, message) } else { self.error(tag, &["`", name, "`: ", text.as_str()]) }
     }
 
     /// The name of the library's function that runs: one of the prelude, or else the builtin at `pc`; empty without one.
@@ -497,6 +492,7 @@ impl<'m> Machine<'m> {
         if name.starts_with('%') || name.len() > 48 { "" } else { name }
     }
 
+    #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn at(&self, i: usize) -> Value {
         Value(self.stack[i])
@@ -509,7 +505,7 @@ impl<'m> Machine<'m> {
                 *word = v.0;
                 Ok(())
             }
-            None => Err(self.error(Tag::DepthExceeded, format_args!("there is no room for so many values at once"))),
+            None => Err(self.error(Tag::DepthExceeded, &["there is no room for so many values at once"])),
         }
     }
 

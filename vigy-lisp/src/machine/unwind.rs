@@ -5,6 +5,7 @@ use core::fmt::Write;
 use super::fault::beginning;
 use super::frames::place;
 use super::{CHAIN, Fault, FaultKind, Frame, Machine, Message, NO_HANDLER, State, Step, Stop, Tag};
+use crate::number::digits;
 use crate::print;
 use crate::value::{Value, tag};
 
@@ -55,11 +56,11 @@ impl Machine<'_> {
             Stop::Raised(v) => FaultKind::Raised { tag: short(self.heap.text(self.heap.field(v, 0))) },
         };
         // Messages keep what fits and never fail.
-        let mut limit = |of: i64, what: &str| write!(message, "the limit is {of} {what}");
+        let mut limit = |of: i64, what: &str| ["the limit is ", &digits(of), what].iter().try_for_each(|part| message.write_str(part));
         let _ = match stop {
-            Stop::OutOfFuel => limit(i64::try_from(self.budget.fuel).unwrap_or(i64::MAX), "steps"),
-            Stop::OutOfHeap | Stop::Parked => limit(self.budget.heap_bytes.into(), "bytes"),
-            Stop::OutOfOutput | Stop::Output(_) => limit(self.budget.output_bytes.into(), "bytes"),
+            Stop::OutOfFuel => limit(i64::try_from(self.budget.fuel).unwrap_or(i64::MAX), " steps"),
+            Stop::OutOfHeap | Stop::Parked => limit(self.budget.heap_bytes.into(), " bytes"),
+            Stop::OutOfOutput | Stop::Output(_) => limit(self.budget.output_bytes.into(), " bytes"),
             Stop::Damaged => message.write_str("the program is not what a compiler made"),
             Stop::Raised(v) => message.write_str(self.heap.text(self.heap.field(v, 1))),
             Stop::Thrown(v) if v.is(tag::ERROR) => self.tell_error(v, &mut message),
@@ -96,7 +97,7 @@ impl Machine<'_> {
     /// Writes an error as `tag: message`, and its data behind that.
     fn tell_error(&self, v: Value, out: &mut Message) -> core::fmt::Result {
         let [tag, message, data] = [0, 1, 2].map(|i| self.heap.field(v, i));
-        write!(out, "{}: {}", self.heap.text(tag), self.heap.text(message))?;
+        [self.heap.text(tag), ": ", self.heap.text(message)].iter().try_for_each(|part| out.write_str(part))?;
         if data.is_nil() {
             return Ok(());
         }

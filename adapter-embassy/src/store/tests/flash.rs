@@ -49,7 +49,11 @@ pub(super) struct Chip {
 
 impl Chip {
     pub(super) fn new() -> Self {
-        Self { bytes: std::vec![0xff; PAGE * PAGES], steps: 0, cut_at: None, forget: None, off: false }
+        Self::of(PAGES)
+    }
+
+    pub(super) fn of(pages: usize) -> Self {
+        Self { bytes: std::vec![0xff; PAGE * pages], steps: 0, cut_at: None, forget: None, off: false }
     }
 
     /// The same chip after the power came back, to go again after `steps`.
@@ -113,7 +117,7 @@ impl<const WORD: usize> ReadNorFlash for Flash<WORD> {
     }
 
     fn capacity(&self) -> usize {
-        PAGE * PAGES
+        self.0.borrow().bytes.len()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Power cuts at every word of the store's writes, and again while it recovers.
 
+mod conformance;
 mod flash;
 
 use core::task::Poll;

@@ -92,3 +92,31 @@ fn what_a_tick_costs_the_writer() {
     measure("redb", redb("growing.redb"), Retention::default());
     measure("redb, ten runs kept", redb("trimmed.redb"), short);
 }
+
+/// The longest that others wait while a vigy with a full history is deleted.
+#[test]
+#[ignore = "a measurement"]
+fn what_a_deletion_costs_the_writer() {
+    const RUNS: u64 = 1000;
+    const VALUE: usize = 60_000;
+    let directory = tempfile::tempdir().unwrap();
+    let engine = RedbEngine::new(redb::Database::create(directory.path().join("full.redb")).unwrap()).unwrap();
+    lock::begin(&engine).unwrap();
+    let mut writer = Writer::new(Arc::new(engine)).unwrap();
+    let id = VigyId(7);
+    writer.group(std::iter::once(job(move |transaction| {
+        let vigy = Vigy::new("full", "(vigy-noop)", TickInterval::MIN).unwrap();
+        let new = NewVigy { id, incarnation: Incarnation(id.0), image: [7; 32], now: Timestamp(0), must_exist: false };
+        register(transaction, vigy, &new).map(drop)
+    })));
+    for tick in 1..=RUNS {
+        writer.group(std::iter::once(job(move |transaction| {
+            transaction.put_bytes(schema::of(id, Part::Value, &tick.to_be_bytes()), vec![tick as u8; VALUE]);
+            assert!(hello(id, tick).write(transaction, Retention::default())?);
+            Ok(())
+        })));
+    }
+    let began = Instant::now();
+    writer.group(std::iter::once(job(move |transaction| delete(transaction, id, Timestamp(1)).map(drop))));
+    println!(r#"{{"name":"delete","runs":{RUNS},"value_bytes":{VALUE},"ms":{}}}"#, began.elapsed().as_millis());
+}

@@ -73,7 +73,7 @@ struct Search {
 }
 
 fn fail(m: &mut Machine<'_>, name: &str, what: &str) -> Stop {
-    m.error(Tag::NativeFn, format_args!("`{name}`: {what}"))
+    m.error(Tag::NativeFn, &["`", name, "`: ", what])
 }
 
 impl Search {
@@ -114,7 +114,7 @@ impl Search {
         match result {
             Ok(found) => Ok(found),
             Err(Gave::OutOfFuel) => Err(Stop::OutOfFuel),
-            Err(Gave::TooManyChoices) => Err(m.error(Tag::DepthExceeded, format_args!("a regular expression has too many ways to match"))),
+            Err(Gave::TooManyChoices) => Err(m.error(Tag::DepthExceeded, &["a regular expression has too many ways to match"])),
         }
     }
 

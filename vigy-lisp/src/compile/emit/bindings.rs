@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use super::{Emitter, Label, Task, abc, abx, limit};
+use super::{Emitter, Task, abc, abx, limit};
 use crate::code::{MAX_REGISTERS, Op};
 use crate::compile::Result;
 use crate::compile::ir::{Binds, Ir, Node, Nodes};
@@ -37,7 +37,7 @@ impl<'c> Emitter<'c> {
         let start = self.label();
         let vars = self.turning.len()..self.turning.len() + binds.len as usize;
         self.turning.extend(self.tree.binds(binds).iter().map(|(v, _)| *v));
-        self.loops.push((id, start, vars.clone()));
+        self.loops.insert(id, (start, vars.clone()));
         // Every turn starts with cells of its own; for the first one, they are there.
         if self.turning[vars.clone()].iter().any(|v| self.tree.vars[*v as usize].in_cell()) {
             let entry = self.label();
@@ -71,16 +71,8 @@ impl<'c> Emitter<'c> {
         Ok(top + binds.len as usize)
     }
 
-    /// Where a loop of this function starts, and its variables.
-    pub(super) fn loop_of(&self, id: u32) -> (Label, Range<usize>) {
-        match self.loops.iter().rev().find(|known| known.0 == id) {
-            Some((_, start, vars)) => (*start, vars.clone()),
-            None => unreachable!("`recur` was found to be in a loop"),
-        }
-    }
-
     pub(super) fn recur(&mut self, id: u32, args: Nodes, top: usize, span: Span) -> Result<()> {
-        let (_, vars) = self.loop_of(id);
+        let vars = self.loops[&id].1.clone();
         let mark = self.tasks.len();
         let n = args.len as usize;
         let mut free = top;

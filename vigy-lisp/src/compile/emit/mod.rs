@@ -12,6 +12,7 @@ use core::ops::Range;
 use buffer::{abc, abx, limit};
 
 use super::ir::{Ir, Node, Nodes, Tree};
+use super::table::HashMap;
 use super::{Constants, Result};
 use crate::code::Op;
 use crate::image::Function;
@@ -74,8 +75,8 @@ pub(super) struct Emitter<'c> {
     labels: Vec<Option<usize>>,
     /// Places in the code that wait for a label: 8, 16 or 32 says how wide the offset is.
     fixups: Vec<(usize, Label, Span)>,
-    /// Loops of the function: their numbers, where they start, which of the variables in `turning` they turn over.
-    loops: Vec<(u32, Label, Range<usize>)>,
+    /// Where loops start, and which of the variables in `turning` they turn over.
+    loops: HashMap<u32, (Label, Range<usize>)>,
     turning: Vec<u32>,
     current: u32,
     most: usize,
@@ -112,7 +113,7 @@ impl<'c> Emitter<'c> {
             nodes: Vec::new(),
             labels: Vec::new(),
             fixups: Vec::new(),
-            loops: Vec::new(),
+            loops: HashMap::default(),
             turning: Vec::new(),
             current: 0,
             most: 0,
@@ -182,8 +183,7 @@ impl<'c> Emitter<'c> {
             self.tree.vars[*v as usize].reg = i as u8;
         }
         let start = self.label();
-        self.loops.clear();
-        self.loops.push((target, start, 0..params));
+        self.loops.insert(target, (start, 0..params));
         self.tasks.push(Task::Label(start));
         self.cells(0..params, span);
         self.tasks.push(Task::Tail(body, params));
@@ -231,7 +231,7 @@ impl<'c> Emitter<'c> {
                 self.moved = None;
             }
             Task::LoopBack(target, span) => {
-                let (label, _) = self.loop_of(target);
+                let label = self.loops[&target].0;
                 if let Some(word) = self.take_move() {
                     self.fixups.push((self.code.len(), label, span));
                     self.op(word & !0xff | Op::LoopMove as u32, span);
