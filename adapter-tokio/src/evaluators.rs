@@ -46,6 +46,16 @@ pub enum Evaluation<'m> {
     Other(Box<dyn Evaluator + Send + 'm>),
 }
 
+impl Evaluation<'_> {
+    /// The most bytes of heap that were in use; 0 when that is not known.
+    pub(crate) fn heap_used(&self) -> u64 {
+        match self {
+            Self::Lisp(lisp) => lisp.heap_used(),
+            Self::Other(_) => 0,
+        }
+    }
+}
+
 impl Evaluator for Evaluation<'_> {
     fn step(&mut self, door: &mut Door<'_>, slice: u64) -> Step {
         match self {

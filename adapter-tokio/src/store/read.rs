@@ -308,6 +308,11 @@ pub(super) fn content_of(rows: &dyn Snapshot, id: VigyId, content: Content<'_>) 
     }
 }
 
+/// A value that a record refers to.
+pub(crate) fn value(rows: &dyn Snapshot, id: VigyId, hash: &[u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
+    rows.get(&schema::of(id, Part::Value, hash))
+}
+
 /// What is known of a vigy's work.
 pub(crate) fn state(rows: &dyn Snapshot, id: VigyId, now: Timestamp) -> Result<State, StoreError> {
     let data = |bytes: &[u8]| postcard::from_bytes::<Data>(bytes).map_err(damaged);
