@@ -168,8 +168,8 @@ fn line(thing: Exported) -> Value {
     };
     match thing {
         Exported::Vigy(vigy) => tagged("vigy", serde_json::to_value(Vigy::from(*vigy))),
-        Exported::Revision { vigy, number, declared_at, image, declaration } => {
-            let mut line = tagged("revision", serde_json::to_value(revision(number, declared_at, image, *declaration)));
+        Exported::Revision { vigy, revision } => {
+            let mut line = tagged("revision", serde_json::to_value(Revision::from(*revision)));
             line["vigy_id"] = vigy.to_string().into();
             line
         }
@@ -181,10 +181,6 @@ fn line(thing: Exported) -> Value {
             json!({ "kind": "event", "seq": seq, "vigy_id": vigy.to_string(), "at": rfc3339(at), "event": word, "detail": detail })
         }
     }
-}
-
-fn revision(number: u64, declared_at: vigy::Timestamp, image: Option<[u8; 32]>, vigy: vigy::Vigy) -> Revision {
-    vigy::Revision { number, declared_at, image, vigy }.into()
 }
 
 fn row(database: &Database, thing: Exported) -> rusqlite::Result<()> {
@@ -218,8 +214,8 @@ fn row(database: &Database, thing: Exported) -> rusqlite::Result<()> {
                 ],
             )
         }
-        Exported::Revision { vigy, number: n, declared_at, image, declaration } => {
-            let r = revision(n, declared_at, image, *declaration);
+        Exported::Revision { vigy, revision } => {
+            let r = Revision::from(*revision);
             let sql = "INSERT INTO vigy_revisions VALUES (?,?,?,?,?)";
             insert(sql, params![vigy.to_string(), number(r.revision), r.declared_at, r.program, r.image])
         }
