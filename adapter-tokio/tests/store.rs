@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use adapter_tokio::store::engine::{Changes, Direction, Engine, MemoryEngine, RedbEngine};
+use adapter_tokio::store::engine::{Changes, Direction, Engine, RedbEngine};
 use adapter_tokio::store::{CopyError, Exported, Finding, Happened, Problem, Store, restore};
 use adapter_tokio::{Builder, HostEffects, OpenError, Registered, RuntimeHandle};
 use async_trait::async_trait;
