@@ -1,10 +1,12 @@
 //! One tick of one vigy: what it needs is read, and everything that comes of it is written.
 
 use std::any::Any;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -15,12 +17,12 @@ use vigy_core::{
 };
 use vigy_lisp::HostFn;
 
-use crate::VigyError;
 use crate::agenda::Turn;
 use crate::calendar::plan;
 use crate::runtime::Shared;
 use crate::space::Memory;
 use crate::store::{Committed, Saved, Settles, read};
+use crate::{Ticked, VigyError};
 
 /// How a tick ended for the agenda.
 pub(crate) enum Ended {
@@ -53,6 +55,7 @@ pub(crate) async fn tick(shared: &Arc<Shared>, id: VigyId, life: Incarnation, as
     if let Some(host) = shared.elsewhere(&vigy) {
         return Ok(Ended::Elsewhere(host.to_owned()));
     }
+    let (begun, late) = (Instant::now(), standing.turn().due.filter(|_| !early).map(|due| Duration::from_millis(now.since(due))));
     let span = tracing::info_span!("tick", vigy = %vigy.name, tick = standing.checkpoint.ticks + 1);
     let evaluated = async {
         let loaded = guarded(|| shared.program(&vigy, revision.image.as_ref()))??;
@@ -69,19 +72,25 @@ pub(crate) async fn tick(shared: &Arc<Shared>, id: VigyId, life: Incarnation, as
         };
         let only_finishes = !asked && checkpoint.unfinished != Unfinished::Nothing && checkpoint.due > now;
         let done = if only_finishes {
-            host.finish_async(&spec, &mut checkpoint, buffers.memory(), &mut evaluator).await.map(|_| ())
+            host.finish_async(&spec, &mut checkpoint, buffers.memory(), &mut evaluator).await
         } else {
-            host.tick_async(&spec, &mut checkpoint, buffers.memory(), &mut evaluator).await.map(|_| ())
+            host.tick_async(&spec, &mut checkpoint, buffers.memory(), &mut evaluator).await.map(Some)
         };
         let panicked = evaluator.panicked;
+        let (fuel, heap_bytes) = (evaluator.fuel_used(), if panicked { 0 } else { evaluator.evaluation.heap_used() });
         drop(evaluator);
         if !panicked {
             space.give_back();
         }
-        done.map_err(|error| match error {
+        let done = done.map_err(|error| match error {
             HostError::Store(error) => error,
             other => VigyError::Host(other.to_string()),
-        })
+        })?;
+        if let (Some(observer), Some(ok)) = (&shared.observer, done) {
+            let run = RunKey { incarnation: life, tick: checkpoint.ticks };
+            observer.ticked(&vigy, &Ticked { run, ok, late, took: begun.elapsed(), fuel, heap_bytes });
+        }
+        Ok(())
     };
     match evaluated.instrument(span).await {
         Ok(()) => {}
@@ -195,6 +204,21 @@ struct VigyEffects<'s> {
     vigy: &'s Arc<Vigy>,
 }
 
+impl VigyEffects<'_> {
+    /// Does the host's work. The error is what a panic said.
+    async fn done<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T, String> {
+        if !self.shared.effects.is_immediate() {
+            return on_application(&self.shared.application, work).await;
+        }
+        let mut work = pin!(work);
+        poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+            Ok(polled) => polled.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic_text(&*panic).to_owned())),
+        })
+        .await
+    }
+}
+
 impl AsyncEffects for VigyEffects<'_> {
     async fn ask(&mut self, ask: &Ask<'_>, into: &mut [u8]) -> Result<usize, AskError> {
         let (effects, vigy) = (self.shared.effects.clone(), self.vigy.clone());
@@ -208,9 +232,10 @@ impl AsyncEffects for VigyEffects<'_> {
         }
         let Ask { run, sequence, key, secret, .. } = *ask;
         let (operation, arguments) = (ask.operation.to_owned(), ask.arguments.to_owned());
-        let answer = on_application(&self.shared.application, async move {
-            effects.ask(&vigy, Ask { run, sequence, key, secret, operation: &operation, arguments: &arguments }).await
-        });
+        let answer =
+            self.done(
+                async move { effects.ask(&vigy, Ask { run, sequence, key, secret, operation: &operation, arguments: &arguments }).await },
+            );
         let panicked = |panic: String| Err(AskError::new("failed", format_args!("the host panicked: {panic}")));
         let answer = answer.await.unwrap_or_else(panicked)?;
         let (size, room) = (answer.len(), into.len());
@@ -228,7 +253,7 @@ impl AsyncEffects for VigyEffects<'_> {
         let (effects, vigy) = (self.shared.effects.clone(), self.vigy.clone());
         let ReconcileAction { key, kind, .. } = *action;
         let (payload, message) = (action.payload.map(<[u8]>::to_vec), action.message.map(str::to_owned));
-        let outcome = on_application(&self.shared.application, async move {
+        let outcome = self.done(async move {
             effects.act(&vigy, ReconcileAction { key, kind, payload: payload.as_deref(), message: message.as_deref() }).await
         });
         outcome.await.unwrap_or_else(|panic| Outcome::failed(&format!("the host panicked: {panic}")))

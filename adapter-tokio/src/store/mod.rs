@@ -14,6 +14,8 @@ pub(crate) mod read;
 mod schedule;
 mod schema;
 mod sqlite;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod write;
 
