@@ -82,6 +82,8 @@ fn a_call_finds_everything_that_it_needs<E: Engine + Default>() {
         assert_eq!(check::<E>(&format!("(vigy-log \"info\" {call})"), Limits::default(), 1, 1).0, "ok", "{call}");
     }
     assert!(check::<E>("(vigy-incr \"n\" :one)", Limits::default(), 1, 1).0.contains("type-mismatch"));
+    assert!(check::<E>("(vigy-next-in 5000) (vigy-retry 250 :later)", Limits::default(), 1, 2).0.contains("retry: in 250 ms: later"));
+    assert!(check::<E>("(try (vigy-fail \"no\") (catch (e) 1))", Limits::default(), 1, 2).0.contains("permanent: no"));
 }
 
 fn an_endless_loop_ends_by_fuel<E: Engine + Default>() {

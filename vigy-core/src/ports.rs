@@ -85,7 +85,8 @@ pub trait Effects {
 
     /// Carries out an action and says what came of it.
     ///
-    /// - MAY be called again with the same key after a crash: the receiver deduplicates by it.
+    /// - MAY be called again with the same key, after a crash and after a failure that may pass ([`Outcome::failed`]): the receiver
+    ///   deduplicates by it. A failure that will not pass is [`Outcome::refused`].
     /// - MUST return in bounded time.
     fn act(&mut self, action: &ReconcileAction<'_>) -> Outcome;
 

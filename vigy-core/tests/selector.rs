@@ -1,9 +1,10 @@
 //! Label selectors: kubectl's grammar, beside a model that knows no grammar.
-#![cfg(feature = "alloc")]
+#![cfg(all(feature = "sim", feature = "alloc"))]
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use vigy_core::sim::Random;
 use vigy_core::{Labels, Selector};
 
 const LABELS: [(&str, &str); 4] = [("host", "local"), ("app.kubernetes.io/name", "a b"), ("in", "notin"), ("empty", "")];
@@ -53,25 +54,12 @@ fn a_mistake_has_a_place() {
     assert_eq!(text, Ok(()), "three keys");
 }
 
-/// splitmix64.
-struct Random(u64);
+fn one_of<T: Copy>(random: &mut Random, from: &[T]) -> T {
+    from[random.below(from.len())]
+}
 
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) as usize % end
-    }
-
-    fn one_of<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len())]
-    }
-
-    fn space(&mut self) -> &'static str {
-        self.one_of(&["", "", " ", "  ", "\t"])
-    }
+fn space(random: &mut Random) -> &'static str {
+    one_of(random, &["", "", " ", "  ", "\t"])
 }
 
 const KEYS: [&str; 5] = ["a", "b", "in", "notin", "x/y-z"];
@@ -88,21 +76,21 @@ fn written(random: &mut Random, value: &str) -> String {
 
 /// A requirement as it is written, and whether these labels meet it.
 fn requirement(random: &mut Random, labels: &BTreeMap<String, String>) -> (String, bool) {
-    let key = random.one_of(&KEYS);
+    let key = one_of(random, &KEYS);
     let found = labels.get(key);
-    let (before, after) = (random.space(), random.space());
+    let (before, after) = (space(random), space(random));
     match random.below(6) {
         0 => (key.to_owned(), found.is_some()),
         1 => (format!("!{before}{key}"), found.is_none()),
         kind @ 2..4 => {
-            let value = random.one_of(&VALUES);
-            let (operator, negated) = if kind == 2 { (random.one_of(&["=", "=="]), false) } else { ("!=", true) };
+            let value = one_of(random, &VALUES);
+            let (operator, negated) = if kind == 2 { (one_of(random, &["=", "=="]), false) } else { ("!=", true) };
             let meets = found.is_some_and(|found| found == value) != negated;
             // An empty value is followed by a comma, or it would be the next word.
             (format!("{key}{before}{operator}{after}{}", written(random, value)), meets)
         }
         kind => {
-            let values: Vec<_> = (0..1 + random.below(3)).map(|_| random.one_of(&VALUES)).collect();
+            let values: Vec<_> = (0..1 + random.below(3)).map(|_| one_of(random, &VALUES)).collect();
             let negated = kind == 5;
             let mut text = format!("{key} {}{before}(", if negated { "notin" } else { "in" });
             for (n, value) in values.iter().enumerate() {
@@ -120,11 +108,11 @@ fn selectors_at_random_select_what_they_say() {
     for seed in 0..50_000 {
         let mut random = Random(seed);
         let labels: BTreeMap<_, _> =
-            (0..random.below(5)).map(|_| (random.one_of(&KEYS).to_owned(), random.one_of(&VALUES).to_owned())).collect();
+            (0..random.below(5)).map(|_| (one_of(&mut random, &KEYS).to_owned(), one_of(&mut random, &VALUES).to_owned())).collect();
         let (mut text, mut meets) = (String::new(), true);
         for _ in 0..random.below(4) {
             let (requirement, met) = requirement(&mut random, &labels);
-            let between = if requirement.ends_with(['=', ' ', '\t']) { "," } else { random.one_of(&[",", " ", " , "]) };
+            let between = if requirement.ends_with(['=', ' ', '\t']) { "," } else { one_of(&mut random, &[",", " ", " , "]) };
             text += &requirement;
             text += between;
             meets &= met;
@@ -141,7 +129,7 @@ fn any_text_is_read_or_refused_at_a_place() {
     let pieces = ["a", "in", "notin", "(", ")", ",", "=", "!", "\"", "\\", " ", "ü", "<", "\u{3000}"];
     for seed in 0..50_000 {
         let mut random = Random(seed);
-        let text: String = (0..random.below(12)).map(|_| random.one_of(&pieces)).collect();
+        let text: String = (0..random.below(12)).map(|_| one_of(&mut random, &pieces)).collect();
         if let Err(error) = Selector::parse(&text) {
             assert!(text.is_char_boundary(error.at), "{text:?}: {error}");
         }

@@ -2,9 +2,11 @@
 //! that force ticks, pause and resume. No deadline has two ticks, nobody waits a negative time or for ever, no sleep ends in a burst, and what
 //! was skipped is counted right: a model that counts deadlines out one by one says so after every step.
 //!
-//! `VIGY_WEEKS=N` lives N weeks instead of one, `VIGY_SEED=N` begins elsewhere. Prints a line of JSON.
+//! `VIGY_RUNS=N` lives N weeks instead of ten, `VIGY_SEED=N` begins elsewhere. Prints a line of JSON, which counts ticks.
 #![cfg(all(feature = "sim", feature = "alloc"))]
 
+#[path = "../harness/mod.rs"]
+mod harness;
 mod model;
 mod sky;
 
@@ -12,9 +14,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use model::{Model, Seen};
-use sky::{Deed, Diary, Program, Random, Sky, Watch, World};
+use sky::{Deed, Diary, Program, Sky, Watch, World};
 use vigy_core::record::Record;
-use vigy_core::sim::{CrashStorage, MemoryStorage};
+use vigy_core::sim::{CrashStorage, MemoryStorage, Random};
 use vigy_core::{
     Cadence, Checkpoint, Host, Incarnation, Limits, Pace, Plan, Policy, Spec, TickBuffers, TickInterval, Timestamp, Unfinished,
 };
@@ -102,13 +104,13 @@ struct Week {
 }
 
 fn cadence(random: &mut Random) -> Cadence {
-    let minutes = [1, 1, 2, 5, 10, 15, 60, 60, 1440][random.below(9) as usize];
-    let odd = if random.one_in(2) { random.below(5000) } else { 0 };
+    let minutes = [1, 1, 2, 5, 10, 15, 60, 60, 1440][random.below(9)];
+    let odd = if random.once_in(2) { random.below(5000) as u64 } else { 0 };
     let interval = TickInterval::from_millis(minutes * 60_000 + odd).expect("within a year");
-    let pace = [Pace::Steady, Pace::Steady, Pace::Sharp, Pace::Idle][random.below(4) as usize];
-    let initial_delay_ms = if random.one_in(4) { random.below(600_000) } else { 0 };
+    let pace = [Pace::Steady, Pace::Steady, Pace::Sharp, Pace::Idle][random.below(4)];
+    let initial_delay_ms = if random.once_in(4) { random.below(600_000) as u64 } else { 0 };
     let cadence = Cadence { pace, initial_delay_ms, ..Cadence::every(interval) };
-    if random.one_in(5) { Cadence { jitter_ms: 0, ..cadence } } else { cadence }
+    if random.once_in(5) { Cadence { jitter_ms: 0, ..cadence } } else { cadence }
 }
 
 impl Week {
@@ -118,7 +120,7 @@ impl Week {
         let mut lives = Vec::new();
         for n in 0..VIGIES {
             let (cadence, now) = (cadence(&mut random), sky.now());
-            let policy = Policy { park_after: [0, 5, 20][random.below(3) as usize], act_attempts: 1 + random.below(5) as u16 };
+            let policy = Policy { park_after: [0, 5, 20][random.below(3)], act_attempts: 1 + random.below(5) as u16 };
             let spec = Spec { program: [7; 32], schedule: Plan::Every(cadence), policy, limits: LIMITS };
             let checkpoint = Checkpoint::registered(Incarnation(seed << 8 | n), &spec.schedule, now);
             let storage = CrashStorage { disk: MemoryStorage::default(), writes_left: u32::MAX, last_write_lands: false };
@@ -126,7 +128,7 @@ impl Week {
             host.storage.disk.checkpoint = Some(checkpoint);
             let diary = Rc::new(Cell::new((Deed::Well, now)));
             let model = Model::registered(cadence, policy, &checkpoint, now)?;
-            let calm = random.one_in(5);
+            let calm = random.once_in(5);
             lives.push(Life { spec, cadence, checkpoint, host, model, diary, paused: false, calm, asked_before: None, epoch: 0 });
         }
         Ok(Self { sky, lives, buffers: TickBuffers::for_limits(&LIMITS), bug, ticks: 0 })
@@ -317,25 +319,14 @@ impl Life {
     }
 }
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
 #[test]
 fn a_week_of_fifty_vigies_keeps_every_promise_about_time() {
-    let (first, weeks) = (number("VIGY_SEED").unwrap_or(1), number("VIGY_WEEKS").unwrap_or(1));
-    let live = |seed, bug| Week::new(seed, bug).and_then(Week::live);
-    let lived: Vec<_> = (first..first + weeks).map(|seed| live(seed, None).map_err(|error| format!("seed {seed}: {error}"))).collect();
-    let failures: Vec<_> = lived.iter().filter_map(|week| week.as_ref().err()).collect();
-    let runs: u64 = lived.iter().flatten().sum();
-    let missed_bugs: Vec<_> = BUGS.into_iter().filter(|bug| live(first, Some(*bug)).is_ok()).collect();
-    println!(
-        r#"{{"name":"week","seed":{first},"runs":{runs},"failures":{},"planted":{},"caught":{}}}"#,
-        failures.len(),
-        BUGS.len(),
-        BUGS.len() - missed_bugs.len()
-    );
-    assert!(failures.is_empty(), "{failures:#?}");
-    assert!(missed_bugs.is_empty(), "not found: {missed_bugs:?}");
-    assert!(runs > weeks * 20_000, "{runs} ticks are no {weeks} weeks");
+    let (first, weeks) = (harness::first_seed(), harness::runs(10));
+    let live = |seed, bug| Week::new(seed, bug).and_then(Week::live).map_err(|error| format!("seed {seed}: {error}"));
+    let lived: Vec<_> = (first..first + weeks).map(|seed| live(seed, None)).collect();
+    let failures: Vec<_> = lived.iter().filter_map(|week| week.clone().err()).collect();
+    let ticks: u64 = lived.iter().flatten().sum();
+    let caught = BUGS.into_iter().filter(|bug| live(first, Some(*bug)).is_err());
+    harness::report("week", ticks, &failures, BUGS.len(), caught.count());
+    assert!(ticks > weeks * 15_000, "{ticks} ticks are no {weeks} weeks");
 }

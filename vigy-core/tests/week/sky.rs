@@ -3,26 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use vigy_core::sim::Random;
 use vigy_core::{Access, Ask, AskError, Clock, Door, Effects, Evaluator, Failure, Outcome, ReconcileAction, Step, Timestamp};
-
-/// Numbers that a seed names: splitmix64.
-#[derive(Clone, Debug)]
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    /// A number below `end`.
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % end
-    }
-
-    pub(crate) fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-}
 
 /// What is above all vigies.
 #[derive(Debug)]
@@ -62,7 +44,7 @@ impl Sky {
     pub(crate) fn mischief(&self) {
         let (kind, ms) = {
             let mut random = self.random.borrow_mut();
-            (random.below(3), 1 + random.below(3_600_000))
+            (random.below(3), 1 + random.below(3_600_000) as u64)
         };
         match kind {
             0 => self.jump(ms as i64),
@@ -72,11 +54,11 @@ impl Sky {
     }
 
     pub(crate) fn below(&self, end: u64) -> u64 {
-        self.random.borrow_mut().below(end)
+        self.random.borrow_mut().below(end as usize) as u64
     }
 
     pub(crate) fn one_in(&self, n: u64) -> bool {
-        self.random.borrow_mut().one_in(n)
+        self.random.borrow_mut().once_in(n as usize)
     }
 }
 
@@ -152,7 +134,7 @@ impl Program {
 impl Evaluator for Program {
     fn step(&mut self, door: &mut Door<'_>, _: u64) -> Step {
         let mut random = Random(door.header().seed);
-        let asks = random.below(4);
+        let asks = random.below(4) as u64;
         for (nth, access) in [(1, Access::Read), (2, Access::Write)] {
             if asks >= u64::from(nth) && self.asked < nth {
                 match door.ask("world/look", access, &b"\x07\0"[..]) {
@@ -162,7 +144,7 @@ impl Evaluator for Program {
                 }
             }
         }
-        let act = random.one_in(8);
+        let act = random.once_in(8);
         if act && let Err(error) = door.act(vigy_core::ActionKind::Push, None::<&[u8]>, None) {
             return self.ends(Deed::Fails, Step::Failed(error.into()));
         }
@@ -170,19 +152,19 @@ impl Evaluator for Program {
             return self.ends(Deed::Well, Step::Done);
         }
         // Days on which nothing works.
-        let sick = (door.header().tick / 40) % 6 == 5 && !random.one_in(20);
+        let sick = (door.header().tick / 40) % 6 == 5 && !random.once_in(20);
         match random.below(100) {
             _ if sick => self.ends(Deed::Fails, Step::Failed(Failure::raised("sick", "", None))),
             0..3 => self.ends(Deed::Fails, Step::Failed(Failure::raised("oops", "", None))),
             3..5 => {
-                let after_ms = 100 + random.below(600_000);
+                let after_ms = 100 + random.below(600_000) as u64;
                 self.ends(Deed::Retries(after_ms), Step::Failed(Failure::Retry { after_ms, message: Default::default(), place: None }))
             }
-            5 if random.one_in(10) => {
+            5 if random.once_in(10) => {
                 self.ends(Deed::GivesUp, Step::Failed(Failure::Permanent { message: Default::default(), place: None }))
             }
             6..9 => {
-                let wait = 100 + random.below(1_800_000);
+                let wait = 100 + random.below(1_800_000) as u64;
                 match door.next_in(wait) {
                     Ok(()) => self.ends(Deed::NextIn(wait), Step::Done),
                     Err(error) => self.ends(Deed::Fails, Step::Failed(error.into())),
