@@ -22,7 +22,7 @@ use crate::agenda::Turn;
 use crate::calendar::plan;
 use crate::runtime::Shared;
 use crate::space::Memory;
-use crate::store::{Committed, Saved, Settles, read};
+use crate::store::{Committed, Pending, Saved, Settles, read};
 
 /// How a tick ended for the agenda.
 pub(crate) enum Ended {
@@ -36,8 +36,18 @@ pub(crate) enum Ended {
     Elsewhere(String),
 }
 
-/// Ticks a vigy that is in the life `life`, because it is due or because somebody `asked`.
-pub(crate) async fn tick(shared: &Arc<Shared>, id: VigyId, life: Incarnation, asked: bool) -> Result<Ended, VigyError> {
+/// The most bytes of a batch that waits for the disk without a seat: 64 KiB. The memory of a tick is then somebody else's already.
+const LIGHT_BATCH: usize = 64 << 10;
+
+/// Ticks a vigy that is in the life `life`, because it is due or because somebody `asked`. Tells when its memory is free again, which may
+/// be before all is durable.
+pub(crate) async fn tick(
+    shared: &Arc<Shared>,
+    id: VigyId,
+    life: Incarnation,
+    asked: bool,
+    free: impl FnOnce(),
+) -> Result<Ended, VigyError> {
     let rows = shared.store.snapshot();
     let Some(standing) = read::standing(&*rows, id)?.filter(|standing| standing.checkpoint.incarnation == life) else {
         return Ok(Ended::Gone);
@@ -66,7 +76,7 @@ pub(crate) async fn tick(shared: &Arc<Shared>, id: VigyId, life: Incarnation, as
         let mut evaluator = Guarded { evaluation, panicked: false };
         let mut host = Host {
             clock: VigyClock(shared),
-            storage: VigyStore { shared, id, version: standing.version },
+            storage: VigyStore { shared, id, version: standing.version, last: None },
             effects: VigyEffects { shared, vigy: &vigy },
         };
         let only_finishes = !asked && checkpoint.unfinished != Unfinished::Nothing && checkpoint.due > now;
@@ -77,13 +87,19 @@ pub(crate) async fn tick(shared: &Arc<Shared>, id: VigyId, life: Incarnation, as
         };
         let panicked = evaluator.panicked;
         drop(evaluator);
+        let VigyStore { last, .. } = host.storage;
         if !panicked {
             space.give_back();
         }
+        free();
         done.map_err(|error| match error {
             HostError::Store(error) => error,
             other => VigyError::Host(other.to_string()),
-        })
+        })?;
+        match last {
+            Some(last) => written(id, last.durable().await?),
+            None => Ok(()),
+        }
     };
     match evaluated.instrument(span).await {
         Ok(()) => {}
@@ -149,13 +165,13 @@ struct VigyStore<'s> {
     id: VigyId,
     /// Of the standing that the tick began with.
     version: u64,
+    /// The batch of a tick that it ends. Nobody hears of the tick before that is durable.
+    last: Option<Pending<bool>>,
 }
 
-impl VigyStore<'_> {
-    /// Says so when a write found the vigy deleted.
-    fn written(&self, alive: bool) -> Result<(), VigyError> {
-        if alive { Ok(()) } else { Err(VigyError::NotFound(self.id.to_string())) }
-    }
+/// Says so when a write found the vigy deleted.
+fn written(id: VigyId, alive: bool) -> Result<(), VigyError> {
+    if alive { Ok(()) } else { Err(VigyError::NotFound(id.to_string())) }
 }
 
 impl AsyncStorage for VigyStore<'_> {
@@ -170,18 +186,25 @@ impl AsyncStorage for VigyStore<'_> {
 
     async fn save(&mut self, draft: &Draft<'_>) -> Result<(), VigyError> {
         let draft = Saved::new(self.id, draft);
-        self.written(self.shared.store.write(move |transaction| draft.write(transaction)).await?)
+        written(self.id, self.shared.store.write(move |transaction| draft.write(transaction)).await?)
     }
 
     async fn commit(&mut self, batch: &Batch<'_>) -> Result<(), VigyError> {
+        let ends = batch.checkpoint().unfinished == Unfinished::Nothing;
+        let light = batch.record().len() + batch.values().map(|(_, value)| value.len()).sum::<usize>() <= LIGHT_BATCH;
         let batch = Committed::new(self.id, self.version, batch, self.shared.now())?;
         let retention = self.shared.retention;
-        self.written(self.shared.store.write(move |transaction| batch.write(transaction, retention)).await?)
+        let pending = self.shared.store.begin(move |transaction| batch.write(transaction, retention))?;
+        if ends && light {
+            self.last = Some(pending);
+            return Ok(());
+        }
+        written(self.id, pending.durable().await?)
     }
 
     async fn settle(&mut self, settlement: &Settlement<'_>) -> Result<(), VigyError> {
         let settlement = Settles::new(self.id, self.version, settlement, self.shared.now());
-        self.written(self.shared.store.write(move |transaction| settlement.write(transaction)).await?)
+        written(self.id, self.shared.store.write(move |transaction| settlement.write(transaction)).await?)
     }
 
     async fn unfinished(&mut self, run: RunKey, visit: impl FnMut(Piece<'_>)) -> Result<(), VigyError> {
