@@ -252,8 +252,10 @@ impl AsyncEffects for VigyEffects<'_> {
             self.done(
                 async move { effects.ask(&vigy, Ask { run, sequence, key, secret, operation: &operation, arguments: &arguments }).await },
             );
-        let panicked = |panic: String| Err(AskError::new("failed", format_args!("the host panicked: {panic}")));
-        let answer = answer.await.unwrap_or_else(panicked)?;
+        let answer = match answer.await {
+            Ok(answer) => answer?,
+            Err(panic) => return Err(AskError::new("failed", format_args!("the host panicked: {panic}"))),
+        };
         let (size, room) = (answer.len(), into.len());
         let too_large =
             || AskError::new("too-large", format_args!("the answer has {size} bytes, the tick's limit `value_bytes` leaves {room}"));
