@@ -1,14 +1,19 @@
 //! The API's shapes, as JSON carries them. Times are RFC 3339; fields that upstream's API does not have come after those that it has.
 
+mod schedule;
+
 use std::collections::BTreeMap;
 
+use adapter_tokio::store::DeadLetter as Letter;
 use adapter_tokio::{Registered, Run, RunAction, RunWrite, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use vigy_core::record::{Place, Record};
-use vigy_core::{TickInterval, Timestamp};
+use vigy_core::{Policy, RunKey, Timestamp, VigyId};
 use vigy_lisp::Data;
 use vigy_programs::json;
+
+pub use schedule::{InvalidSchedule, Schedule};
 
 /// A registered vigy.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -19,8 +24,8 @@ pub struct Vigy {
     pub name: String,
     /// The program's text.
     pub program: String,
-    /// Milliseconds between ticks.
-    pub tick_interval_ms: u64,
+    /// Milliseconds between ticks; null when a calendar says when it ticks.
+    pub tick_interval_ms: Option<u64>,
     /// Whether it ticks on its own.
     pub enabled: bool,
     /// When the name was registered first.
@@ -41,14 +46,29 @@ pub struct Vigy {
     /// What a tick of it may use.
     #[serde(default)]
     pub limits: TickLimits,
+    /// When it ticks, beyond its interval.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// What follows its failures.
+    #[serde(default)]
+    pub policy: Policy,
     /// Ticks so far.
     pub ticks: u64,
     /// Failed ticks in a row.
     pub failures: u32,
+    /// Whether it failed too often to go on by itself, until it is resumed.
+    #[serde(default)]
+    pub parked: bool,
+    /// Ticks that were skipped, because their time passed before the vigy could tick.
+    #[serde(default)]
+    pub missed: u64,
     /// When the last tick began.
     pub last_tick_at: Option<String>,
-    /// When the next tick is due; nothing while it is disabled.
+    /// When the next tick is due; nothing while it is disabled or parked.
     pub next_tick_at: Option<String>,
+    /// When the next tick is due, or would be if it ticked on its own.
+    #[serde(default)]
+    pub due_at: String,
 }
 
 /// What it takes to register a vigy, or to declare the one of that name anew.
@@ -60,8 +80,14 @@ pub struct RegisterVigy {
     /// The program's text.
     pub program: String,
     /// Milliseconds between ticks: 100 or more, 1,000 when left out.
-    #[serde(default = "default_interval")]
-    pub tick_interval_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tick_interval_ms: Option<u64>,
+    /// When it ticks, beyond its interval; or by the calendar.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// What follows its failures; what is left out is as for any vigy.
+    #[serde(default)]
+    pub policy: Policy,
     /// Whether it ticks on its own; true when left out. A name that is registered already keeps its state.
     #[serde(default = "yes")]
     pub enabled: bool,
@@ -100,10 +126,6 @@ pub struct TickLimits {
     pub heap_bytes: Option<u32>,
 }
 
-fn default_interval() -> u64 {
-    TickInterval::default().as_millis()
-}
-
 const fn yes() -> bool {
     true
 }
@@ -118,6 +140,12 @@ pub struct UpdateVigy {
     /// Milliseconds between ticks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tick_interval_ms: Option<u64>,
+    /// When it ticks, all of it: with the interval, or by the calendar. A new interval alone leaves the pace as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
+    /// What follows its failures, all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
     /// All labels, not only those that change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<BTreeMap<String, String>>,
@@ -290,14 +318,176 @@ pub struct Inspection {
     pub state: VigyState,
     /// Its last runs, newest first.
     pub runs: Vec<VigyRun>,
+    /// Its actions that failed for good, oldest first.
+    #[serde(default)]
+    pub dead_letters: Vec<DeadLetter>,
 }
 
 /// How many runs an [`Inspection`] holds: 5.
 pub const INSPECTED_RUNS: usize = 5;
 
+/// A declaration of a vigy.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Revision {
+    /// Which: from 1.
+    pub revision: u64,
+    /// When it was declared.
+    pub declared_at: String,
+    /// The program's text.
+    pub program: String,
+    /// BLAKE3 of the program's image, by which runs name it, when that is known.
+    pub image: Option<String>,
+    /// Milliseconds between ticks; null when a calendar says when it ticks.
+    pub tick_interval_ms: Option<u64>,
+    /// When it ticks, beyond its interval.
+    pub schedule: Schedule,
+    /// For people and selectors.
+    pub labels: BTreeMap<String, String>,
+    /// Who carries out its actions.
+    pub on_action: String,
+    /// Its capabilities.
+    pub allow: Vec<String>,
+}
+
+/// Which revision a vigy goes back to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rollback {
+    /// Its number.
+    pub to: u64,
+}
+
+/// An action that failed for good, kept until somebody carries it out by hand, under its key, or discards it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// What its receiver deduplicates by: `INCARNATION-TICK-INDEX`.
+    pub key: String,
+    /// Whose action.
+    pub vigy_id: String,
+    /// What was asked for.
+    pub kind: String,
+    /// With which payload.
+    pub payload: Value,
+    /// Why it failed.
+    pub message: String,
+    /// How often it was tried.
+    pub attempts: u16,
+    /// When it failed.
+    pub at: String,
+}
+
+/// What came of a dead letter that was carried out once more.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Redriven {
+    /// Its key.
+    pub key: String,
+    /// `ok`: it is no dead letter any more; `failed`: it still is one.
+    pub result: String,
+    /// Details.
+    pub message: Option<String>,
+}
+
+/// How a run is replayed.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayOf {
+    /// The secret answers, as lines of recorded answers; asked for again when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<String>,
+}
+
+/// What came of a replay.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Replay {
+    /// Which run: `INCARNATION-TICK`.
+    pub run: String,
+    /// Whose.
+    pub vigy_id: String,
+    /// How many entries of its record came again.
+    pub entries: usize,
+    /// Whether the host ended the run before its program did: what would have come after that is not known.
+    pub cut: bool,
+    /// Where it went another way; null when it did not.
+    pub divergence: Option<Divergence>,
+}
+
+/// Where a run went another way than its record.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Divergence {
+    /// Number of the entry of the record, from 0.
+    pub entry: usize,
+    /// What the record says there.
+    pub expected: String,
+    /// All of it, for people.
+    pub message: String,
+    /// Where in the program, when that is known.
+    pub place: Option<Place>,
+}
+
+/// Another program, for a run that was recorded.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WhatIf {
+    /// The program's text.
+    pub program: String,
+    /// What error messages call the program, as a file's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// As in [`ReplayOf`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<String>,
+}
+
+/// What another program would have done in a run.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Diff {
+    /// Which run: `INCARNATION-TICK`.
+    pub run: String,
+    /// Whose.
+    pub vigy_id: String,
+    /// What would come out otherwise; empty when both do the same.
+    pub differences: Vec<Difference>,
+}
+
+/// One thing that comes out otherwise: it is gone, or new, or (with both) another one.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Difference {
+    /// What came out.
+    pub before: Option<String>,
+    /// What would come out now.
+    pub after: Option<String>,
+}
+
+/// Something in a store that should not be so.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct StoreFinding {
+    /// Whose rows; null for the store's own.
+    pub vigy_id: Option<String>,
+    /// What is wrong, for people.
+    pub problem: String,
+}
+
+/// Where a copy of the store goes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backup {
+    /// A new file, as the daemon sees it: an absolute path.
+    pub path: std::path::PathBuf,
+}
+
+/// Something that happened, and its place in the log.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Told {
+    /// Its number in the log, to go on from; null for what is not in it.
+    pub seq: Option<u64>,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
 /// Something that happened.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "lowercase")]
+#[serde(tag = "event", rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "the variants are their names")]
 pub enum Event {
     Registered(Vigy),
@@ -318,28 +508,47 @@ pub enum Event {
     },
     /// A run is over: every action has its outcome.
     Run(VigyRun),
-    /// The listener was too slow, and this many events are lost to it.
+    /// An action failed for good.
+    DeadLettered {
+        /// Whose action.
+        vigy_id: String,
+        /// Its key.
+        key: String,
+        /// When it failed.
+        at: String,
+    },
+    /// Something happened to a vigy that is not there any more, or to a run that is not kept any more.
+    Gone {
+        /// Whose event it was.
+        vigy_id: String,
+        /// What happened.
+        what: String,
+        /// When.
+        at: String,
+    },
+    /// This many events happened after the listener's cursor that are not kept any more.
     Missed {
         /// How many.
         events: u64,
     },
 }
 
-/// A time as the API writes it.
+/// A time as the API writes it: in UTC, always with milliseconds, so that what is later also sorts later.
 #[must_use]
 pub fn rfc3339(time: Timestamp) -> String {
     let ms = i64::try_from(time.0).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX).to_string()
+    format!("{:.3}", jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX))
 }
 
 impl From<Registered> for Vigy {
     fn from(registered: Registered) -> Self {
         let Registered { id, vigy, revision, created_at, updated_at, checkpoint } = registered;
+        let (tick_interval_ms, schedule) = Schedule::of(&vigy.schedule);
         Self {
             id: id.to_string(),
             name: vigy.name.to_string(),
             program: vigy.program,
-            tick_interval_ms: vigy.schedule.interval().map_or(0, TickInterval::as_millis),
+            tick_interval_ms,
             enabled: vigy.enabled,
             created_at: rfc3339(created_at),
             updated_at: rfc3339(updated_at),
@@ -350,12 +559,88 @@ impl From<Registered> for Vigy {
             // What is stored was data when it was registered.
             config: postcard::from_bytes(&vigy.config).map_or(Value::Null, |config| json::show(&config)),
             limits: TickLimits { fuel: Some(vigy.limits.fuel), heap_bytes: Some(vigy.limits.heap_bytes) },
+            schedule,
+            policy: vigy.policy,
             ticks: checkpoint.ticks,
             failures: checkpoint.failures,
+            parked: checkpoint.parked,
+            missed: checkpoint.missed,
             last_tick_at: checkpoint.last.map(rfc3339),
             next_tick_at: (vigy.enabled && !checkpoint.parked).then(|| rfc3339(checkpoint.due)),
+            due_at: rfc3339(checkpoint.due),
         }
     }
+}
+
+impl From<adapter_tokio::Revision> for Revision {
+    fn from(revision: adapter_tokio::Revision) -> Self {
+        let adapter_tokio::Revision { number, declared_at, image, vigy } = revision;
+        let (tick_interval_ms, schedule) = Schedule::of(&vigy.schedule);
+        Self {
+            revision: number,
+            declared_at: rfc3339(declared_at),
+            program: vigy.program,
+            image: image.map(hex),
+            tick_interval_ms,
+            schedule,
+            labels: vigy.labels.into(),
+            on_action: vigy.on_action,
+            allow: vigy.allow,
+        }
+    }
+}
+
+impl DeadLetter {
+    /// A dead letter of the vigy `id`.
+    #[must_use]
+    pub fn new(id: VigyId, letter: Letter) -> Self {
+        let Letter { key, kind, payload, message, at, attempts } = letter;
+        // What is stored was data when it was queued.
+        let payload = payload.and_then(|payload| postcard::from_bytes(&payload).ok());
+        Self {
+            key: key.to_string(),
+            vigy_id: id.to_string(),
+            kind: kind.name().to_owned(),
+            payload: payload.as_ref().map_or(Value::Null, json::show),
+            message,
+            attempts,
+            at: rfc3339(at),
+        }
+    }
+}
+
+impl Replay {
+    /// What came of the replay of `run`.
+    #[must_use]
+    pub fn new(id: VigyId, run: RunKey, replayed: Result<vigy_core::replay::Replayed, Box<vigy_core::replay::Divergence>>) -> Self {
+        let (run, vigy_id) = (run.to_string(), id.to_string());
+        match replayed {
+            Ok(vigy_core::replay::Replayed { entries, cut }) => Self { run, vigy_id, entries, cut, divergence: None },
+            Err(divergence) => {
+                let (entry, expected, message, place) =
+                    (divergence.entry, divergence.expected.to_string(), divergence.to_string(), divergence.place);
+                Self { run, vigy_id, entries: entry, cut: false, divergence: Some(Divergence { entry, expected, message, place }) }
+            }
+        }
+    }
+}
+
+impl Diff {
+    /// What would come out of `run` otherwise.
+    #[must_use]
+    pub fn new(id: VigyId, run: RunKey, what_if: &vigy_core::replay::WhatIf) -> Self {
+        let shown = |difference: &vigy_core::replay::Difference| Difference {
+            before: difference.before.as_ref().map(ToString::to_string),
+            after: difference.after.as_ref().map(ToString::to_string),
+        };
+        let differences = what_if.differences.iter().map(shown).collect();
+        Self { run: run.to_string(), vigy_id: id.to_string(), differences }
+    }
+}
+
+/// A hash as hex digits.
+fn hex(hash: [u8; 32]) -> String {
+    blake3::Hash::from(hash).to_hex().to_string()
 }
 
 impl VigyState {
@@ -409,7 +694,7 @@ impl From<RunWrite> for Write {
 
 impl From<Run> for VigyRun {
     fn from(run: Run) -> Self {
-        let program = Record::parse(&run.record).ok().map(|record| blake3::Hash::from(record.header().program).to_hex().to_string());
+        let program = Record::parse(&run.record).ok().map(|record| hex(record.header().program));
         Self {
             id: run.key.to_string(),
             vigy_id: run.vigy.to_string(),

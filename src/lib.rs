@@ -45,6 +45,8 @@ pub mod service;
 pub mod socket;
 mod sse;
 
+/// The store by itself, to look after it: checks, backups, exports.
+pub use adapter_tokio::store;
 pub use adapter_tokio::store::{DeadLetter, Happened, Happening};
 pub use adapter_tokio::{
     Builder, Calendar, Condition, Evaluation, Evaluators, Event, Events, HostEffects, Loaded, LogEffects, LogLine, OpenError,
@@ -54,8 +56,8 @@ pub use engine::{Engine, NoWasm3};
 pub use local::Local;
 pub use remote::Remote;
 pub use vigy_core::{
-    ActionKind, Cadence, Incarnation, InvalidVigy, Labels, Limits, Name, Outcome, ResultStatus, RunKey, Selector, TickInterval, Timestamp,
-    Vigy, VigyId,
+    ActionKind, Cadence, Incarnation, InvalidVigy, Labels, Limits, Name, Outcome, Pace, Policy, ResultStatus, RunKey, Schedule, Selector,
+    TickInterval, Timestamp, Vigy, VigyId,
 };
 /// The language by itself, for scripts that are no vigies: begins with *Embed it in five minutes*.
 pub use vigy_lisp as lisp;

@@ -1,14 +1,21 @@
 //! The service of the runtime in this process.
 
-use adapter_tokio::store::{Happened, Happening};
+use std::path::Path;
+use std::sync::Arc;
+
+use adapter_tokio::HostEffects;
+use adapter_tokio::store::{CopyError, Happened, Happening};
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use serde_json::Value;
-use vigy_core::{Labels, Selector, TickInterval, Vigy as Declaration, VigyId};
-use vigy_programs::Capability;
+use vigy_core::{ActionKey, Cadence, Labels, RunKey, Schedule as Declared, Selector, TickInterval, Vigy as Declaration, VigyId};
+use vigy_programs::{Capability, Recorded};
 
-use crate::api::{Change, Event, RegisterVigy, UpdateVigy, Vigy, VigyRun, VigyState, rfc3339};
+use crate::api::{
+    Change, DeadLetter, Diff, Event, Redriven, RegisterVigy, Replay, ReplayOf, Revision, Schedule, StoreFinding, Told, UpdateVigy, Vigy,
+    VigyRun, VigyState, WhatIf, rfc3339,
+};
 use crate::service::{Error, ErrorKind, Events, Service};
 use crate::{RegisterError, RuntimeHandle, VigyError};
 
@@ -33,6 +40,29 @@ impl Local {
         Ok(self.0.resolve(vigy).await?)
     }
 
+    /// Whose dead letter has this key.
+    async fn dead(&self, key: &str) -> Result<(VigyId, ActionKey), Error> {
+        let not_found = || Error::new(ErrorKind::NotFound, format_args!("there is no dead letter `{}`", key.escape_debug()));
+        let key: ActionKey = key.parse().map_err(|_| not_found())?;
+        let letters = self.0.dead_letters(None).await?;
+        let found = letters.into_iter().find(|(_, letter)| letter.key == key);
+        found.map(|(id, _)| (id, key)).ok_or_else(not_found)
+    }
+
+    /// The run that is meant by `INCARNATION-TICK` or `VIGY@TICK`, and whose it is.
+    async fn run(&self, run: &str) -> Result<(VigyId, RunKey), Error> {
+        let not_found = || Error::new(ErrorKind::NotFound, format_args!("there is no run `{}`", run.escape_debug()));
+        if let Ok(key) = run.parse::<RunKey>() {
+            let vigies = self.0.list(&Selector::default()).await?;
+            let found = vigies.into_iter().find(|vigy| vigy.checkpoint.incarnation == key.incarnation);
+            return found.map(|vigy| (vigy.id, key)).ok_or_else(not_found);
+        }
+        let (vigy, tick) = run.rsplit_once('@').ok_or_else(not_found)?;
+        let tick = tick.parse().map_err(|_| not_found())?;
+        let vigy = self.0.get(self.id(vigy).await?).await?;
+        Ok((vigy.id, RunKey { incarnation: vigy.checkpoint.incarnation, tick }))
+    }
+
     /// The revision of the vigy of exactly this name.
     async fn revision(&self, name: &str) -> Result<Option<u64>, Error> {
         match self.0.resolve(name).await {
@@ -54,8 +84,9 @@ impl Service for Local {
             let language = language.escape_debug();
             return Err(Error::invalid(format_args!("`{language}` is not spoken here: programs are written in `tatara-lisp`")));
         }
-        let interval = TickInterval::from_millis(vigy.tick_interval_ms).map_err(Error::invalid)?;
-        let mut declaration = Declaration::new(&vigy.name, vigy.program, interval).map_err(Error::invalid)?;
+        let schedule = vigy.schedule.declared(vigy.tick_interval_ms).map_err(Error::invalid)?;
+        let mut declaration = Declaration::new(&vigy.name, vigy.program, schedule).map_err(Error::invalid)?;
+        declaration.policy = vigy.policy;
         declaration.enabled = vigy.enabled;
         declaration.labels = Labels::try_from(vigy.labels).map_err(Error::invalid)?;
         declaration.on_action = vigy.on_action.unwrap_or(declaration.on_action);
@@ -77,9 +108,12 @@ impl Service for Local {
 
     async fn update(&self, vigy: &str, changes: UpdateVigy) -> Result<Vigy, Error> {
         let mut declaration = self.0.get(self.id(vigy).await?).await?.vigy;
-        if let Some(ms) = changes.tick_interval_ms {
-            declaration.schedule = TickInterval::from_millis(ms).map_err(Error::invalid)?.into();
-        }
+        declaration.schedule = match (changes.schedule, changes.tick_interval_ms) {
+            (Some(schedule), interval) => schedule.declared(interval).map_err(Error::invalid)?,
+            (None, Some(interval)) => paced_like(&declaration.schedule, interval)?,
+            (None, None) => declaration.schedule,
+        };
+        declaration.policy = changes.policy.unwrap_or(declaration.policy);
         if let Some(labels) = changes.labels {
             declaration.labels = Labels::try_from(labels).map_err(Error::invalid)?;
         }
@@ -117,8 +151,10 @@ impl Service for Local {
         Ok(runs.into_iter().map(VigyRun::from).collect())
     }
 
-    async fn tick(&self, vigy: &str) -> Result<VigyRun, Error> {
-        Ok(self.0.force_tick(self.id(vigy).await?).await?.into())
+    async fn tick(&self, vigy: &str, force: bool) -> Result<VigyRun, Error> {
+        let id = self.id(vigy).await?;
+        let run = if force { self.0.force_tick(id).await? } else { self.0.tick_now(id).await? };
+        Ok(run.into())
     }
 
     async fn enable(&self, vigy: &str) -> Result<Vigy, Error> {
@@ -133,8 +169,66 @@ impl Service for Local {
         Ok(self.0.delete(self.id(vigy).await?).await?)
     }
 
-    async fn events(&self, vigy: Option<&str>) -> Result<Events, Error> {
-        let events = self.0.events(None);
+    async fn revisions(&self, vigy: &str) -> Result<Vec<Revision>, Error> {
+        let revisions = self.0.revisions(self.id(vigy).await?).await?;
+        Ok(revisions.into_iter().map(Into::into).collect())
+    }
+
+    async fn rollback(&self, vigy: &str, to: u64) -> Result<Vigy, Error> {
+        let rolled = self.0.rollback(self.id(vigy).await?, to).await;
+        Ok(rolled.map_err(|error| register_error(error, vigy, ""))?.into())
+    }
+
+    async fn dead_letters(&self, vigy: Option<&str>) -> Result<Vec<DeadLetter>, Error> {
+        let of = match vigy {
+            Some(vigy) => Some(self.id(vigy).await?),
+            None => None,
+        };
+        let letters = self.0.dead_letters(of).await?;
+        Ok(letters.into_iter().map(|(id, letter)| DeadLetter::new(id, letter)).collect())
+    }
+
+    async fn redrive(&self, key: &str) -> Result<Redriven, Error> {
+        let (id, key) = self.dead(key).await?;
+        let outcome = self.0.redrive(id, key).await?;
+        let message = Some(outcome.message.to_string()).filter(|message| !message.is_empty());
+        Ok(Redriven { key: key.to_string(), result: outcome.status.name().to_owned(), message })
+    }
+
+    async fn discard(&self, key: &str) -> Result<(), Error> {
+        let (id, key) = self.dead(key).await?;
+        Ok(self.0.discard(id, key).await?)
+    }
+
+    async fn replay(&self, run: &str, how: ReplayOf) -> Result<Replay, Error> {
+        let (id, run) = self.run(run).await?;
+        let replayed = self.0.replay(id, run, secrets(how.secrets)?).await?;
+        Ok(Replay::new(id, run, replayed))
+    }
+
+    async fn what_if(&self, run: &str, how: WhatIf) -> Result<Diff, Error> {
+        let (id, run) = self.run(run).await?;
+        let WhatIf { program, file, secrets: answers } = how;
+        let what_if = self.0.what_if(id, run, program.clone(), secrets(answers)?).await;
+        let what_if = what_if.map_err(|error| register_error(error, file.as_deref().unwrap_or("the program"), &program))?;
+        Ok(Diff::new(id, run, &what_if))
+    }
+
+    async fn check(&self) -> Result<Vec<StoreFinding>, Error> {
+        let findings = self.0.store().check().await.map_err(VigyError::from)?;
+        let shown = |finding: adapter_tokio::store::Finding| StoreFinding {
+            vigy_id: finding.vigy.map(|vigy| vigy.to_string()),
+            problem: finding.problem.to_string(),
+        };
+        Ok(findings.into_iter().map(shown).collect())
+    }
+
+    async fn backup(&self, path: &Path) -> Result<(), Error> {
+        Ok(self.0.store().backup(path).await?)
+    }
+
+    async fn events(&self, vigy: Option<&str>, since: Option<u64>) -> Result<Events, Error> {
+        let events = self.0.events(since);
         let wanted = match vigy {
             Some(vigy) => Some(self.id(vigy).await?),
             None => None,
@@ -144,18 +238,16 @@ impl Service for Local {
             let runtime = runtime.clone();
             async move {
                 loop {
-                    let event = match events.next().await {
+                    let told = match events.next().await {
                         Ok(None) => return None,
-                        Ok(Some(adapter_tokio::Event::Missed { events: missed })) => Ok(Some(Event::Missed { events: missed })),
-                        Ok(Some(adapter_tokio::Event::Happened { event, .. })) if wanted.is_none_or(|wanted| wanted == event.vigy) => {
-                            told(&runtime, event).await
+                        Ok(Some(adapter_tokio::Event::Missed { events })) => Ok(Told { seq: None, event: Event::Missed { events } }),
+                        Ok(Some(adapter_tokio::Event::Happened { seq, event })) if wanted.is_none_or(|wanted| wanted == event.vigy) => {
+                            told(&runtime, event).await.map(|event| Told { seq: Some(seq), event }).map_err(Error::from)
                         }
                         Ok(Some(_)) => continue,
-                        Err(error) => Err(error.into()),
+                        Err(error) => Err(VigyError::from(error).into()),
                     };
-                    if let Some(event) = event.map_err(|error: VigyError| Error::from(error)).transpose() {
-                        return Some((event, events));
-                    }
+                    return Some((told, events));
                 }
             }
         };
@@ -163,25 +255,47 @@ impl Service for Local {
     }
 }
 
-/// An event, with what there is to say of its vigy or its run now; nothing when that is gone.
-async fn told(runtime: &RuntimeHandle, Happening { at, vigy: id, what }: Happening) -> Result<Option<Event>, VigyError> {
-    let as_now: fn(Vigy) -> Event = match what {
-        Happened::Registered { .. } => Event::Registered,
-        Happened::Updated { .. } => Event::Updated,
-        Happened::Enabled => Event::Enabled,
-        Happened::Disabled => Event::Disabled,
-        Happened::Parked => Event::Parked,
-        Happened::Resumed => Event::Resumed,
-        Happened::Deleted { name } => return Ok(Some(Event::Deleted { id: id.to_string(), name, at: rfc3339(at) })),
-        Happened::Ran { run, .. } => return Ok(runtime.run(id, run).await?.map(|run| Event::Run(run.into()))),
-        // Its run says so, too.
-        Happened::DeadLettered { .. } => return Ok(None),
+/// An event, with what there is to say of its vigy or its run now.
+async fn told(runtime: &RuntimeHandle, Happening { at, vigy: id, what }: Happening) -> Result<Event, VigyError> {
+    let gone = |what: &str| Event::Gone { vigy_id: id.to_string(), what: what.to_owned(), at: rfc3339(at) };
+    let (word, as_now): (_, fn(Vigy) -> Event) = match what {
+        Happened::Registered { .. } => ("registered", Event::Registered),
+        Happened::Updated { .. } => ("updated", Event::Updated),
+        Happened::Enabled => ("enabled", Event::Enabled),
+        Happened::Disabled => ("disabled", Event::Disabled),
+        Happened::Parked => ("parked", Event::Parked),
+        Happened::Resumed => ("resumed", Event::Resumed),
+        Happened::Deleted { name } => return Ok(Event::Deleted { id: id.to_string(), name, at: rfc3339(at) }),
+        Happened::Ran { run, .. } => {
+            let found = runtime.run(id, run).await?;
+            return Ok(found.map_or_else(|| gone(&format!("ran as {run}")), |run| Event::Run(run.into())));
+        }
+        Happened::DeadLettered { key } => {
+            return Ok(Event::DeadLettered { vigy_id: id.to_string(), key: key.to_string(), at: rfc3339(at) });
+        }
     };
     match runtime.get(id).await {
-        Ok(vigy) => Ok(Some(as_now(vigy.into()))),
-        Err(VigyError::NotFound(_)) => Ok(None),
+        Ok(vigy) => Ok(as_now(vigy.into())),
+        Err(VigyError::NotFound(_)) => Ok(gone(word)),
         Err(error) => Err(error),
     }
+}
+
+/// Who gives the secret answers of a replay: a text of recorded ones, or nobody else than the runtime's own effects.
+fn secrets(answers: Option<String>) -> Result<Option<Arc<dyn HostEffects>>, Error> {
+    let recorded = answers.map(|answers| Recorded::parse(&answers)).transpose().map_err(Error::invalid)?;
+    Ok(recorded.map(|recorded| Arc::new(recorded) as Arc<dyn HostEffects>))
+}
+
+/// A schedule with another interval. Its pace stays, and its jitter where it was chosen and fits.
+fn paced_like(schedule: &Declared, interval_ms: u64) -> Result<Declared, Error> {
+    let Declared::Every(before) = schedule else {
+        return Schedule::default().declared(Some(interval_ms)).map_err(Error::invalid);
+    };
+    let fresh = Cadence::every(TickInterval::from_millis(interval_ms).map_err(Error::invalid)?);
+    let chosen = before.jitter_ms != Cadence::every(before.interval).jitter_ms;
+    let jitter_ms = if chosen { u64::from(before.jitter_ms).min(interval_ms) as u32 } else { fresh.jitter_ms };
+    Ok(Cadence { pace: before.pace, initial_delay_ms: before.initial_delay_ms, jitter_ms, ..fresh }.into())
 }
 
 /// Capabilities with absolute paths, so that they mean the same wherever the runtime is started next.
@@ -216,8 +330,16 @@ impl From<VigyError> for Error {
             VigyError::NotFound(_) => ErrorKind::NotFound,
             VigyError::Ambiguous { .. } => ErrorKind::Ambiguous,
             VigyError::ShuttingDown => ErrorKind::Unavailable,
-            VigyError::Paused(_) | VigyError::Elsewhere { .. } | VigyError::Host(_) | VigyError::Store(_) => ErrorKind::Failed,
+            VigyError::Paused(_) | VigyError::Elsewhere { .. } => ErrorKind::Conflict,
+            VigyError::Host(_) | VigyError::Store(_) => ErrorKind::Failed,
         };
+        Self::new(kind, error)
+    }
+}
+
+impl From<CopyError> for Error {
+    fn from(error: CopyError) -> Self {
+        let kind = if matches!(error, CopyError::Exists(_)) { ErrorKind::Conflict } else { ErrorKind::Failed };
         Self::new(kind, error)
     }
 }

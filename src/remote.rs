@@ -9,7 +9,10 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::api::{Change, Inspection, RegisterVigy, Registration, UpdateVigy, Vigy, VigyRun, VigyState};
+use crate::api::{
+    Backup, Change, DeadLetter, Diff, Inspection, Redriven, RegisterVigy, Registration, Replay, ReplayOf, Revision, Rollback, StoreFinding,
+    UpdateVigy, Vigy, VigyRun, VigyState, WhatIf,
+};
 use crate::service::{Error, ErrorKind, Events, Service};
 use crate::sse;
 
@@ -35,7 +38,7 @@ impl Remote {
     fn request(&self, method: Method, path: &[&str]) -> Result<RequestBuilder, Error> {
         // URLs have no place for a segment of this kind.
         if let Some(bad) = path.iter().find(|segment| matches!(**segment, "" | "." | "..")) {
-            return Err(Error::new(ErrorKind::NotFound, format_args!("there is no vigy `{bad}`")));
+            return Err(Error::new(ErrorKind::NotFound, format_args!("there is nothing called `{bad}`")));
         }
         let mut url = self.base.clone();
         // An http URL has a path.
@@ -119,8 +122,8 @@ impl Service for Remote {
         read(self.request(Method::GET, &["vigies", vigy, "runs"])?.query(&[("limit", limit)])).await
     }
 
-    async fn tick(&self, vigy: &str) -> Result<VigyRun, Error> {
-        self.ask(Method::POST, &["vigies", vigy, "tick"]).await
+    async fn tick(&self, vigy: &str, force: bool) -> Result<VigyRun, Error> {
+        read(self.request(Method::POST, &["vigies", vigy, "tick"])?.query(&[("force", force)])).await
     }
 
     async fn enable(&self, vigy: &str) -> Result<Vigy, Error> {
@@ -139,8 +142,47 @@ impl Service for Remote {
         self.ask(Method::GET, &["vigies", vigy, "inspect"]).await
     }
 
-    async fn events(&self, vigy: Option<&str>) -> Result<Events, Error> {
+    async fn revisions(&self, vigy: &str) -> Result<Vec<Revision>, Error> {
+        self.ask(Method::GET, &["vigies", vigy, "revisions"]).await
+    }
+
+    async fn rollback(&self, vigy: &str, to: u64) -> Result<Vigy, Error> {
+        self.tell(Method::POST, &["vigies", vigy, "rollback"], &Rollback { to }).await
+    }
+
+    async fn dead_letters(&self, vigy: Option<&str>) -> Result<Vec<DeadLetter>, Error> {
+        read(self.request(Method::GET, &["dead-letters"])?.query(&vigy.map(|vigy| ("vigy_id", vigy)).as_slice())).await
+    }
+
+    async fn redrive(&self, key: &str) -> Result<Redriven, Error> {
+        self.ask(Method::POST, &["dead-letters", key, "redrive"]).await
+    }
+
+    async fn discard(&self, key: &str) -> Result<(), Error> {
+        send(self.request(Method::DELETE, &["dead-letters", key])?).await.map(|_| ())
+    }
+
+    async fn replay(&self, run: &str, how: ReplayOf) -> Result<Replay, Error> {
+        self.tell(Method::POST, &["runs", run, "replay"], &how).await
+    }
+
+    async fn what_if(&self, run: &str, how: WhatIf) -> Result<Diff, Error> {
+        self.tell(Method::POST, &["runs", run, "what-if"], &how).await
+    }
+
+    async fn check(&self) -> Result<Vec<StoreFinding>, Error> {
+        self.ask(Method::GET, &["store", "check"]).await
+    }
+
+    async fn backup(&self, path: &Path) -> Result<(), Error> {
+        send(self.request(Method::POST, &["store", "backup"])?.json(&Backup { path: path.to_owned() })).await.map(|_| ())
+    }
+
+    async fn events(&self, vigy: Option<&str>, since: Option<u64>) -> Result<Events, Error> {
         let mut request = self.request(Method::GET, &["events"])?;
+        if let Some(since) = since {
+            request = request.query(&[("since", since)]);
+        }
         if let Some(vigy) = vigy {
             request = request.query(&[("vigy_id", vigy)]);
         }

@@ -16,7 +16,7 @@ use crate::space::Spaces;
 use crate::store::engine::Engine;
 use crate::store::{Retention, Store, read, take_up};
 use crate::worker::Workers;
-use crate::{Evaluators, Executor, HostEffects, HostExtension, LogEffects, Native, OpenError, Reconciler, StoreError};
+use crate::{Evaluators, Executor, HostEffects, HostExtension, LogEffects, Native, Observer, OpenError, Reconciler, StoreError};
 
 /// Vigies that tick at the same time unless told otherwise: 256.
 const TICKS_AT_ONCE: usize = 256;
@@ -52,6 +52,7 @@ pub struct Builder {
     extensions: Vec<Arc<dyn HostExtension>>,
     executors: Vec<(String, Arc<dyn Executor>)>,
     reconcilers: Reconcilers,
+    observer: Option<Arc<dyn Observer>>,
     retention: Retention,
 }
 
@@ -70,6 +71,7 @@ impl Default for Builder {
             extensions: Vec::new(),
             executors: Vec::new(),
             reconcilers: Reconcilers::default(),
+            observer: None,
             retention: Retention::default(),
         }
     }
@@ -152,6 +154,12 @@ impl Builder {
         self
     }
 
+    /// Who hears of every tick. Default: nobody.
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
     /// How much history a vigy keeps: its last `runs` runs, and of those as many as `bytes` bytes of records, outcomes and values hold.
     /// The last run always stays. Default: 1,000 runs, 64 MiB.
     pub fn retain(mut self, runs: u64, bytes: u64) -> Self {
@@ -212,6 +220,7 @@ impl Builder {
             secret,
             application,
             host: self.host,
+            observer: self.observer,
             retention: self.retention,
             ticks_at_once: self.ticks_at_once,
             scheduling: self.scheduling,

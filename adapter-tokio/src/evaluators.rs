@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use vigy_core::lisp::{Imports, Lisp, compile, operations, words_needed};
+use vigy_core::record::Place;
 use vigy_core::{Door, Evaluator, Limits, Step, Vigy};
 use vigy_lisp::{HostFn, Image};
 
@@ -45,6 +46,16 @@ pub enum Evaluation<'m> {
     Other(Box<dyn Evaluator + Send + 'm>),
 }
 
+impl Evaluation<'_> {
+    /// The most bytes of heap that were in use; 0 when that is not known.
+    pub(crate) fn heap_used(&self) -> u64 {
+        match self {
+            Self::Lisp(lisp) => lisp.heap_used(),
+            Self::Other(_) => 0,
+        }
+    }
+}
+
 impl Evaluator for Evaluation<'_> {
     fn step(&mut self, door: &mut Door<'_>, slice: u64) -> Step {
         match self {
@@ -57,6 +68,13 @@ impl Evaluator for Evaluation<'_> {
         match self {
             Self::Lisp(lisp) => lisp.fuel_used(),
             Self::Other(other) => other.fuel_used(),
+        }
+    }
+
+    fn place(&self) -> Option<Place> {
+        match self {
+            Self::Lisp(lisp) => lisp.place(),
+            Self::Other(other) => other.place(),
         }
     }
 }

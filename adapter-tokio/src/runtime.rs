@@ -16,7 +16,7 @@ use crate::store::{DeadLetter, NewVigy, Registration, Retention, Store};
 use crate::store::{delete, discard, id_of, read, register, rollback, set_enabled};
 use crate::tick::on_application;
 use crate::view::{Registered, Revision, Run, State};
-use crate::{Calendar, Evaluators, Events, HostEffects, Loaded, OpenError, RegisterError, StoreError, VigyError};
+use crate::{Calendar, Evaluators, Events, HostEffects, Loaded, Observer, OpenError, RegisterError, StoreError, VigyError};
 
 /// The label that says on which host a vigy ticks.
 const HOST_LABEL: &str = "host";
@@ -36,6 +36,7 @@ pub(crate) struct Shared {
     /// Where effects are carried out.
     pub(crate) application: Handle,
     pub(crate) host: Option<String>,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) retention: Retention,
     pub(crate) ticks_at_once: usize,
     pub(crate) scheduling: bool,
@@ -84,7 +85,7 @@ impl Drop for Stop {
 /// Its methods do what they say durably: when one returns, a crash cannot undo it.
 #[derive(Clone)]
 pub struct RuntimeHandle {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     keeper: Arc<Stop>,
 }
 
@@ -366,6 +367,12 @@ impl RuntimeHandle {
     pub fn events(&self, cursor: Option<u64>) -> Events {
         let cursor = cursor.unwrap_or_else(|| *self.shared.store.last_event().borrow());
         Events::new(self.shared.clone(), cursor)
+    }
+
+    /// The store, to look after it: [`Store::check`], [`Store::backup`], [`Store::export`], while vigies go on ticking.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.shared.store
     }
 
     /// Ends the ticks in flight, waiting for their outcomes until `deadline` has passed, and closes the store. Tells whose ticks were

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -17,12 +17,12 @@ use vigy_core::{
 };
 use vigy_lisp::HostFn;
 
-use crate::VigyError;
 use crate::agenda::Turn;
 use crate::calendar::plan;
 use crate::runtime::Shared;
 use crate::space::Memory;
 use crate::store::{Committed, Pending, Saved, Settles, read};
+use crate::{Ticked, VigyError};
 
 /// How a tick ended for the agenda.
 pub(crate) enum Ended {
@@ -65,6 +65,7 @@ pub(crate) async fn tick(
     if let Some(host) = shared.elsewhere(&vigy) {
         return Ok(Ended::Elsewhere(host.to_owned()));
     }
+    let (begun, late) = (Instant::now(), standing.turn().due.filter(|_| !early).map(|due| Duration::from_millis(now.since(due))));
     let span = tracing::info_span!("tick", vigy = %vigy.name, tick = standing.checkpoint.ticks + 1);
     let evaluated = async {
         let loaded = guarded(|| shared.program(&vigy, revision.image.as_ref()))??;
@@ -81,25 +82,30 @@ pub(crate) async fn tick(
         };
         let only_finishes = !asked && checkpoint.unfinished != Unfinished::Nothing && checkpoint.due > now;
         let done = if only_finishes {
-            host.finish_async(&spec, &mut checkpoint, buffers.memory(), &mut evaluator).await.map(|_| ())
+            host.finish_async(&spec, &mut checkpoint, buffers.memory(), &mut evaluator).await
         } else {
-            host.tick_async(&spec, &mut checkpoint, buffers.memory(), &mut evaluator).await.map(|_| ())
+            host.tick_async(&spec, &mut checkpoint, buffers.memory(), &mut evaluator).await.map(Some)
         };
         let panicked = evaluator.panicked;
+        let (fuel, heap_bytes) = (evaluator.fuel_used(), if panicked { 0 } else { evaluator.evaluation.heap_used() });
         drop(evaluator);
         let VigyStore { last, .. } = host.storage;
         if !panicked {
             space.give_back();
         }
         free();
-        done.map_err(|error| match error {
+        let done = done.map_err(|error| match error {
             HostError::Store(error) => error,
             other => VigyError::Host(other.to_string()),
         })?;
-        match last {
-            Some(last) => written(id, last.durable().await?),
-            None => Ok(()),
+        if let Some(last) = last {
+            written(id, last.durable().await?)?;
         }
+        if let (Some(observer), Some(ok)) = (&shared.observer, done) {
+            let run = RunKey { incarnation: life, tick: checkpoint.ticks };
+            observer.ticked(&vigy, &Ticked { run, ok, late, took: begun.elapsed(), fuel, heap_bytes });
+        }
+        Ok(())
     };
     match evaluated.instrument(span).await {
         Ok(()) => {}

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, value_parser};
-use vigy::api::{RegisterVigy, TickLimits};
-use vigy::{Capability, Engine, Limits, TickInterval, Vigy};
+use vigy::api::{RegisterVigy, Schedule, TickLimits};
+use vigy::{Capability, Engine, Limits, Pace, Policy, TickInterval, Vigy};
 use vigy_lisp::Budget;
 
 use super::failure::{Exit, Failure};
@@ -44,6 +44,8 @@ Examples:
   vigy check hello.tlisp                        find what is wrong with it before it runs
   vigy list
   vigy inspect hello                            by name, id, or unambiguous prefix
+  vigy register report.tlisp --cron '0 3 * * *' --tz Europe/Berlin
+  vigy diff hello --program hello-2.tlisp       what an edited program would have done
   vigy tail                                     follow what the daemon does
 
 Exit codes: 0 done, 1 failed (a failed run too), 2 usage, 3 not found, 4 no connection";
@@ -74,17 +76,27 @@ pub(crate) enum Command {
     Up(Up),
     /// Register a vigy; a name that is known gets the new declaration and keeps its state
     #[command(after_help = "Examples:\n  vigy register hello.tlisp --name hello --every 1000 --label host=local\n  \
-        vigy register mirror.tlisp --allow fs:/srv:r --on-action 'exec:./apply.sh'")]
+        vigy register mirror.tlisp --allow fs:/srv:r --on-action 'exec:./apply.sh'\n  \
+        vigy register poll.tlisp --every 1m --sharp --park-after 5\n  \
+        vigy register report.tlisp --cron '0 3 * * *' --tz Europe/Berlin")]
     Register(Register),
     #[command(flatten)]
     Stored(Stored),
     /// Follow what the running daemon does
-    #[command(after_help = "Examples:\n  vigy tail\n  vigy tail hello --json | jq .actions")]
+    #[command(after_help = "Examples:\n  vigy tail\n  vigy tail hello --json | jq .actions\n  vigy tail --since 1742 --json\n\n\
+        Every event has a number, `seq` in JSON: a listener that comes back with the last one it has seen misses nothing that is kept,\n\
+        and is told how much is not.")]
     Tail {
+        /// Go on after the event of this number; 0 is everything that is kept [default: what happens from now on]
+        #[arg(long, value_name = "CURSOR")]
+        since: Option<u64>,
         /// Only this vigy: its id, its name, or an unambiguous prefix
         #[arg(value_name = "VIGY", value_parser = NonEmptyStringValueParser::new())]
         vigy: Option<String>,
     },
+    /// Look after the store: check it, copy it, restore it, export it
+    #[command(subcommand)]
+    Store(Store),
     /// Keep the registered vigies ticking, and listen on a socket beside the store
     #[command(
         after_help = "Examples:\n  vigy serve\n  vigy serve --bind 127.0.0.1:38821\n\nSIGTERM and SIGINT end it: ticks in flight are finished first."
@@ -126,7 +138,7 @@ pub(crate) enum Command {
 pub(crate) enum Stored {
     /// List the registered vigies
     List {
-        /// Only those with these labels: k=v[,k=v…]
+        /// Only those with these labels: `k=v k!=v k in (a,b) k notin (a,b) k !k`, separated by commas or blanks
         #[arg(long, default_value = "", hide_default_value = true)]
         selector: String,
         /// At most this many
@@ -151,14 +163,118 @@ pub(crate) enum Stored {
         #[arg(long, default_value_t = 20, value_parser = value_parser!(u64).range(1..))]
         limit: u64,
     },
-    /// Tick it now, enabled or not
-    Tick(Reference),
-    /// Let it tick on its own
+    /// Tick it now, whatever its schedule says, and wait until every action has its outcome
+    #[command(after_help = "Examples:\n  vigy tick hello\n  vigy tick hello --force --json\n\n\
+        A paused vigy is not ticked: resume it, or use --force. Exit code 1 when the run failed.")]
+    Tick {
+        #[command(flatten)]
+        vigy: Reference,
+        /// Wait for the outcomes, as it does anyway
+        #[arg(long)]
+        wait: bool,
+        /// Also when it is paused
+        #[arg(long)]
+        force: bool,
+    },
+    /// Let it tick on its own; one that is parked is not any more
+    #[command(visible_alias = "resume", after_help = "Example:\n  vigy resume hello")]
     Enable(Reference),
-    /// Stop it from ticking on its own
+    /// Stop it from ticking on its own; a tick in flight ends as it would have
+    #[command(visible_alias = "pause", after_help = "Example:\n  vigy pause hello")]
     Disable(Reference),
+    /// Show its declarations, newest first
+    #[command(after_help = "Examples:\n  vigy revisions hello\n  vigy revisions hello --json | jq -r '.[1].program'")]
+    Revisions(Reference),
+    /// Declare it as an earlier revision did, which makes a new revision; kv, history and the enabled state stay
+    #[command(after_help = "Example:\n  vigy rollback hello --to 2")]
+    Rollback {
+        #[command(flatten)]
+        vigy: Reference,
+        /// The number of the revision
+        #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+        to: u64,
+    },
+    /// Show the actions that failed for good, oldest first
+    #[command(after_help = "Examples:\n  vigy dead-letters\n  vigy dead-letters mirror --json")]
+    DeadLetters {
+        /// Only of this vigy: its id, its name, or an unambiguous prefix
+        #[arg(value_name = "VIGY", value_parser = NonEmptyStringValueParser::new())]
+        vigy: Option<String>,
+    },
+    /// Carry out an action that failed for good once more, under its old key; or all of a vigy's
+    #[command(after_help = "Examples:\n  vigy redrive 5f0c66a1a3e0b1c2-17-0\n  vigy redrive mirror\n\n\
+        Exit code 1 when one of them failed again: it stays a dead letter.")]
+    Redrive(Letters),
+    /// Discard an action that failed for good; or all of a vigy's
+    #[command(after_help = "Examples:\n  vigy discard 5f0c66a1a3e0b1c2-17-0\n  vigy discard mirror")]
+    Discard(Letters),
+    /// Evaluate runs again from their records, and compare everything that comes of them
+    #[command(after_help = "Examples:\n  vigy replay hello\n  vigy replay hello@17 5f0c66a1a3e0b1c2-18\n  \
+        vigy replay hello --secrets answers.jsonl --json\n\n\
+        Nothing is written and nothing is asked, but for secret answers, which no record has.\n\
+        Exit code 1 at the first run that goes another way than its record.")]
+    Replay {
+        #[command(flatten)]
+        runs: Runs,
+    },
+    /// Show what an edited program would have done in runs that are recorded, before it goes live
+    #[command(after_help = "Examples:\n  vigy diff hello --program hello-2.tlisp\n  vigy diff hello@17 --program hello-2.tlisp --json\n\n\
+        Nothing is written and nothing is asked. A program that asks for what the record does not hold ends as `unknown-input`.")]
+    Diff {
+        #[command(flatten)]
+        runs: Runs,
+        /// The edited program
+        #[arg(long, value_name = "FILE")]
+        program: PathBuf,
+    },
     /// Remove it, with its kv store and its history
     Delete(Reference),
+}
+
+/// Commands on the store as a whole.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Store {
+    /// Walk over everything there is, and hold it against each other; also while a daemon has it
+    #[command(after_help = "Example:\n  vigy store check --json\n\nExit code 1 when something is wrong.")]
+    Check,
+    /// Copy the store as it is now into a new file; also while a daemon has it
+    #[command(after_help = "Example:\n  vigy store backup vigy-backup.redb\n\nThe copy is a store: --db opens it.")]
+    Backup {
+        /// The new file
+        file: PathBuf,
+    },
+    /// Make the store anew of a backup. Kv, history and dead letters are as they were; no action key of the first life comes back
+    #[command(
+        after_help = "Example:\n  vigy --db restored.redb store restore vigy-backup.redb\n\nNothing is overwritten: the store must not be there yet."
+    )]
+    Restore {
+        /// The backup
+        file: PathBuf,
+    },
+    /// Write everything there is as JSON Lines, or as an SQLite database to look at
+    #[command(after_help = "Examples:\n  vigy store export vigy.jsonl\n  vigy store export vigy.sqlite\n  \
+        sqlite3 vigy.sqlite 'SELECT id, name, enabled FROM vigies;'")]
+    Export {
+        /// The new file: .jsonl, .sqlite or .db
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Letters {
+    /// An action's key, as `vigy dead-letters` shows it; or a vigy: its id, its name, or an unambiguous prefix
+    #[arg(value_name = "KEY|VIGY", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) which: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Runs {
+    /// INCARNATION-TICK, VIGY@TICK, or VIGY for all of its runs that are kept
+    #[arg(required = true, value_name = "RUN", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) runs: Vec<String>,
+    /// Secret answers: lines of JSON, as {"ask": "vault/read", "answer": …} [default: they are asked for again]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secrets: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -166,6 +282,50 @@ pub(crate) struct Reference {
     /// Its id, its name, or an unambiguous prefix
     #[arg(value_name = "VIGY", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) vigy: String,
+}
+
+/// When a vigy ticks, and what its failures lead to.
+#[derive(Debug, Args)]
+pub(crate) struct Timing {
+    /// Time between ticks: milliseconds, or with a unit as 500ms, 10s, 5m, 1h [default: 1000]
+    #[arg(long, value_name = "DURATION", value_parser = interval)]
+    every: Option<TickInterval>,
+    /// Tick on the multiples of the interval: every minute on the minute
+    #[arg(long, conflicts_with = "idle")]
+    sharp: bool,
+    /// Count the interval from the end of a tick
+    #[arg(long)]
+    idle: bool,
+    /// Time from the registration to the first tick
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    initial_delay: Option<u64>,
+    /// The most by which its ticks are put off, so that many vigies do not wake together [default: a tenth of the interval, at most 30s]
+    #[arg(long, value_name = "DURATION", value_parser = jitter, conflicts_with = "sharp")]
+    jitter: Option<u32>,
+    /// Tick by the calendar, in place of an interval: five fields (minute hour day month weekday), or @hourly and its kind
+    #[arg(long, value_name = "EXPR", conflicts_with_all = ["every", "sharp", "idle", "initial_delay", "jitter"])]
+    cron: Option<String>,
+    /// The IANA time zone of --cron, as Europe/Berlin [default: UTC]
+    #[arg(long, value_name = "ZONE", requires = "cron")]
+    tz: Option<String>,
+    /// Failed ticks in a row after which it is parked until it is resumed; 0 never [default: 20]
+    #[arg(long, value_name = "N")]
+    park_after: Option<u32>,
+}
+
+impl Timing {
+    fn policy(&self) -> Policy {
+        Policy { park_after: self.park_after.unwrap_or(Policy::DEFAULT.park_after), ..Policy::DEFAULT }
+    }
+
+    fn schedule(self) -> Schedule {
+        let pace = match (self.sharp, self.idle) {
+            (true, _) => Some(Pace::Sharp),
+            (_, true) => Some(Pace::Idle),
+            _ => None,
+        };
+        Schedule { pace, initial_delay_ms: self.initial_delay, jitter_ms: self.jitter, cron: self.cron, time_zone: self.tz }
+    }
 }
 
 /// What both `run` and `register` take.
@@ -176,9 +336,8 @@ pub(crate) struct Program {
     /// The vigy's name [default: the file's, or its directory's if that is `main`]
     #[arg(long)]
     name: Option<String>,
-    /// Milliseconds between ticks
-    #[arg(long, value_name = "MS", default_value = "1000", value_parser = interval)]
-    pub(crate) every: TickInterval,
+    #[command(flatten)]
+    timing: Timing,
     /// Who carries out its actions: log, exec:COMMAND (in the directory where the daemon runs), http://…
     #[arg(long, value_name = "HANDLER", default_value = "log")]
     on_action: String,
@@ -297,7 +456,9 @@ impl Program {
         Ok(RegisterVigy {
             name: self.name.unwrap_or_else(|| name_of(&self.file)),
             program,
-            tick_interval_ms: self.every.as_millis(),
+            tick_interval_ms: self.timing.every.map(TickInterval::as_millis),
+            policy: self.timing.policy(),
+            schedule: self.timing.schedule(),
             enabled: true,
             labels: BTreeMap::new(),
             on_action: Some(self.on_action),
@@ -350,8 +511,27 @@ fn name_of(file: &Path) -> String {
 }
 
 fn interval(text: &str) -> Result<TickInterval, String> {
-    let ms = text.parse().map_err(|_| "an interval is a whole number of milliseconds".to_owned())?;
-    TickInterval::from_millis(ms).map_err(|error| error.to_string())
+    TickInterval::from_millis(duration(text)?).map_err(|error| error.to_string())
+}
+
+/// Milliseconds.
+fn duration(text: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit {
+        "" | "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => 0,
+    };
+    let ms = number.parse::<u64>().ok().filter(|_| factor > 0).and_then(|number| number.checked_mul(factor));
+    ms.ok_or_else(|| "a duration is a whole number of milliseconds, or one with a unit: 500ms, 10s, 5m, 1h, 1d".to_owned())
+}
+
+fn jitter(text: &str) -> Result<u32, String> {
+    u32::try_from(duration(text)?).map_err(|_| "a jitter is at most 49 days".to_owned())
 }
 
 fn label(text: &str) -> Result<(String, String), String> {
@@ -393,6 +573,17 @@ mod tests {
     fn a_name_comes_from_the_file() {
         assert_eq!(name_of(Path::new("a/hello.tlisp")), "hello");
         assert_eq!(name_of(Path::new("programs/hello-vigy/main.tlisp")), "hello-vigy");
+    }
+
+    #[test]
+    fn durations_have_units() {
+        let cases = [("500", 500), ("500ms", 500), ("10s", 10_000), ("5m", 300_000), ("1h", 3_600_000), ("2d", 172_800_000)];
+        assert!(cases.iter().all(|(text, ms)| duration(text) == Ok(*ms)));
+        assert!(
+            ["", "s", "1.5s", "-1", "1 s", "1w", "99999999999999999999", "18446744073709551615h"]
+                .iter()
+                .all(|text| duration(text).is_err())
+        );
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let exit = match error.kind {
             ErrorKind::Invalid | ErrorKind::Ambiguous | ErrorKind::TooLarge | ErrorKind::Forbidden => Exit::Usage,
-            ErrorKind::Program | ErrorKind::Failed => Exit::Failed,
+            ErrorKind::Program | ErrorKind::Conflict | ErrorKind::Failed => Exit::Failed,
             ErrorKind::NotFound => Exit::NotFound,
             ErrorKind::Unavailable => Exit::NoConnection,
         };

@@ -8,12 +8,15 @@ mod connect;
 mod doc;
 mod eval;
 mod explain;
+mod export;
 mod failure;
+mod pace;
 mod print;
 mod repl;
 mod run;
 mod serve;
 mod session;
+mod store;
 mod tail;
 mod up;
 
@@ -61,7 +64,8 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Repl { budget } => tokio::task::block_in_place(|| repl::repl(budget.budget(), out)),
         Command::Run(run) => run::run(run, json, out).await,
         Command::Serve { bind } => serve::serve(&args::store(db)?, bind, json, out).await,
-        Command::Tail { vigy } => tail::tail(&args::store(db)?, vigy.as_deref(), json, out).await,
+        Command::Tail { since, vigy } => tail::tail(&args::store(db)?, vigy.as_deref(), since, json, out).await,
+        Command::Store(command) => store::store(command, &args::store(db)?, json, out).await,
         Command::Up(up) => up::up(up, &args::store(db)?, json, out).await,
         Command::Register(register) => {
             let declaration = register.declaration()?;

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use serde_json::Value;
-use vigy::api::{self, Event, Inspection, ReconcileAction, Vigy, VigyRun};
+use vigy::api::{self, DeadLetter, Diff, Event, Inspection, ReconcileAction, Redriven, Replay, Revision, Vigy, VigyRun};
 use vigy_core::record::Place;
 use vigy_lisp::{Code, Diagnostic, Severity, Span};
 
@@ -51,20 +51,22 @@ pub(crate) fn vigies(out: &mut impl Write, vigies: &[Vigy]) -> io::Result<()> {
         return writeln!(out, "no vigies registered: `vigy register FILE --name NAME` registers one");
     }
     let width = vigies.iter().map(|vigy| vigy.name.chars().count()).max().unwrap_or(0).max(4);
-    writeln!(out, "{DIM}{:width$}  {:16}  {:8}  {:>12}  {:>8}  LABELS{DIM:#}", "NAME", "ID", "STATE", "EVERY", "TICKS")?;
-    for vigy in vigies {
-        let (style, state) = match (vigy.enabled, vigy.failures) {
-            (false, _) => (DIM, "disabled"),
-            (true, 0) => (GREEN, "enabled"),
-            (true, _) => (RED, "failing"),
+    let times: Vec<_> = vigies.iter().map(|vigy| clean(&vigy.schedule.shown(vigy.tick_interval_ms)).into_owned()).collect();
+    let long = times.iter().map(|time| time.chars().count()).max().unwrap_or(0).max(4);
+    writeln!(out, "{DIM}{:width$}  {:16}  {:8}  {:long$}  {:>8}  LABELS{DIM:#}", "NAME", "ID", "STATE", "WHEN", "TICKS")?;
+    for (vigy, time) in vigies.iter().zip(&times) {
+        let (style, state) = match (vigy.enabled, vigy.parked, vigy.failures) {
+            (false, _, _) => (DIM, "disabled"),
+            (true, true, _) => (RED, "parked"),
+            (true, false, 0) => (GREEN, "enabled"),
+            (true, false, _) => (RED, "failing"),
         };
-        let every = format!("{} ms", vigy.tick_interval_ms);
         let name = clean(&vigy.name);
         let labels: Vec<_> = vigy.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let Vigy { id, ticks, .. } = vigy;
         writeln!(
             out,
-            "{BOLD}{name:width$}{BOLD:#}  {DIM}{id}{DIM:#}  {style}{state:8}{style:#}  {every:>12}  {ticks:>8}  {}",
+            "{BOLD}{name:width$}{BOLD:#}  {DIM}{id}{DIM:#}  {style}{state:8}{style:#}  {time:long$}  {ticks:>8}  {}",
             clean(&labels.join(","))
         )?;
     }
@@ -72,7 +74,7 @@ pub(crate) fn vigies(out: &mut impl Write, vigies: &[Vigy]) -> io::Result<()> {
 }
 
 pub(crate) fn inspection(out: &mut impl Write, inspection: &Inspection) -> io::Result<()> {
-    let Inspection { vigy, state, runs } = inspection;
+    let Inspection { vigy, state, runs, dead_letters } = inspection;
     let field = |out: &mut _, name: &str, text: &str| -> io::Result<()> {
         let out: &mut dyn Write = out;
         writeln!(out, "{DIM}{name:12}{DIM:#} {}", clean(text))
@@ -81,8 +83,17 @@ pub(crate) fn inspection(out: &mut impl Write, inspection: &Inspection) -> io::R
     field(&mut out, "name", &vigy.name)?;
     field(&mut out, "id", &vigy.id)?;
     field(&mut out, "enabled", if vigy.enabled { "yes" } else { "no" })?;
-    field(&mut out, "every", &format!("{} ms", vigy.tick_interval_ms))?;
+    if vigy.parked {
+        let after = format!("after {} failures in a row: `vigy resume {}` lets it go on", vigy.failures, vigy.name);
+        writeln!(out, "{RED}parked      {RED:#} {}", clean(&after))?;
+    }
+    field(&mut out, "ticks when", &vigy.schedule.shown(vigy.tick_interval_ms))?;
     field(&mut out, "ticks", &vigy.ticks.to_string())?;
+    for (name, count) in [("failures", u64::from(vigy.failures)), ("missed", vigy.missed)] {
+        if count > 0 {
+            field(&mut out, name, &count.to_string())?;
+        }
+    }
     field(&mut out, "last tick", vigy.last_tick_at.as_deref().unwrap_or("-"))?;
     field(&mut out, "next tick", vigy.next_tick_at.as_deref().unwrap_or("-"))?;
     field(&mut out, "revision", &format!("{}, of {}", vigy.revision, vigy.updated_at))?;
@@ -107,6 +118,10 @@ pub(crate) fn inspection(out: &mut impl Write, inspection: &Inspection) -> io::R
         for (key, entry) in entries {
             field(&mut out, section, &format!("{key} = {}", value(entry)))?;
         }
+    }
+    if !dead_letters.is_empty() {
+        writeln!(out, "\ndead letters, oldest first:")?;
+        self::dead_letters(&mut out, dead_letters)?;
     }
     if !runs.is_empty() {
         writeln!(out, "\nlast runs, newest first:")?;
@@ -248,11 +263,74 @@ pub(crate) fn logged(out: &mut impl Write, line: &Logged<'_>) -> io::Result<()> 
     writeln!(out, "{DIM}{} tick {}{DIM:#} {style}{:5}{style:#} {}", line.started_at, line.tick, line.level, clean(line.message))
 }
 
+/// Declarations of a vigy, a line each.
+pub(crate) fn revisions(out: &mut impl Write, revisions: &[Revision]) -> io::Result<()> {
+    for revision in revisions {
+        let when = revision.schedule.shown(revision.tick_interval_ms);
+        let Revision { revision: number, declared_at, image, program, .. } = revision;
+        let image = image.as_deref().map_or("-", |image| image.get(..12).unwrap_or(image));
+        let lines = program.lines().count();
+        writeln!(out, "{BOLD}{number:>4}{BOLD:#}  {DIM}{declared_at}{DIM:#}  {image:12}  {lines} lines, {}", clean(&when))?;
+    }
+    Ok(())
+}
+
+/// Actions that failed for good, a line each.
+pub(crate) fn dead_letters(out: &mut impl Write, letters: &[DeadLetter]) -> io::Result<()> {
+    for letter in letters {
+        let DeadLetter { key, kind, payload, message, at, .. } = letter;
+        let payload = if payload.is_null() { String::new() } else { format!(" {}", value(payload)) };
+        writeln!(out, "{BOLD}{key}{BOLD:#}  {DIM}{at}{DIM:#}  {kind}{payload}  {RED}{}{RED:#}", clean(message))?;
+    }
+    Ok(())
+}
+
+/// What came of a dead letter that was carried out once more.
+pub(crate) fn redriven(out: &mut impl Write, redriven: &Redriven) -> io::Result<()> {
+    let Redriven { key, result, message } = redriven;
+    let style = style_of(result);
+    writeln!(out, "{BOLD}{key}{BOLD:#}  {style}{result}{style:#}  {}", clean(message.as_deref().unwrap_or_default()))
+}
+
+/// What came of a replay.
+pub(crate) fn replayed(out: &mut impl Write, replay: &Replay) -> io::Result<()> {
+    let Replay { run, entries, cut, divergence, .. } = replay;
+    match divergence {
+        Some(divergence) => writeln!(out, "{BOLD}{run}{BOLD:#}  {RED}differs{RED:#}  {}", clean(&divergence.message)),
+        None if *cut => writeln!(out, "{BOLD}{run}{BOLD:#}  {GREEN}same{GREEN:#}  {entries} entries, up to where the host ended it"),
+        None => writeln!(out, "{BOLD}{run}{BOLD:#}  {GREEN}same{GREEN:#}  {entries} entries"),
+    }
+}
+
+/// What another program would have done in a run.
+pub(crate) fn diff(out: &mut impl Write, diff: &Diff) -> io::Result<()> {
+    let Diff { run, differences, .. } = diff;
+    if differences.is_empty() {
+        return writeln!(out, "{BOLD}{run}{BOLD:#}  {GREEN}same{GREEN:#}");
+    }
+    writeln!(out, "{BOLD}{run}{BOLD:#}")?;
+    for difference in differences {
+        if let Some(before) = &difference.before {
+            writeln!(out, "  {RED}- {}{RED:#}", clean(before))?;
+        }
+        if let Some(after) = &difference.after {
+            writeln!(out, "  {GREEN}+ {}{GREEN:#}", clean(after))?;
+        }
+    }
+    Ok(())
+}
+
 /// An event on one line. `name` is the name of the vigy that ran.
 pub(crate) fn event(out: &mut impl Write, event: &Event, name: &str) -> io::Result<()> {
     let (what, vigy) = match event {
         Event::Run(run) => return run_line(out, run, name),
-        Event::Missed { events } => return writeln!(out, "{YELLOW}missed{YELLOW:#} {events} events: this was read too slowly"),
+        Event::Missed { events } => return writeln!(out, "{YELLOW}missed{YELLOW:#} {events} events, which are not kept any more"),
+        Event::DeadLettered { key, at, .. } => {
+            return writeln!(out, "{DIM}{at}{DIM:#} {BOLD}{}{BOLD:#} {RED}dead letter{RED:#} {key}", clean(name));
+        }
+        Event::Gone { what, at, .. } => {
+            return writeln!(out, "{DIM}{at}{DIM:#} {BOLD}{}{BOLD:#} {} {DIM}(not kept any more){DIM:#}", clean(name), clean(what));
+        }
         Event::Registered(vigy) => ("registered", vigy),
         Event::Updated(vigy) => ("updated", vigy),
         Event::Enabled(vigy) => ("enabled", vigy),
@@ -261,7 +339,8 @@ pub(crate) fn event(out: &mut impl Write, event: &Event, name: &str) -> io::Resu
         Event::Resumed(vigy) => ("resumed", vigy),
         Event::Deleted { name, at, .. } => return writeln!(out, "{DIM}{at}{DIM:#} {BOLD}{}{BOLD:#} deleted", clean(name)),
     };
-    writeln!(out, "{DIM}{}{DIM:#} {BOLD}{}{BOLD:#} {what}, every {} ms", vigy.updated_at, clean(&vigy.name), vigy.tick_interval_ms)
+    let when = vigy.schedule.shown(vigy.tick_interval_ms);
+    writeln!(out, "{DIM}{}{DIM:#} {BOLD}{}{BOLD:#} {what}, {}", vigy.updated_at, clean(&vigy.name), clean(&when))
 }
 
 fn run_line(out: &mut impl Write, run: &VigyRun, name: &str) -> io::Result<()> {

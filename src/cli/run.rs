@@ -4,19 +4,17 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
 use vigy::service::Service as _;
 use vigy::{Local, Platform, RuntimeHandle};
 
 use super::args::Run;
 use super::failure::{Exit, Failure};
-use super::print;
+use super::{pace, print};
 
 /// How long Ctrl-C waits for the tick in flight.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(run: Run, json: bool, out: &mut impl Write) -> Result<Exit, Failure> {
-    let every = Duration::from_millis(run.program.every.as_millis());
     let most = if run.once { Some(1) } else { run.ticks };
     let declaration = run.program.declaration()?;
     let program = declaration.program.clone();
@@ -28,13 +26,13 @@ pub(crate) async fn run(run: Run, json: bool, out: &mut impl Write) -> Result<Ex
     let (vigy, _) = service.register(declaration).await?;
 
     let ticking = async {
-        let mut grid = tokio::time::interval(every);
-        grid.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut exit = Exit::Done;
         let mut ticks = 0;
         while most.is_none_or(|most| ticks < most) {
-            grid.tick().await;
-            let run = service.tick(&vigy.id).await?;
+            if !run.once {
+                pace::sleep_until(pace::due(&service, &vigy.id).await?).await;
+            }
+            let run = service.tick(&vigy.id, true).await?;
             if json {
                 writeln!(out, "{}", serde_json::to_string(&run)?)?;
             } else {

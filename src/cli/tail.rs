@@ -12,14 +12,14 @@ use vigy::{Remote, socket};
 use super::failure::{Exit, Failure};
 use super::print;
 
-pub(crate) async fn tail(store: &Path, vigy: Option<&str>, json: bool, out: &mut impl Write) -> Result<Exit, Failure> {
+pub(crate) async fn tail(store: &Path, vigy: Option<&str>, since: Option<u64>, json: bool, out: &mut impl Write) -> Result<Exit, Failure> {
     let socket = socket::path(store);
     if !socket::is_up(&socket).await {
         let store = store.display();
         return Err(Failure::new(Exit::NoConnection, format_args!("no daemon serves {store}: start one with `vigy serve`")));
     }
     let daemon = Remote::new(&socket)?;
-    let mut events = daemon.events(vigy).await?;
+    let mut events = daemon.events(vigy, since).await?;
     // Runs carry ids; people know names.
     let vigies = daemon.list("", None).await?;
     let mut names: HashMap<_, _> = vigies.into_iter().map(|vigy| (vigy.id, vigy.name)).collect();
@@ -32,15 +32,19 @@ pub(crate) async fn tail(store: &Path, vigy: Option<&str>, json: bool, out: &mut
         let Some(event) = event else {
             return Err(Failure::new(Exit::NoConnection, "the daemon stopped"));
         };
-        let event = event?;
-        if let Event::Registered(vigy) = &event {
+        let told = event?;
+        if let Event::Registered(vigy) = &told.event {
             names.insert(vigy.id.clone(), vigy.name.clone());
         }
         if json {
-            writeln!(out, "{}", serde_json::to_string(&event)?)?;
+            writeln!(out, "{}", serde_json::to_string(&told)?)?;
         } else {
-            let name = if let Event::Run(run) = &event { names.get(&run.vigy_id).unwrap_or(&run.vigy_id) } else { "" };
-            print::event(out, &event, name)?;
+            let id = match &told.event {
+                Event::Run(run) => &run.vigy_id,
+                Event::DeadLettered { vigy_id, .. } | Event::Gone { vigy_id, .. } => vigy_id,
+                _ => "",
+            };
+            print::event(out, &told.event, names.get(id).map_or(id, String::as_str))?;
         }
         out.flush()?;
     }

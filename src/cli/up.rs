@@ -3,20 +3,16 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use vigy::api::{RegisterVigy, TickLimits, rfc3339};
+use vigy::api::{RegisterVigy, Schedule, TickLimits, rfc3339};
 use vigy::service::Service;
-use vigy::{Calendar, ComputeUnit, Engine, HostEffects, Platform, Recorded, RuntimeHandle, TickInterval, Timestamp, Trigger};
+use vigy::{ComputeUnit, Engine, HostEffects, Platform, Policy, Recorded, RuntimeHandle, Trigger};
 
 use super::args::{Up, read};
 use super::connect::{self, Connection};
 use super::failure::{Exit, Failure};
-use super::print;
 use super::serve::Stop;
-
-/// The longest sleep in one piece: after it the wall clock is read again, so that a clock that jumped is noticed.
-const NAP: Duration = Duration::from_secs(30);
+use super::{pace, print};
 
 pub(crate) async fn up(up: Up, store: &Path, json: bool, out: &mut impl Write) -> Result<Exit, Failure> {
     let mut stop = Stop::new()?;
@@ -24,9 +20,9 @@ pub(crate) async fn up(up: Up, store: &Path, json: bool, out: &mut impl Write) -
     let unit: ComputeUnit = read(&up.file, "ComputeUnit")?
         .parse()
         .map_err(|error| Failure::new(Exit::Usage, format_args!("the ComputeUnit {shown}: {error}")))?;
-    let schedule = match &unit.trigger {
-        Trigger::Cron(schedule) if !up.once => Some(schedule.clone()),
-        Trigger::Cron(_) | Trigger::OneShot(_) => None,
+    let once = match &unit.trigger {
+        Trigger::Cron(_) => up.once,
+        Trigger::OneShot(_) => true,
         Trigger::Service(_) => return Err(no_trigger("service")),
         Trigger::Event(_) => return Err(no_trigger("event")),
         Trigger::Watch(_) => return Err(no_trigger("watch")),
@@ -35,7 +31,7 @@ pub(crate) async fn up(up: Up, store: &Path, json: bool, out: &mut impl Write) -
     let connection = connection(&up, store).await?;
     let done = async {
         tokio::select! {
-            done = keep(connection.service(), declaration, schedule, json, out) => done,
+            done = keep(connection.service(), declaration, once, json, out) => done,
             () = stop.wait() => Ok(Exit::Done),
         }
     };
@@ -47,16 +43,19 @@ fn no_trigger(trigger: &str) -> Failure {
     Failure::new(Exit::Usage, format_args!("spec.trigger.{trigger}: this version does not run programs by such a trigger: {advice}"))
 }
 
-/// What is registered. The vigy does not tick on its own: its trigger is not an interval.
+/// What is registered. The vigy does not tick on its own: this command ticks it, when its schedule says so.
 fn declaration(unit: ComputeUnit, file: &Path) -> Result<RegisterVigy, Failure> {
     let here = std::path::absolute(file)?;
     // A file has a directory.
     let here = here.parent().unwrap_or(&here);
     let source = here.join(&unit.source);
+    let cron = if let Trigger::Cron(calendar) = &unit.trigger { Some(calendar.to_string()) } else { None };
     Ok(RegisterVigy {
         name: unit.name.into(),
         program: read(&source, "program")?,
-        tick_interval_ms: TickInterval::default().as_millis(),
+        tick_interval_ms: None,
+        schedule: Schedule { cron, ..Schedule::default() },
+        policy: Policy::DEFAULT,
         enabled: false,
         labels: unit.labels.into(),
         on_action: None,
@@ -81,38 +80,30 @@ async fn connection(up: &Up, store: &Path) -> Result<Connection, Failure> {
     connect::own(store, RuntimeHandle::builder().effects(effects).evaluators(up.engine.evaluators()?)).await
 }
 
-/// Registers, and ticks: once without a schedule, else whenever it is time.
-async fn keep(
-    service: &dyn Service,
-    declaration: RegisterVigy,
-    schedule: Option<Calendar>,
-    json: bool,
-    out: &mut impl Write,
-) -> Result<Exit, Failure> {
+/// Registers, and ticks: `once`, or whenever it is time.
+async fn keep(service: &dyn Service, declaration: RegisterVigy, once: bool, json: bool, out: &mut impl Write) -> Result<Exit, Failure> {
     let program = declaration.program.clone();
     let file = declaration.file.clone().unwrap_or_else(|| declaration.name.clone());
     let (vigy, change) = service.register(declaration).await?;
     if !json {
         print::change(out, change.name(), &vigy)?;
     }
-    let Some(schedule) = schedule else { return tick(service, &vigy.id, (&file, &program), json, out).await };
+    if once {
+        return tick(service, &vigy.id, (&file, &program), json, out).await;
+    }
     loop {
-        let Some(due) = schedule.after(now()) else {
-            return Err(Failure::new(Exit::Failed, format_args!("the schedule {schedule} has no time left")));
-        };
+        let due = pace::due(service, &vigy.id).await?;
         if !json {
             writeln!(out, "next run {}", rfc3339(due))?;
             out.flush()?;
         }
-        while let left @ 1.. = due.since(now()) {
-            tokio::time::sleep(Duration::from_millis(left).min(NAP)).await;
-        }
+        pace::sleep_until(due).await;
         tick(service, &vigy.id, (&file, &program), json, out).await?;
     }
 }
 
 async fn tick(service: &dyn Service, id: &str, (file, program): (&str, &str), json: bool, out: &mut impl Write) -> Result<Exit, Failure> {
-    let run = service.tick(id).await?;
+    let run = service.tick(id, true).await?;
     if json {
         writeln!(out, "{}", serde_json::to_string(&run)?)?;
     } else {
@@ -121,9 +112,4 @@ async fn tick(service: &dyn Service, id: &str, (file, program): (&str, &str), js
     }
     out.flush()?;
     Ok(if run.result == "failed" { Exit::Failed } else { Exit::Done })
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

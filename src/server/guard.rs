@@ -58,6 +58,18 @@ pub(crate) fn may_declare(transport: Transport, on_action: Option<&str>, allow: 
     }
 }
 
+/// What only the owner of the store may do: it computes long, asks for secrets again, or writes files.
+pub(crate) fn only_the_owner(transport: Transport) -> Result<(), Error> {
+    match transport {
+        Transport::Socket => Ok(()),
+        Transport::Loopback => {
+            let why =
+                "anybody on this machine can connect to a TCP port; use the command line, which talks to the socket of the store's owner";
+            Err(Error::new(ErrorKind::Forbidden, format_args!("not over TCP: {why}")))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;

@@ -5,8 +5,13 @@
 //! | GET, POST `/v1/vigies` | list (`label_selector`, `limit`), register |
 //! | GET, PATCH, DELETE `/v1/vigies/{id}` | one vigy; `{id}` is an id, a name, or an unambiguous prefix |
 //! | GET `/v1/vigies/{id}/state`, `/runs` (`limit`), `/inspect` | what is known of it |
-//! | POST `/v1/vigies/{id}/tick`, `/enable`, `/disable` | |
-//! | GET `/v1/events` (`vigy_id`) | server-sent events: runs, and the vigies that were `registered`, `updated`, `enabled`, `disabled`, `deleted` |
+//! | POST `/v1/vigies/{id}/tick` (`force`), `/enable`, `/disable` | a tick is over when it is answered |
+//! | GET `/v1/vigies/{id}/revisions`, POST `/rollback` | its declarations, newest first; back to one of them: `{"to": 1}` |
+//! | GET `/v1/dead-letters` (`vigy_id`) | the actions that failed for good |
+//! | POST `/v1/dead-letters/{key}/redrive`, DELETE `/v1/dead-letters/{key}` | carry one out once more, under its key; discard it |
+//! | POST `/v1/runs/{run}/replay`, `/what-if` | on the socket: evaluate a run again; what another program would have done in it |
+//! | GET `/v1/store/check`, POST `/v1/store/backup` | on the socket: what is wrong with the store; a copy of it in a new file |
+//! | GET `/v1/events` (`vigy_id`, `since`) | server-sent events: runs, and what else happened, by name; each has its number as its id, and a listener that comes back with `Last-Event-ID` goes on from there |
 //!
 //! Every error is JSON with a line `error` that says what is wrong and what to do.
 
@@ -17,7 +22,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -26,7 +31,10 @@ use futures_util::{Stream, StreamExt as _};
 use serde::Deserialize;
 use tokio::sync::watch;
 
-use crate::api::{Change, Inspection, RegisterVigy, Registration, UpdateVigy, Vigy, VigyRun, VigyState};
+use crate::api::{
+    Backup, Change, DeadLetter, Diff, Inspection, Redriven, RegisterVigy, Registration, Replay, ReplayOf, Revision, Rollback, StoreFinding,
+    UpdateVigy, Vigy, VigyRun, VigyState, WhatIf,
+};
 use crate::service::{Error, ErrorKind, Service};
 use crate::sse;
 use extract::{Body, Query, Reference};
@@ -71,6 +79,15 @@ pub fn router(service: Arc<dyn Service>, transport: Transport, closing: watch::R
         .route("/v1/vigies/{id}/tick", post(tick))
         .route("/v1/vigies/{id}/enable", post(enable))
         .route("/v1/vigies/{id}/disable", post(disable))
+        .route("/v1/vigies/{id}/revisions", get(revisions))
+        .route("/v1/vigies/{id}/rollback", post(rollback))
+        .route("/v1/dead-letters", get(dead_letters))
+        .route("/v1/dead-letters/{key}", axum::routing::delete(discard))
+        .route("/v1/dead-letters/{key}/redrive", post(redrive))
+        .route("/v1/runs/{run}/replay", post(replay))
+        .route("/v1/runs/{run}/what-if", post(what_if))
+        .route("/v1/store/check", get(check))
+        .route("/v1/store/backup", post(backup))
         .route("/v1/events", get(events))
         .fallback(async || Error::new(ErrorKind::NotFound, "there is no such route: see /v1/vigies and /v1/events"))
         .method_not_allowed_fallback(async || {
@@ -87,7 +104,7 @@ impl IntoResponse for Error {
             ErrorKind::Invalid | ErrorKind::Program => StatusCode::BAD_REQUEST,
             ErrorKind::Forbidden => StatusCode::FORBIDDEN,
             ErrorKind::NotFound => StatusCode::NOT_FOUND,
-            ErrorKind::Ambiguous => StatusCode::CONFLICT,
+            ErrorKind::Ambiguous | ErrorKind::Conflict => StatusCode::CONFLICT,
             ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             ErrorKind::Failed => StatusCode::INTERNAL_SERVER_ERROR,
@@ -111,8 +128,20 @@ struct RunsQuery {
 }
 
 #[derive(Deserialize)]
+struct TickQuery {
+    #[serde(default)]
+    force: bool,
+}
+
+#[derive(Deserialize)]
+struct OfQuery {
+    vigy_id: Option<String>,
+}
+
+#[derive(Deserialize)]
 struct EventsQuery {
     vigy_id: Option<String>,
+    since: Option<u64>,
 }
 
 fn at_least_one(limit: Option<usize>) -> Result<Option<usize>, Error> {
@@ -163,8 +192,57 @@ async fn inspect(State(app): State<App>, Reference(vigy): Reference) -> Answer<I
     app.service.inspect(&vigy).await.map(Json)
 }
 
-async fn tick(State(app): State<App>, Reference(vigy): Reference) -> Answer<VigyRun> {
-    app.service.tick(&vigy).await.map(Json)
+async fn tick(State(app): State<App>, Reference(vigy): Reference, Query(query): Query<TickQuery>) -> Answer<VigyRun> {
+    app.service.tick(&vigy, query.force).await.map(Json)
+}
+
+async fn revisions(State(app): State<App>, Reference(vigy): Reference) -> Answer<Vec<Revision>> {
+    app.service.revisions(&vigy).await.map(Json)
+}
+
+async fn rollback(State(app): State<App>, Reference(vigy): Reference, Body(rollback): Body<Rollback>) -> Answer<Vigy> {
+    let now = app.service.get(&vigy).await?;
+    let revisions = app.service.revisions(&now.id).await?;
+    // What it could do then counts.
+    if let Some(then) = revisions.iter().find(|revision| revision.revision == rollback.to) {
+        guard::may_declare(app.transport, Some(&then.on_action), &then.allow)?;
+    }
+    app.service.rollback(&now.id, rollback.to).await.map(Json)
+}
+
+async fn dead_letters(State(app): State<App>, Query(query): Query<OfQuery>) -> Answer<Vec<DeadLetter>> {
+    app.service.dead_letters(query.vigy_id.as_deref()).await.map(Json)
+}
+
+async fn redrive(State(app): State<App>, Reference(key): Reference) -> Answer<Redriven> {
+    app.service.redrive(&key).await.map(Json)
+}
+
+async fn discard(State(app): State<App>, Reference(key): Reference) -> Result<StatusCode, Error> {
+    app.service.discard(&key).await.map(|()| StatusCode::NO_CONTENT)
+}
+
+async fn replay(State(app): State<App>, Reference(run): Reference, Body(how): Body<ReplayOf>) -> Answer<Replay> {
+    guard::only_the_owner(app.transport)?;
+    app.service.replay(&run, how).await.map(Json)
+}
+
+async fn what_if(State(app): State<App>, Reference(run): Reference, Body(how): Body<WhatIf>) -> Answer<Diff> {
+    guard::only_the_owner(app.transport)?;
+    app.service.what_if(&run, how).await.map(Json)
+}
+
+async fn check(State(app): State<App>) -> Answer<Vec<StoreFinding>> {
+    guard::only_the_owner(app.transport)?;
+    app.service.check().await.map(Json)
+}
+
+async fn backup(State(app): State<App>, Body(Backup { path }): Body<Backup>) -> Result<StatusCode, Error> {
+    guard::only_the_owner(app.transport)?;
+    if !path.is_absolute() {
+        return Err(Error::invalid("`path` is an absolute path: the daemon may be at home elsewhere"));
+    }
+    app.service.backup(&path).await.map(|()| StatusCode::NO_CONTENT)
 }
 
 async fn enable(State(app): State<App>, Reference(vigy): Reference) -> Answer<Vigy> {
@@ -178,16 +256,21 @@ async fn disable(State(app): State<App>, Reference(vigy): Reference) -> Answer<V
 async fn events(
     State(app): State<App>,
     Query(query): Query<EventsQuery>,
+    headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<axum::response::sse::Event, Infallible>>>, Error> {
-    let events = app.service.events(query.vigy_id.as_deref()).await?;
+    // A browser that lost its connection says so, whatever the address says.
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let events = app.service.events(query.vigy_id.as_deref(), last.or(query.since)).await?;
     let mut closing = app.closing;
     let closed = async move {
         // Also when nobody is left who could say so.
         _ = closing.wait_for(|closing| *closing).await;
     };
     let events = events.take_until(Box::pin(closed)).filter_map(async |event| {
-        let (name, data) = sse::encode(&event.ok()?);
+        let told = event.ok()?;
+        let (name, data) = sse::encode(&told.event);
         let event = axum::response::sse::Event::default().data(data.to_string());
+        let event = if let Some(seq) = told.seq { event.id(seq.to_string()) } else { event };
         Some(Ok(if let Some(name) = name { event.event(name) } else { event }))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))

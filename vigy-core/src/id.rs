@@ -73,6 +73,15 @@ impl FromStr for RunKey {
     }
 }
 
+impl FromStr for ActionKey {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let (run, index) = text.rsplit_once('-').ok_or(InvalidId)?;
+        Ok(Self { run: run.parse()?, index: index.parse().map_err(|_| InvalidId)? })
+    }
+}
+
 impl fmt::Display for VigyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
