@@ -27,6 +27,9 @@ const CLOCK_JUMP_MS: u64 = 5000;
 /// The longest wait before a tick that the store or the host prevented is tried again: a minute.
 const MAX_TROUBLE_MS: u64 = 60_000;
 
+/// Ticks in flight per seat: those without one wait for the disk, with a light batch each.
+const FLYING_PER_SEAT: usize = 16;
+
 /// Who asked for a tick, and wants to hear that it has landed.
 type Request = oneshot::Sender<Result<RunKey, VigyError>>;
 
@@ -44,6 +47,8 @@ pub(crate) struct Keeper {
 struct Hub {
     agenda: Agenda<Request>,
     flying: HashMap<(VigyId, Incarnation), AbortHandle>,
+    /// How many of those have memory to tick in; the rest only wait for the disk.
+    seated: usize,
     /// What the keeper waits for.
     waits_until: Timestamp,
     stopping: bool,
@@ -51,7 +56,7 @@ struct Hub {
 
 impl Keeper {
     pub(crate) fn new(shared: Arc<Shared>, workers: Workers) -> Arc<Self> {
-        let hub = Hub { agenda: Agenda::default(), flying: HashMap::new(), waits_until: Timestamp(0), stopping: false };
+        let hub = Hub { agenda: Agenda::default(), flying: HashMap::new(), seated: 0, waits_until: Timestamp(0), stopping: false };
         let keeper = Arc::new(Self { shared, workers, hub: Mutex::new(hub), sooner: Notify::new(), landed: Notify::new() });
         keeper.workers.spawn(keeper.clone().keep());
         keeper
@@ -145,9 +150,10 @@ impl Keeper {
             return;
         }
         let now = self.shared.now();
-        while hub.flying.len() < self.shared.ticks_at_once
+        while self.has_room(hub)
             && let Some(start) = hub.agenda.next(now)
         {
+            hub.seated += 1;
             let key = (start.id, start.life);
             let flying = self.workers.spawn(self.clone().fly(start));
             // It lands with this lock, so it is still in flight.
@@ -160,7 +166,12 @@ impl Keeper {
 
     /// What to wait for. While there is no room, whoever lands goes on.
     fn deadline(&self, hub: &Hub) -> Option<Timestamp> {
-        hub.agenda.deadline().filter(|_| hub.flying.len() < self.shared.ticks_at_once)
+        hub.agenda.deadline().filter(|_| self.has_room(hub))
+    }
+
+    fn has_room(&self, hub: &Hub) -> bool {
+        let seats = self.shared.ticks_at_once;
+        hub.seated < seats && hub.flying.len() < seats.saturating_mul(FLYING_PER_SEAT)
     }
 
     /// Waits for what is due, until it is told to stop.
@@ -206,8 +217,8 @@ impl Keeper {
 
     /// A tick, from its start until it has landed.
     async fn fly(self: Arc<Self>, Start { id, life, request }: Start<Request>) {
-        let flight = Flight { keeper: self.clone(), id, life, landed: false };
-        let ended = tick(&self.shared, id, life, request.is_some()).await;
+        let mut flight = Flight { keeper: self.clone(), id, life, seated: true, landed: false };
+        let ended = tick(&self.shared, id, life, request.is_some(), || flight.leave_seat()).await;
         let reply = flight.land(ended);
         if let Some(request) = request {
             // Whoever asked may be gone; the run is stored all the same.
@@ -221,10 +232,20 @@ struct Flight {
     keeper: Arc<Keeper>,
     id: VigyId,
     life: Incarnation,
+    seated: bool,
     landed: bool,
 }
 
 impl Flight {
+    /// Its memory is for others now.
+    fn leave_seat(&mut self) {
+        if std::mem::take(&mut self.seated) {
+            let mut hub = self.keeper.hub();
+            hub.seated -= 1;
+            self.keeper.launch(&mut hub);
+        }
+    }
+
     /// Tells the agenda how the tick ended, and what to tell whoever asked for it.
     fn land(mut self, ended: Result<Ended, VigyError>) -> Result<RunKey, VigyError> {
         self.landed = true;
@@ -282,6 +303,7 @@ impl Flight {
         let now = self.keeper.shared.now();
         let mut hub = self.keeper.hub();
         hub.flying.remove(&(self.id, self.life));
+        hub.seated -= usize::from(self.seated);
         note(&mut hub.agenda, now);
         self.keeper.launch(&mut hub);
         if hub.stopping {

@@ -227,10 +227,12 @@ impl Turn {
     }
 }
 
+#[allow(clippy::result_large_err, reason = "it is what an evaluation fails with")]
 fn encode(data: &Data) -> Result<Vec<u8>, Failure> {
     postcard::to_allocvec(data).map_err(|error| Failure::raised("type-mismatch", &error.to_string(), None))
 }
 
+#[allow(clippy::result_large_err, reason = "it is what an evaluation fails with")]
 fn decode(bytes: &[u8]) -> Result<Data, Failure> {
     postcard::from_bytes(bytes).map_err(|error| Failure::raised("bad-answer", &error.to_string(), None))
 }

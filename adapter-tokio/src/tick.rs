@@ -21,7 +21,7 @@ use crate::agenda::Turn;
 use crate::calendar::plan;
 use crate::runtime::Shared;
 use crate::space::Memory;
-use crate::store::{Committed, Saved, Settles, read};
+use crate::store::{Committed, Pending, Saved, Settles, read};
 use crate::{Ticked, VigyError};
 
 /// How a tick ended for the agenda.
@@ -36,8 +36,18 @@ pub(crate) enum Ended {
     Elsewhere(String),
 }
 
-/// Ticks a vigy that is in the life `life`, because it is due or because somebody `asked`.
-pub(crate) async fn tick(shared: &Arc<Shared>, id: VigyId, life: Incarnation, asked: bool) -> Result<Ended, VigyError> {
+/// The most bytes of a batch that waits for the disk without a seat: 64 KiB. The memory of a tick is then somebody else's already.
+const LIGHT_BATCH: usize = 64 << 10;
+
+/// Ticks a vigy that is in the life `life`, because it is due or because somebody `asked`. Tells when its memory is free again, which may
+/// be before all is durable.
+pub(crate) async fn tick(
+    shared: &Arc<Shared>,
+    id: VigyId,
+    life: Incarnation,
+    asked: bool,
+    free: impl FnOnce(),
+) -> Result<Ended, VigyError> {
     let rows = shared.store.snapshot();
     let Some(standing) = read::standing(&*rows, id)?.filter(|standing| standing.checkpoint.incarnation == life) else {
         return Ok(Ended::Gone);
@@ -67,7 +77,7 @@ pub(crate) async fn tick(shared: &Arc<Shared>, id: VigyId, life: Incarnation, as
         let mut evaluator = Guarded { evaluation, panicked: false };
         let mut host = Host {
             clock: VigyClock(shared),
-            storage: VigyStore { shared, id, version: standing.version },
+            storage: VigyStore { shared, id, version: standing.version, last: None },
             effects: VigyEffects { shared, vigy: &vigy },
         };
         let only_finishes = !asked && checkpoint.unfinished != Unfinished::Nothing && checkpoint.due > now;
@@ -79,13 +89,18 @@ pub(crate) async fn tick(shared: &Arc<Shared>, id: VigyId, life: Incarnation, as
         let panicked = evaluator.panicked;
         let (fuel, heap_bytes) = (evaluator.fuel_used(), if panicked { 0 } else { evaluator.evaluation.heap_used() });
         drop(evaluator);
+        let VigyStore { last, .. } = host.storage;
         if !panicked {
             space.give_back();
         }
+        free();
         let done = done.map_err(|error| match error {
             HostError::Store(error) => error,
             other => VigyError::Host(other.to_string()),
         })?;
+        if let Some(last) = last {
+            written(id, last.durable().await?)?;
+        }
         if let (Some(observer), Some(ok)) = (&shared.observer, done) {
             let run = RunKey { incarnation: life, tick: checkpoint.ticks };
             observer.ticked(&vigy, &Ticked { run, ok, late, took: begun.elapsed(), fuel, heap_bytes });
@@ -156,13 +171,13 @@ struct VigyStore<'s> {
     id: VigyId,
     /// Of the standing that the tick began with.
     version: u64,
+    /// The batch of a tick that it ends. Nobody hears of the tick before that is durable.
+    last: Option<Pending<bool>>,
 }
 
-impl VigyStore<'_> {
-    /// Says so when a write found the vigy deleted.
-    fn written(&self, alive: bool) -> Result<(), VigyError> {
-        if alive { Ok(()) } else { Err(VigyError::NotFound(self.id.to_string())) }
-    }
+/// Says so when a write found the vigy deleted.
+fn written(id: VigyId, alive: bool) -> Result<(), VigyError> {
+    if alive { Ok(()) } else { Err(VigyError::NotFound(id.to_string())) }
 }
 
 impl AsyncStorage for VigyStore<'_> {
@@ -177,18 +192,25 @@ impl AsyncStorage for VigyStore<'_> {
 
     async fn save(&mut self, draft: &Draft<'_>) -> Result<(), VigyError> {
         let draft = Saved::new(self.id, draft);
-        self.written(self.shared.store.write(move |transaction| draft.write(transaction)).await?)
+        written(self.id, self.shared.store.write(move |transaction| draft.write(transaction)).await?)
     }
 
     async fn commit(&mut self, batch: &Batch<'_>) -> Result<(), VigyError> {
+        let ends = batch.checkpoint().unfinished == Unfinished::Nothing;
+        let light = batch.record().len() + batch.values().map(|(_, value)| value.len()).sum::<usize>() <= LIGHT_BATCH;
         let batch = Committed::new(self.id, self.version, batch, self.shared.now())?;
         let retention = self.shared.retention;
-        self.written(self.shared.store.write(move |transaction| batch.write(transaction, retention)).await?)
+        let pending = self.shared.store.begin(move |transaction| batch.write(transaction, retention))?;
+        if ends && light {
+            self.last = Some(pending);
+            return Ok(());
+        }
+        written(self.id, pending.durable().await?)
     }
 
     async fn settle(&mut self, settlement: &Settlement<'_>) -> Result<(), VigyError> {
         let settlement = Settles::new(self.id, self.version, settlement, self.shared.now());
-        self.written(self.shared.store.write(move |transaction| settlement.write(transaction)).await?)
+        written(self.id, self.shared.store.write(move |transaction| settlement.write(transaction)).await?)
     }
 
     async fn unfinished(&mut self, run: RunKey, visit: impl FnMut(Piece<'_>)) -> Result<(), VigyError> {
@@ -236,8 +258,10 @@ impl AsyncEffects for VigyEffects<'_> {
             self.done(
                 async move { effects.ask(&vigy, Ask { run, sequence, key, secret, operation: &operation, arguments: &arguments }).await },
             );
-        let panicked = |panic: String| Err(AskError::new("failed", format_args!("the host panicked: {panic}")));
-        let answer = answer.await.unwrap_or_else(panicked)?;
+        let answer = match answer.await {
+            Ok(answer) => answer?,
+            Err(panic) => return Err(AskError::new("failed", format_args!("the host panicked: {panic}"))),
+        };
         let (size, room) = (answer.len(), into.len());
         let too_large =
             || AskError::new("too-large", format_args!("the answer has {size} bytes, the tick's limit `value_bytes` leaves {room}"));

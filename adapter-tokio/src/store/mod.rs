@@ -122,20 +122,26 @@ impl Store {
         &self,
         job: impl FnOnce(&mut Transaction) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.begin(job)?.durable().await
+    }
+
+    /// Hands the writer `job` for the next commit, as [`Store::write`] does, and returns at once.
+    pub(crate) fn begin<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Transaction) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<Pending<T>, StoreError> {
         let (done, result) = oneshot::channel();
         let job: Job = Box::new(move |transaction| {
             let value = transaction.run(job);
             // The caller may be gone; the work is done all the same.
             Box::new(move |outcome| drop(done.send(value.and_then(|value| outcome.map(|()| value)))))
         });
-        let closed = || StoreError("it is closed".to_owned());
         // A poisoned lock guards an Option that is whole in any case.
-        let sent = match &*self.jobs.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(jobs) => jobs.send(job).map_err(|_| closed()),
-            None => Err(closed()),
-        };
-        sent?;
-        result.await.map_err(|_| closed())?
+        match &*self.jobs.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(jobs) => jobs.send(job).map_err(|_| closed())?,
+            None => return Err(closed()),
+        }
+        Ok(Pending(result))
     }
 
     /// The rows of the last commit. Cheap; reading them may wait for a disk.
@@ -206,6 +212,20 @@ impl Drop for Store {
             let _ = writer.join();
         }
     }
+}
+
+/// A job that the writer has.
+pub(crate) struct Pending<T>(oneshot::Receiver<Result<T, StoreError>>);
+
+impl<T> Pending<T> {
+    /// What came of the job, as soon as that is durable.
+    pub(crate) async fn durable(self) -> Result<T, StoreError> {
+        self.0.await.map_err(|_| closed())?
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError("it is closed".to_owned())
 }
 
 /// Runs what waits for a disk on tokio's blocking threads.

@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::report::Lateness;
 
-/// As many timers as there would be vigies, spread over the tenth of the interval that their jitter would spread them over.
+/// As many timers as there would be vigies, spread over the interval as those are.
 pub async fn lateness(timers: usize, interval_ms: u64, time: Duration) -> Lateness {
     let late = Arc::new(Mutex::new(Histogram::new(3).expect("three digits")));
     let interval = Duration::from_millis(interval_ms);
@@ -18,7 +18,7 @@ pub async fn lateness(timers: usize, interval_ms: u64, time: Duration) -> Latene
     let tasks: Vec<_> = (0..timers)
         .map(|n| {
             let late = late.clone();
-            let first = begin + interval.mul_f64(0.1 * n as f64 / timers as f64);
+            let first = begin + interval.mul_f64(n as f64 / timers as f64);
             tokio::spawn(async move {
                 let mut timer = interval_at(first, interval);
                 timer.set_missed_tick_behavior(MissedTickBehavior::Skip);
