@@ -370,6 +370,8 @@ pub struct DeadLetter {
     pub payload: Value,
     /// Why it failed.
     pub message: String,
+    /// How often it was tried.
+    pub attempts: u64,
     /// When it failed.
     pub at: String,
 }
@@ -592,7 +594,7 @@ impl DeadLetter {
     /// A dead letter of the vigy `id`.
     #[must_use]
     pub fn new(id: VigyId, letter: Letter) -> Self {
-        let Letter { key, kind, payload, message, at } = letter;
+        let Letter { key, kind, payload, message, at, attempts } = letter;
         // What is stored was data when it was queued.
         let payload = payload.and_then(|payload| postcard::from_bytes(&payload).ok());
         Self {
@@ -601,6 +603,7 @@ impl DeadLetter {
             kind: kind.name().to_owned(),
             payload: payload.as_ref().map_or(Value::Null, json::show),
             message,
+            attempts: attempts.into(),
             at: rfc3339(at),
         }
     }

@@ -15,9 +15,8 @@ pub(crate) fn encode(event: &Event) -> (Option<String>, Value) {
 
 /// The event of a name and its data; nothing for a name that is not known here.
 fn decode(name: &str, data: &str) -> Option<serde_json::Result<Event>> {
-    const KNOWN: [&str; 11] = [
-        "registered", "updated", "enabled", "disabled", "parked", "resumed", "deleted", "run", "dead-lettered", "gone", "missed",
-    ];
+    const KNOWN: [&str; 11] =
+        ["registered", "updated", "enabled", "disabled", "parked", "resumed", "deleted", "run", "dead-lettered", "gone", "missed"];
     let name = if matches!(name, "" | "message") { "run" } else { name };
     let tagged = |mut data: serde_json::Map<_, _>| {
         data.insert("event".to_owned(), name.into());

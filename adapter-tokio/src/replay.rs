@@ -126,13 +126,7 @@ struct Stored {
 }
 
 impl Stored {
-    fn new(
-        rows: Arc<dyn Snapshot>,
-        id: VigyId,
-        vigy: Vigy,
-        effects: Arc<dyn HostEffects>,
-        application: Handle,
-    ) -> Result<Self, VigyError> {
+    fn new(rows: Arc<dyn Snapshot>, id: VigyId, vigy: Vigy, effects: Arc<dyn HostEffects>, application: Handle) -> Result<Self, VigyError> {
         let key = SecretKey(read::secret(&*rows)?);
         Ok(Self { rows, id, key, vigy: Arc::new(vigy), effects, application })
     }

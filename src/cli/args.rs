@@ -244,7 +244,9 @@ pub(crate) enum Store {
         file: PathBuf,
     },
     /// Make the store anew of a backup. Kv, history and dead letters are as they were; no action key of the first life comes back
-    #[command(after_help = "Example:\n  vigy --db restored.redb store restore vigy-backup.redb\n\nNothing is overwritten: the store must not be there yet.")]
+    #[command(
+        after_help = "Example:\n  vigy --db restored.redb store restore vigy-backup.redb\n\nNothing is overwritten: the store must not be there yet."
+    )]
     Restore {
         /// The backup
         file: PathBuf,
@@ -577,7 +579,11 @@ mod tests {
     fn durations_have_units() {
         let cases = [("500", 500), ("500ms", 500), ("10s", 10_000), ("5m", 300_000), ("1h", 3_600_000), ("2d", 172_800_000)];
         assert!(cases.iter().all(|(text, ms)| duration(text) == Ok(*ms)));
-        assert!(["", "s", "1.5s", "-1", "1 s", "1w", "99999999999999999999", "18446744073709551615h"].iter().all(|text| duration(text).is_err()));
+        assert!(
+            ["", "s", "1.5s", "-1", "1 s", "1w", "99999999999999999999", "18446744073709551615h"]
+                .iter()
+                .all(|text| duration(text).is_err())
+        );
     }
 
     #[test]

@@ -168,8 +168,8 @@ fn line(thing: Exported) -> Value {
     };
     match thing {
         Exported::Vigy(vigy) => tagged("vigy", serde_json::to_value(Vigy::from(*vigy))),
-        Exported::Revision { vigy, number, declared_at, image, declaration } => {
-            let mut line = tagged("revision", serde_json::to_value(revision(number, declared_at, image, *declaration)));
+        Exported::Revision { vigy, revision } => {
+            let mut line = tagged("revision", serde_json::to_value(Revision::from(*revision)));
             line["vigy_id"] = vigy.to_string().into();
             line
         }
@@ -183,10 +183,6 @@ fn line(thing: Exported) -> Value {
     }
 }
 
-fn revision(number: u64, declared_at: vigy::Timestamp, image: Option<[u8; 32]>, vigy: vigy::Vigy) -> Revision {
-    vigy::Revision { number, declared_at, image, vigy }.into()
-}
-
 fn row(database: &Database, thing: Exported) -> rusqlite::Result<()> {
     let insert = |sql: &str, values: &[&dyn rusqlite::ToSql]| database.prepare_cached(sql)?.execute(values).map(|_| ());
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
@@ -196,14 +192,30 @@ fn row(database: &Database, thing: Exported) -> rusqlite::Result<()> {
             insert(
                 "INSERT INTO vigies VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 params![
-                    v.id, v.name, v.program, v.tick_interval_ms.map(number), text(&v.schedule), v.enabled, v.parked, text(&v.labels),
-                    v.on_action, text(&v.allow), text(&v.config), number(v.revision), number(v.ticks), v.failures, number(v.missed),
-                    v.created_at, v.updated_at, v.last_tick_at, v.next_tick_at
+                    v.id,
+                    v.name,
+                    v.program,
+                    v.tick_interval_ms.map(number),
+                    text(&v.schedule),
+                    v.enabled,
+                    v.parked,
+                    text(&v.labels),
+                    v.on_action,
+                    text(&v.allow),
+                    text(&v.config),
+                    number(v.revision),
+                    number(v.ticks),
+                    v.failures,
+                    number(v.missed),
+                    v.created_at,
+                    v.updated_at,
+                    v.last_tick_at,
+                    v.next_tick_at
                 ],
             )
         }
-        Exported::Revision { vigy, number: n, declared_at, image, declaration } => {
-            let r = revision(n, declared_at, image, *declaration);
+        Exported::Revision { vigy, revision } => {
+            let r = Revision::from(*revision);
             let sql = "INSERT INTO vigy_revisions VALUES (?,?,?,?,?)";
             insert(sql, params![vigy.to_string(), number(r.revision), r.declared_at, r.program, r.image])
         }
@@ -215,8 +227,19 @@ fn row(database: &Database, thing: Exported) -> rusqlite::Result<()> {
             insert(
                 "INSERT INTO vigy_runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 params![
-                    r.id, r.vigy_id, number(r.tick), r.started_at, r.ended_at, r.result, r.error, number(r.fuel), r.program,
-                    text(&r.actions), text(&r.writes), text(&r.logs), text(&r.events)
+                    r.id,
+                    r.vigy_id,
+                    number(r.tick),
+                    r.started_at,
+                    r.ended_at,
+                    r.result,
+                    r.error,
+                    number(r.fuel),
+                    r.program,
+                    text(&r.actions),
+                    text(&r.writes),
+                    text(&r.logs),
+                    text(&r.events)
                 ],
             )
         }

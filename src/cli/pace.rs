@@ -15,7 +15,10 @@ pub(crate) async fn due(service: &dyn Service, id: &str) -> Result<Timestamp, Fa
     let vigy = service.get(id).await?;
     if vigy.parked {
         let failures = vigy.failures;
-        return Err(Failure::new(Exit::Failed, format_args!("it is parked after {failures} failures in a row: `vigy resume` lets it go on")));
+        return Err(Failure::new(
+            Exit::Failed,
+            format_args!("it is parked after {failures} failures in a row: `vigy resume` lets it go on"),
+        ));
     }
     let due: jiff::Timestamp = vigy.due_at.parse().map_err(|error| Failure::new(Exit::Failed, error))?;
     Ok(Timestamp(u64::try_from(due.as_millisecond()).unwrap_or_default()))

@@ -69,7 +69,8 @@ pub(crate) async fn store(command: Store, path: &Path, json: bool, out: &mut imp
 /// Lives that no vigy had before.
 fn lives(backup: &Path) -> Result<impl FnMut() -> Incarnation + Send + use<>, Failure> {
     let mut key = [0; 32];
-    let no_randomness = |error| Failure::new(Exit::Failed, format_args!("the system gives no randomness for {}: {error}", backup.display()));
+    let no_randomness =
+        |error| Failure::new(Exit::Failed, format_args!("the system gives no randomness for {}: {error}", backup.display()));
     getrandom::fill(&mut key).map_err(no_randomness)?;
     let mut count = 0u64;
     Ok(move || {

@@ -81,13 +81,7 @@ async fn connection(up: &Up, store: &Path) -> Result<Connection, Failure> {
 }
 
 /// Registers, and ticks: `once`, or whenever it is time.
-async fn keep(
-    service: &dyn Service,
-    declaration: RegisterVigy,
-    once: bool,
-    json: bool,
-    out: &mut impl Write,
-) -> Result<Exit, Failure> {
+async fn keep(service: &dyn Service, declaration: RegisterVigy, once: bool, json: bool, out: &mut impl Write) -> Result<Exit, Failure> {
     let program = declaration.program.clone();
     let file = declaration.file.clone().unwrap_or_else(|| declaration.name.clone());
     let (vigy, change) = service.register(declaration).await?;

@@ -63,7 +63,8 @@ pub(crate) fn only_the_owner(transport: Transport) -> Result<(), Error> {
     match transport {
         Transport::Socket => Ok(()),
         Transport::Loopback => {
-            let why = "anybody on this machine can connect to a TCP port; use the command line, which talks to the socket of the store's owner";
+            let why =
+                "anybody on this machine can connect to a TCP port; use the command line, which talks to the socket of the store's owner";
             Err(Error::new(ErrorKind::Forbidden, format_args!("not over TCP: {why}")))
         }
     }
