@@ -371,7 +371,7 @@ pub struct DeadLetter {
     /// Why it failed.
     pub message: String,
     /// How often it was tried.
-    pub attempts: u64,
+    pub attempts: u16,
     /// When it failed.
     pub at: String,
 }
@@ -603,7 +603,7 @@ impl DeadLetter {
             kind: kind.name().to_owned(),
             payload: payload.as_ref().map_or(Value::Null, json::show),
             message,
-            attempts: attempts.into(),
+            attempts,
             at: rfc3339(at),
         }
     }

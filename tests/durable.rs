@@ -134,7 +134,8 @@ fn a_dead_letter_is_redriven_under_its_key_or_discarded() {
 
 #[test]
 fn runs_are_replayed_and_say_again_what_they_said() {
-    let home = with("r", "(vigy-set \"k\" (+ 1 (or (vigy-get \"k\") 0))) (vigy-log :info (vigy-now)) (vigy-push {:n (vigy-get \"k\")})");
+    let home =
+        with("r", "(vigy-set \"k\" (+ 1 (or (vigy-get \"k\") 0))) (vigy-log :info (str (vigy-tick))) (vigy-push {:n (vigy-get \"k\")})");
     for _ in 0..3 {
         home.does(&["tick", "r", "--force"]);
     }

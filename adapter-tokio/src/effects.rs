@@ -10,6 +10,12 @@ pub trait HostEffects: Send + Sync + 'static {
     /// The operations that programs may call, as `fs/list`, beside the verbs of a vigy. Always the same.
     fn operations(&self) -> &[HostFn];
 
+    /// Whether an effect is never more than a moment's work, without a wait: then it is done at once where the tick is, and not handed to
+    /// the threads of the application, which costs more than such an effect. Default: no.
+    fn is_immediate(&self) -> bool {
+        false
+    }
+
     /// Whether a vigy may be registered whose program calls `operations`: its handler is understood, its capabilities are well formed, and
     /// they cover what it calls.
     ///
@@ -32,6 +38,10 @@ pub struct LogEffects;
 impl HostEffects for LogEffects {
     fn operations(&self) -> &'static [HostFn] {
         &[]
+    }
+
+    fn is_immediate(&self) -> bool {
+        true
     }
 
     fn check(&self, vigy: &Vigy, _: &[&str]) -> Result<(), String> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use vigy_core::lisp::{Imports, Lisp, compile, operations, words_needed};
+use vigy_core::record::Place;
 use vigy_core::{Door, Evaluator, Limits, Step, Vigy};
 use vigy_lisp::{HostFn, Image};
 
@@ -67,6 +68,13 @@ impl Evaluator for Evaluation<'_> {
         match self {
             Self::Lisp(lisp) => lisp.fuel_used(),
             Self::Other(other) => other.fuel_used(),
+        }
+    }
+
+    fn place(&self) -> Option<Place> {
+        match self {
+            Self::Lisp(lisp) => lisp.place(),
+            Self::Other(other) => other.place(),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! One tick of one vigy: what it needs is read, and everything that comes of it is written.
 
 use std::any::Any;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -202,6 +204,21 @@ struct VigyEffects<'s> {
     vigy: &'s Arc<Vigy>,
 }
 
+impl VigyEffects<'_> {
+    /// Does the host's work. The error is what a panic said.
+    async fn done<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T, String> {
+        if !self.shared.effects.is_immediate() {
+            return on_application(&self.shared.application, work).await;
+        }
+        let mut work = pin!(work);
+        poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+            Ok(polled) => polled.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic_text(&*panic).to_owned())),
+        })
+        .await
+    }
+}
+
 impl AsyncEffects for VigyEffects<'_> {
     async fn ask(&mut self, ask: &Ask<'_>, into: &mut [u8]) -> Result<usize, AskError> {
         let (effects, vigy) = (self.shared.effects.clone(), self.vigy.clone());
@@ -215,9 +232,10 @@ impl AsyncEffects for VigyEffects<'_> {
         }
         let Ask { run, sequence, key, secret, .. } = *ask;
         let (operation, arguments) = (ask.operation.to_owned(), ask.arguments.to_owned());
-        let answer = on_application(&self.shared.application, async move {
-            effects.ask(&vigy, Ask { run, sequence, key, secret, operation: &operation, arguments: &arguments }).await
-        });
+        let answer =
+            self.done(
+                async move { effects.ask(&vigy, Ask { run, sequence, key, secret, operation: &operation, arguments: &arguments }).await },
+            );
         let panicked = |panic: String| Err(AskError::new("failed", format_args!("the host panicked: {panic}")));
         let answer = answer.await.unwrap_or_else(panicked)?;
         let (size, room) = (answer.len(), into.len());
@@ -235,7 +253,7 @@ impl AsyncEffects for VigyEffects<'_> {
         let (effects, vigy) = (self.shared.effects.clone(), self.vigy.clone());
         let ReconcileAction { key, kind, .. } = *action;
         let (payload, message) = (action.payload.map(<[u8]>::to_vec), action.message.map(str::to_owned));
-        let outcome = on_application(&self.shared.application, async move {
+        let outcome = self.done(async move {
             effects.act(&vigy, ReconcileAction { key, kind, payload: payload.as_deref(), message: message.as_deref() }).await
         });
         outcome.await.unwrap_or_else(|panic| Outcome::failed(&format!("the host panicked: {panic}")))

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use adapter_tokio::store::engine::{Changes, Direction, Engine, MemoryEngine, RedbEngine};
+use adapter_tokio::store::engine::{Changes, Direction, Engine, RedbEngine};
 use adapter_tokio::store::{CopyError, Exported, Finding, Happened, Problem, Store, restore};
 use adapter_tokio::{Builder, HostEffects, OpenError, Registered, RuntimeHandle};
 use async_trait::async_trait;
@@ -255,13 +255,6 @@ async fn an_open_file_is_let_go_by_closing() {
     open(&path).await;
 }
 
-/// What SQLite answers, when it is on this machine.
-fn ask_sqlite(path: &Path, sql: &str) -> Option<String> {
-    let answer = std::process::Command::new("sqlite3").arg(path).arg(sql).output().ok()?;
-    assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
-    Some(String::from_utf8(answer.stdout).unwrap())
-}
-
 #[tokio::test]
 async fn old_runs_go_when_the_vigy_ticks_and_the_last_one_stays() {
     let time = Arc::new(AtomicU64::new(0));
@@ -276,36 +269,4 @@ async fn old_runs_go_when_the_vigy_ticks_and_the_last_one_stays() {
         kept.push(runtime.recent_runs(id, 10).await.unwrap().len());
     }
     assert_eq!(kept, [1, 2, 3, 3, 1]);
-}
-
-#[tokio::test]
-async fn an_export_is_a_database_that_sqlite_reads() {
-    let directory = tempfile::tempdir().unwrap();
-    let sqlite = directory.path().join("vigy.db");
-    let engine = Arc::new(MemoryEngine::new());
-    let runtime = builder().over(engine.clone()).await.unwrap();
-    // Long texts, and enough runs for a tree of three levels.
-    let long = format!("(vigy-log :info {:?})", "a long line ".repeat(1500));
-    let talking = register(&runtime, "talking", &long).await;
-    let quiet = register(&runtime, "quiet", "(vigy-noop)").await;
-    for _ in 0..200 {
-        runtime.tick_now(talking.id).await.unwrap();
-    }
-    for _ in 0..900 {
-        runtime.tick_now(quiet.id).await.unwrap();
-    }
-    runtime.shutdown(Duration::from_secs(5)).await;
-    let store = Store::over(engine).unwrap();
-    store.export_sqlite(&sqlite).await.unwrap();
-    assert!(matches!(store.export_sqlite(&sqlite).await, Err(CopyError::Exists(_))), "it replaces nothing");
-    let ask = |sql: &str| ask_sqlite(&sqlite, sql);
-    let Some(integrity) = ask("PRAGMA integrity_check") else { return println!("skipped: it needs sqlite3") };
-    assert_eq!(integrity, "ok\n");
-    assert!(ask(".schema").unwrap().contains("CREATE TABLE vigy_runs"));
-    let vigies = ask("SELECT id, name, enabled FROM vigies;").unwrap();
-    assert_eq!(vigies, format!("{}|quiet|1\n{}|talking|1\n", quiet.id, talking.id));
-    let runs = ask("SELECT vigy_id, result, started_at FROM vigy_runs ORDER BY started_at DESC LIMIT 10;").unwrap();
-    assert_eq!(runs.lines().filter(|line| line.starts_with(&format!("{}|ok|20", quiet.id))).count(), 10, "{runs}");
-    assert_eq!(ask("SELECT count(*), sum(length(logs) > 18000) FROM vigy_runs").unwrap(), "1100|200\n");
-    assert_eq!(ask("SELECT count(*), max(seq) FROM vigy_events WHERE kind = 'ran'").unwrap(), "1100|1102\n");
 }

@@ -59,8 +59,13 @@ impl<C: Clock, S: Storage, F: Effects> Host<C, S, F> {
         mut memory: TickMemory<'_>,
         evaluator: &mut E,
     ) -> Result<bool, HostError<S::Error>> {
-        if let Some(ok) = self.finish(spec, checkpoint, memory.reborrow(), evaluator)? {
-            return Ok(ok);
+        let cut = checkpoint.unfinished == Unfinished::Evaluation;
+        if checkpoint.unfinished != Unfinished::Nothing {
+            let mut tick = self.resume(spec, checkpoint, memory.reborrow())?;
+            self.drive(&mut tick, evaluator, checkpoint)?;
+            if cut {
+                return Ok(!tick.failed());
+            }
         }
         let mut tick = Tick::begin(spec, checkpoint, self.clock.now(), memory)?;
         self.drive(&mut tick, evaluator, checkpoint)?;
@@ -84,11 +89,16 @@ impl<C: Clock, S: Storage, F: Effects> Host<C, S, F> {
             Unfinished::Actions => false,
             Unfinished::Evaluation => true,
         };
-        let mut resuming = Resuming::new(spec, checkpoint, memory);
-        self.storage.unfinished(resuming.run(), &mut |piece| resuming.take(piece)).map_err(HostError::Store)?;
-        let mut tick = resuming.finish().map_err(HostError::Resume)?;
+        let mut tick = self.resume(spec, checkpoint, memory)?;
         self.drive(&mut tick, evaluator, checkpoint)?;
         Ok(cut.then(|| !tick.failed()))
+    }
+
+    /// The tick that is unfinished.
+    fn resume<'m>(&mut self, spec: &Spec, checkpoint: &Checkpoint, memory: TickMemory<'m>) -> Result<Tick<'m>, HostError<S::Error>> {
+        let mut resuming = Resuming::new(spec, checkpoint, memory);
+        self.storage.unfinished(resuming.run(), &mut |piece| resuming.take(piece)).map_err(HostError::Store)?;
+        resuming.finish().map_err(HostError::Resume)
     }
 
     fn drive<E: Evaluator>(
@@ -155,8 +165,13 @@ impl<C: AsyncClock, S: AsyncStorage, F: AsyncEffects> Host<C, S, F> {
         mut memory: TickMemory<'_>,
         evaluator: &mut E,
     ) -> Result<bool, HostError<S::Error>> {
-        if let Some(ok) = self.finish_async(spec, checkpoint, memory.reborrow(), evaluator).await? {
-            return Ok(ok);
+        let cut = checkpoint.unfinished == Unfinished::Evaluation;
+        if checkpoint.unfinished != Unfinished::Nothing {
+            let mut tick = self.resume_async(spec, checkpoint, memory.reborrow()).await?;
+            self.drive_async(&mut tick, evaluator, checkpoint).await?;
+            if cut {
+                return Ok(!tick.failed());
+            }
         }
         let mut tick = Tick::begin(spec, checkpoint, self.clock.now(), memory)?;
         self.drive_async(&mut tick, evaluator, checkpoint).await?;
@@ -179,11 +194,21 @@ impl<C: AsyncClock, S: AsyncStorage, F: AsyncEffects> Host<C, S, F> {
             Unfinished::Actions => false,
             Unfinished::Evaluation => true,
         };
-        let mut resuming = Resuming::new(spec, checkpoint, memory);
-        self.storage.unfinished(resuming.run(), |piece| resuming.take(piece)).await.map_err(HostError::Store)?;
-        let mut tick = resuming.finish().map_err(HostError::Resume)?;
+        let mut tick = self.resume_async(spec, checkpoint, memory).await?;
         self.drive_async(&mut tick, evaluator, checkpoint).await?;
         Ok(cut.then(|| !tick.failed()))
+    }
+
+    /// The tick that is unfinished.
+    async fn resume_async<'m>(
+        &mut self,
+        spec: &Spec,
+        checkpoint: &Checkpoint,
+        memory: TickMemory<'m>,
+    ) -> Result<Tick<'m>, HostError<S::Error>> {
+        let mut resuming = Resuming::new(spec, checkpoint, memory);
+        self.storage.unfinished(resuming.run(), |piece| resuming.take(piece)).await.map_err(HostError::Store)?;
+        resuming.finish().map_err(HostError::Resume)
     }
 
     async fn drive_async<E: Evaluator>(

@@ -69,7 +69,10 @@
 //! - A write that a program asks for ([`Access::Write`]) is durable as an intent before it goes out, its answer before the program goes on.
 //!   A tick that a crash cut in two is evaluated again from what it was told; only its last write may go out again, under the same key.
 //! - An answer that an operation declares secret is in no record, only its hash under a key of the host ([`SecretKey`]).
-//! - The next tick begins only when every action of the last one has an outcome.
+//! - The next tick begins only when every action of the last one has an outcome. One whose failure may pass is tried again first, as
+//!   often as the [`Policy`] says.
+//! - A schedule does not drift, and what was missed is skipped and counted ([`Cadence`], [`Checkpoint::missed`]). Failing ticks wait
+//!   longer and longer, with jitter, and park the vigy in the end. No jump of the clock, and no sleep of the machine, makes a burst.
 //! - Between wake and batch nothing is allocated: memory is the caller's ([`TickMemory`]), and every limit has a name ([`Limits`]).
 //!
 //! # Features

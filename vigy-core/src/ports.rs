@@ -4,7 +4,7 @@ use crate::{Ask, AskError, Batch, Draft, Outcome, ReconcileAction, RunKey, Secre
 
 /// Tells the time and waits for it.
 pub trait Clock {
-    /// The time now. MUST not fail. MAY go backwards: the schedule starts a new grid then.
+    /// The time now. MUST not fail. MAY go backwards: see [`crate::Checkpoint::rebase`].
     fn now(&mut self) -> Timestamp;
 
     /// Returns at `until` or later. MAY return early when something else became due.

@@ -141,6 +141,8 @@ impl<'m> Tick<'m> {
     ///
     /// # Errors
     /// [`MemoryTooSmall`] when the memory does not hold what the limits promise.
+    // Not inline: what it moves about is no part of the frame below which the program then runs. So too with `resume`.
+    #[inline(never)]
     pub fn begin(spec: &Spec, checkpoint: &Checkpoint, now: Timestamp, memory: TickMemory<'m>) -> Result<Self, MemoryTooSmall> {
         let mut checkpoint = *checkpoint;
         checkpoint.rebase(&spec.schedule, now);
@@ -165,6 +167,7 @@ impl<'m> Tick<'m> {
     ///
     /// # Errors
     /// [`ResumeError`].
+    #[inline(never)]
     pub fn resume(spec: &Spec, checkpoint: &Checkpoint, record: &[u8], memory: TickMemory<'m>) -> Result<Self, ResumeError> {
         let again = checkpoint.unfinished == Unfinished::Evaluation;
         let parsed = if again { Record::parse_draft(record)? } else { Record::parse(record)? };

@@ -2,10 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use vigy_core::{Selector, VigyId};
+use vigy_core::VigyId;
 
 use super::engine::Snapshot;
-use super::read::{dead_letters, each_event, each_run, list, revisions, state};
+use super::read::{dead_letters, each_event, each_run, each_vigy, revisions, state};
 use super::schema::{DeadLetter, Happening, RevisionRow};
 use crate::StoreError;
 use crate::view::{Registered, Revision, Run, State};
@@ -48,25 +48,39 @@ pub enum Exported {
 }
 
 pub(super) fn export(rows: &dyn Snapshot, mut visit: impl FnMut(Exported) -> ControlFlow<()>) -> Result<(), StoreError> {
-    for registered in list(rows, &Selector::default())? {
-        let vigy = registered.id;
-        let at = registered.checkpoint.last.unwrap_or(registered.created_at);
-        let revisions = revisions(rows, vigy)?.into_iter().map(|(number, row)| {
-            let RevisionRow { declared_at, image, vigy: declared } = row;
-            Exported::Revision { vigy, revision: Box::new(Revision { number, declared_at, image, vigy: declared }) }
-        });
-        let state = Exported::State { vigy, state: Box::new(state(rows, vigy, at)?) };
-        let mut flow = std::iter::once(Exported::Vigy(Box::new(registered))).chain(revisions).chain([state]).try_for_each(&mut visit);
-        if flow.is_continue() {
-            each_run(rows, vigy, |run| {
-                flow = visit(Exported::Run(Box::new(run)));
-                flow
-            })?;
-        }
-        let letters = dead_letters(rows, Some(vigy))?.into_iter().map(|(vigy, letter)| Exported::DeadLetter { vigy, letter });
-        if flow.is_break() || letters.into_iter().try_for_each(&mut visit).is_break() {
-            return Ok(());
-        }
+    let mut flow = ControlFlow::Continue(());
+    each_vigy(rows, |registered| {
+        flow = export_vigy(rows, registered, &mut visit)?;
+        Ok(flow)
+    })?;
+    if flow.is_break() {
+        return Ok(());
     }
     each_event(rows, |seq, event| visit(Exported::Event { seq, event }))
+}
+
+fn export_vigy(
+    rows: &dyn Snapshot,
+    registered: Registered,
+    visit: &mut impl FnMut(Exported) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, StoreError> {
+    let vigy = registered.id;
+    let at = registered.checkpoint.last.unwrap_or(registered.created_at);
+    let revisions = revisions(rows, vigy)?.into_iter().map(|(number, row)| {
+        let RevisionRow { declared_at, image, vigy: declared } = row;
+        Exported::Revision { vigy, revision: Box::new(Revision { number, declared_at, image, vigy: declared }) }
+    });
+    let state = Exported::State { vigy, state: Box::new(state(rows, vigy, at)?) };
+    let mut flow = std::iter::once(Exported::Vigy(Box::new(registered))).chain(revisions).chain([state]).try_for_each(&mut *visit);
+    if flow.is_continue() {
+        each_run(rows, vigy, |run| {
+            flow = visit(Exported::Run(Box::new(run)));
+            flow
+        })?;
+    }
+    if flow.is_continue() {
+        let mut letters = dead_letters(rows, Some(vigy))?.into_iter().map(|(vigy, letter)| Exported::DeadLetter { vigy, letter });
+        flow = letters.try_for_each(visit);
+    }
+    Ok(flow)
 }

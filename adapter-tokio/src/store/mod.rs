@@ -13,7 +13,8 @@ mod migrate;
 pub(crate) mod read;
 mod schedule;
 mod schema;
-mod sqlite;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod write;
 
@@ -181,16 +182,6 @@ impl Store {
     /// [`StoreError`], for a row that does not decode among others.
     pub async fn export(&self, visit: impl FnMut(Exported) -> ControlFlow<()> + Send + 'static) -> Result<(), StoreError> {
         self.read(move |rows| export::export(rows, visit)).await
-    }
-
-    /// Writes vigies, runs, events and dead letters into a new SQLite file, for whoever wants to ask in SQL: tables `vigies`, `vigy_runs`,
-    /// `vigy_events`, `vigy_dead_letters`.
-    ///
-    /// # Errors
-    /// [`CopyError`]: nothing is overwritten.
-    pub async fn export_sqlite(&self, path: &Path) -> Result<(), CopyError> {
-        let (snapshot, path) = (self.snapshot(), path.to_owned());
-        blocking(move || sqlite::write(&*snapshot, &path)).await?
     }
 
     /// Finishes the jobs that wait, ends the writer, and lets the file go. Later writes fail.

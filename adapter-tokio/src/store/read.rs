@@ -93,11 +93,19 @@ fn id_of(value: &[u8]) -> Result<VigyId, StoreError> {
     value.try_into().map(|id| VigyId(u64::from_be_bytes(id))).map_err(|_| damaged("the id of a name is damaged"))
 }
 
+/// Shows every vigy, by name, until `visit` breaks or fails.
+pub(super) fn each_vigy(
+    rows: &dyn Snapshot,
+    mut visit: impl FnMut(Registered) -> Result<ControlFlow<()>, StoreError>,
+) -> Result<(), StoreError> {
+    each(rows, &schema::space(Space::Name), Direction::Forward, |_, id| get(rows, id_of(id)?)?.map_or(ON, &mut visit))
+}
+
 /// All vigies with these labels, by name.
 pub(crate) fn list(rows: &dyn Snapshot, selector: &Selector) -> Result<Vec<Registered>, StoreError> {
     let mut found = Vec::new();
-    each(rows, &schema::space(Space::Name), Direction::Forward, |_, value| {
-        found.extend(get(rows, id_of(value)?)?.filter(|registered| selector.matches(&registered.vigy.labels)));
+    each_vigy(rows, |registered| {
+        found.extend(selector.matches(&registered.vigy.labels).then_some(registered));
         ON
     })?;
     Ok(found)

@@ -1,6 +1,6 @@
 //! Numbers for generated tests.
 
-/// Numbers that look random and are the same for the same seed: splitmix64 (https://prng.di.unimi.it/splitmix64.c).
+/// Numbers that look random and are the same for the same seed: [splitmix64](https://prng.di.unimi.it/splitmix64.c).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Random(pub u64);
 
