@@ -39,6 +39,7 @@
 pub mod api;
 mod engine;
 mod local;
+pub mod metrics;
 mod remote;
 pub mod server;
 pub mod service;
@@ -49,11 +50,13 @@ mod sse;
 pub use adapter_tokio::store;
 pub use adapter_tokio::store::{DeadLetter, Happened, Happening};
 pub use adapter_tokio::{
-    Builder, Calendar, Condition, Evaluation, Evaluators, Event, Events, HostEffects, Loaded, LogEffects, LogLine, OpenError,
-    RegisterError, Registered, Revision, Run, RunAction, RunEvent, RunWrite, RuntimeHandle, State, StoreError, VigyError,
+    Builder, Calendar, Census, Condition, Evaluation, Evaluators, Event, Events, HostEffects, Loaded, LogEffects, LogLine, Observer,
+    OpenError, RegisterError, Registered, Revision, Run, RunAction, RunEvent, RunWrite, RuntimeHandle, State, StoreError, Ticked,
+    VigyError,
 };
 pub use engine::{Engine, NoWasm3};
 pub use local::Local;
+pub use metrics::Metrics;
 pub use remote::Remote;
 pub use vigy_core::{
     ActionKind, Cadence, Incarnation, InvalidVigy, Labels, Limits, Name, Outcome, Pace, Policy, ResultStatus, RunKey, Schedule, Selector,

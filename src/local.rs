@@ -17,17 +17,23 @@ use crate::api::{
     VigyRun, VigyState, WhatIf, rfc3339,
 };
 use crate::service::{Error, ErrorKind, Events, Service};
-use crate::{RegisterError, RuntimeHandle, VigyError};
+use crate::{Metrics, RegisterError, RuntimeHandle, VigyError};
 
 /// A runtime in this process, as a service.
 #[derive(Clone)]
-pub struct Local(RuntimeHandle);
+pub struct Local(RuntimeHandle, Option<Arc<Metrics>>);
 
 impl Local {
     /// The service of `runtime`.
     #[must_use]
     pub const fn new(runtime: RuntimeHandle) -> Self {
-        Self(runtime)
+        Self(runtime, None)
+    }
+
+    /// With the metrics of the runtime, which is the one that they observe.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Arc<Metrics>) -> Self {
+        Self(self.0, Some(metrics))
     }
 
     /// The runtime.
@@ -225,6 +231,12 @@ impl Service for Local {
 
     async fn backup(&self, path: &Path) -> Result<(), Error> {
         Ok(self.0.store().backup(path).await?)
+    }
+
+    async fn metrics(&self) -> Result<String, Error> {
+        let none = || Error::new(ErrorKind::NotFound, "nobody counts here: `vigy serve` does");
+        let metrics = self.1.as_ref().ok_or_else(none)?;
+        metrics.text(&self.0.census().await?).map_err(|error| Error::new(ErrorKind::Failed, error))
     }
 
     async fn events(&self, vigy: Option<&str>, since: Option<u64>) -> Result<Events, Error> {

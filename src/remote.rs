@@ -178,6 +178,11 @@ impl Service for Remote {
         send(self.request(Method::POST, &["store", "backup"])?.json(&Backup { path: path.to_owned() })).await.map(|_| ())
     }
 
+    async fn metrics(&self) -> Result<String, Error> {
+        let url = self.base.join("/metrics").map_err(|error| Error::new(ErrorKind::Failed, error))?;
+        send(self.client.get(url)).await?.text().await.map_err(|error| unavailable(&error))
+    }
+
     async fn events(&self, vigy: Option<&str>, since: Option<u64>) -> Result<Events, Error> {
         let mut request = self.request(Method::GET, &["events"])?;
         if let Some(since) = since {

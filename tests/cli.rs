@@ -248,7 +248,7 @@ fn registering_again_edits() {
     let edited = home.json(&["register", &home.file("counter.tlisp", "(vigy-incr \"n\" 10)"), "--name", "counter", "--every", "500"]);
     assert_eq!((&edited["change"], &edited["revision"], &edited["tick_interval_ms"]), (&json!("updated"), &json!(2), &json!(500)));
     assert_eq!((&edited["id"], &edited["created_at"], &edited["enabled"]), (&first["id"], &first["created_at"], &json!(false)));
-    home.does(&["tick", "count"]);
+    home.does(&["tick", "count", "--force"]);
     let inspection = home.json(&["inspect", "counter"]);
     assert_eq!(inspection["state"]["kv"]["n"], 11, "an edit keeps the kv store");
     assert_eq!(inspection["runs"].as_array().unwrap().len(), 2, "and the history");
@@ -316,7 +316,7 @@ fn a_daemon_takes_up_every_change_at_once_and_tail_shows_it() {
     tail.next_of("disabled");
     let ticks = home.json(&["inspect", "hello"])["ticks"].as_u64().unwrap();
     // Nothing but the forced tick comes after it.
-    home.does(&["tick", "hello"]);
+    home.does(&["tick", "hello", "--force"]);
     let last = std::iter::repeat_with(|| tail.next_of("run")["tick"].as_u64().unwrap()).find(|tick| *tick > ticks).unwrap();
     assert_eq!(last, ticks + 1);
     home.does(&["delete", "hello"]);
@@ -331,7 +331,7 @@ fn a_command_gives_the_same_with_and_without_a_daemon() {
     let program = home
         .file("p.tlisp", "(vigy-set \"k\" {:a 1.5}) (vigy-metric \"m\" 2) (vigy-condition \"C\" \"true\" \"R\" \"M\") (vigy-push {:x ()})");
     home.does(&["register", &program, "--name", "p", "--disabled", "--label", "a=b"]);
-    home.does(&["tick", "p"]);
+    home.does(&["tick", "p", "--force"]);
     let looks: [&[&str]; 6] =
         [&["list"], &["list", "--selector", "a=b"], &["list", "--selector", "a=c"], &["inspect", "p"], &["runs", "p"], &["logs", "p"]];
     let look = || {

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use vigy::server::{Transport, router};
-use vigy::{Local, Platform, RuntimeHandle, socket};
+use vigy::{Local, Metrics, Platform, RuntimeHandle, socket};
 
 use super::connect::LOCK_WAIT;
 use super::failure::{Exit, Failure};
@@ -27,7 +27,8 @@ pub(crate) async fn serve(store: &Path, bind: Option<SocketAddr>, json: bool, ou
         None => None,
     };
     let lock_wait = if socket::is_up(&socket_path).await { Duration::ZERO } else { LOCK_WAIT };
-    let builder = RuntimeHandle::builder().effects(Arc::new(Platform::default())).lock_wait(lock_wait);
+    let metrics = Arc::new(Metrics::default());
+    let builder = RuntimeHandle::builder().effects(Arc::new(Platform::default())).observer(metrics.clone()).lock_wait(lock_wait);
     let runtime = builder.scheduling(!matches!(port, Some(Err(_)))).open(store).await?;
     let port = match port.transpose() {
         Ok(port) => port,
@@ -37,7 +38,7 @@ pub(crate) async fn serve(store: &Path, bind: Option<SocketAddr>, json: bool, ou
         }
     };
 
-    let service = Arc::new(Local::new(runtime.clone()));
+    let service = Arc::new(Local::new(runtime.clone()).with_metrics(metrics));
     let (close, closing) = watch::channel(false);
     // The store is ours, so whatever socket lies there is stale.
     let listener = match socket::bind(&socket_path) {

@@ -12,6 +12,7 @@
 //! | POST `/v1/runs/{run}/replay`, `/what-if` | on the socket: evaluate a run again; what another program would have done in it |
 //! | GET `/v1/store/check`, POST `/v1/store/backup` | on the socket: what is wrong with the store; a copy of it in a new file |
 //! | GET `/v1/events` (`vigy_id`, `since`) | server-sent events: runs, and what else happened, by name; each has its number as its id, and a listener that comes back with `Last-Event-ID` goes on from there |
+//! | GET `/metrics` | what the daemon does, for Prometheus: see [`crate::metrics`] |
 //!
 //! Every error is JSON with a line `error` that says what is wrong and what to do.
 
@@ -22,7 +23,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -89,6 +90,7 @@ pub fn router(service: Arc<dyn Service>, transport: Transport, closing: watch::R
         .route("/v1/store/check", get(check))
         .route("/v1/store/backup", post(backup))
         .route("/v1/events", get(events))
+        .route("/metrics", get(metrics))
         .fallback(async || Error::new(ErrorKind::NotFound, "there is no such route: see /v1/vigies and /v1/events"))
         .method_not_allowed_fallback(async || {
             (StatusCode::METHOD_NOT_ALLOWED, Json(Error::invalid("this route does not take that method")))
@@ -251,6 +253,11 @@ async fn enable(State(app): State<App>, Reference(vigy): Reference) -> Answer<Vi
 
 async fn disable(State(app): State<App>, Reference(vigy): Reference) -> Answer<Vigy> {
     app.service.disable(&vigy).await.map(Json)
+}
+
+async fn metrics(State(app): State<App>) -> Result<impl IntoResponse, Error> {
+    let text = app.service.metrics().await?;
+    Ok(([(header::CONTENT_TYPE, crate::metrics::CONTENT_TYPE)], text))
 }
 
 async fn events(
