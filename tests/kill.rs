@@ -31,7 +31,7 @@ fn counters_ticks_and_runs_agree_after_every_kill() {
     let seed = number("VIGY_SEED").unwrap_or_else(clock) | 1;
     println!("the seed is {seed}");
     let mut random = seed;
-    let (mut ticks, mut survived) = (0, 0);
+    let (mut ticks, mut survived) = (0u64, 0);
     let (mut lost, mut torn, mut unopenable) = (0, 0, 0);
     for kill in 0..kills {
         random ^= random << 13;

@@ -145,7 +145,7 @@ impl HostEffects for Yields {
     }
 
     async fn ask(&self, _: &Vigy, ask: Ask<'_>) -> Result<Vec<u8>, AskError> {
-        Err(AskError::new("denied", ask.operation))
+        Err(AskError::new("denied", format_args!("{}", ask.operation)))
     }
 
     async fn act(&self, vigy: &Vigy, _: ReconcileAction<'_>) -> Outcome {
