@@ -38,7 +38,7 @@ impl Remote {
     fn request(&self, method: Method, path: &[&str]) -> Result<RequestBuilder, Error> {
         // URLs have no place for a segment of this kind.
         if let Some(bad) = path.iter().find(|segment| matches!(**segment, "" | "." | "..")) {
-            return Err(Error::new(ErrorKind::NotFound, format_args!("there is nothing called `{bad}`")));
+            return Err(Error::new(ErrorKind::NotFound, format_args!("there is no vigy `{bad}`")));
         }
         let mut url = self.base.clone();
         // An http URL has a path.

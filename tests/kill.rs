@@ -31,7 +31,7 @@ fn counters_ticks_and_runs_agree_after_every_kill() {
     let seed = number("VIGY_SEED").unwrap_or_else(clock) | 1;
     println!("the seed is {seed}");
     let mut random = seed;
-    let (mut ticks, mut survived) = (0, 0);
+    let (mut ticks, mut survived) = (0u64, 0);
     let (mut lost, mut torn, mut unopenable) = (0, 0, 0);
     for kill in 0..kills {
         random ^= random << 13;
@@ -61,7 +61,7 @@ fn counters_ticks_and_runs_agree_after_every_kill() {
         let runs = home.json(&["runs", "five", "--limit", "1000"]);
         let recorded: Vec<u64> = runs.as_array().unwrap().iter().map(|run| run["tick"].as_u64().unwrap()).collect();
         let expected: Vec<u64> = (1..=ticks).rev().take(1000).collect();
-        if !["a", "b", "c", "d", "e"].iter().all(|key| whole(&key)) || recorded != expected {
+        if !["a", "b", "c", "d", "e"].iter().all(whole) || recorded != expected {
             println!("kill {kill}: after {ticks} ticks there is {kv}, and runs {recorded:?}");
             torn += 1;
         }

@@ -99,9 +99,12 @@ fn defect_21_errors_have_a_line_a_column_and_a_name_and_say_it_once() {
     assert_eq!(ran.err.matches("is no vigy store").count(), 1, "{ran:#?}");
 }
 
-/// Notes for every line that is logged the spans it is logged in.
+/// Whose line it is, and whose spans it is in.
+type Line = (String, Vec<String>);
+
+/// Notes every line that is logged.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<(String, Vec<String>)>>>);
+struct Lines(Arc<Mutex<Vec<Line>>>);
 
 /// The value of the field `vigy`.
 #[derive(Default)]
@@ -145,7 +148,7 @@ impl HostEffects for Yields {
     }
 
     async fn ask(&self, _: &Vigy, ask: Ask<'_>) -> Result<Vec<u8>, AskError> {
-        Err(AskError::new("denied", ask.operation))
+        Err(AskError::new("denied", format_args!("{}", ask.operation)))
     }
 
     async fn act(&self, vigy: &Vigy, _: ReconcileAction<'_>) -> Outcome {
@@ -179,6 +182,6 @@ fn defect_23_a_line_is_never_in_the_span_of_another_vigy() {
     let lines = lines.0.lock().unwrap();
     let acting: Vec<_> = lines.iter().filter(|(vigy, _)| !vigy.is_empty()).collect();
     assert!(acting.len() >= 600, "{}", acting.len());
-    let wrong: Vec<_> = acting.iter().filter(|(vigy, spans)| spans != &[vigy.clone()]).collect();
+    let wrong: Vec<_> = acting.iter().filter(|(vigy, spans)| spans != std::slice::from_ref(vigy)).collect();
     assert!(wrong.is_empty(), "{wrong:?}");
 }

@@ -78,7 +78,7 @@ impl Schedule {
             if time_zone.is_some() {
                 return Err(InvalidSchedule::ZoneOfNothing);
             }
-            let interval = interval_ms.map_or(Ok(TickInterval::default()), TickInterval::from_millis)?;
+            let interval = interval_ms.map_or_else(|| Ok(TickInterval::default()), TickInterval::from_millis)?;
             let mut cadence = Cadence { pace: pace.unwrap_or_default(), ..Cadence::every(interval) };
             if cadence.pace == Pace::Sharp {
                 if jitter_ms.is_some_and(|jitter| jitter > 0) {

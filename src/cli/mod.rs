@@ -18,21 +18,20 @@ mod serve;
 mod session;
 mod store;
 mod tail;
+mod telemetry;
 mod up;
 
 use std::process::ExitCode;
 
 use anstream::{stderr, stdout};
 use clap::{CommandFactory as _, Parser as _};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 
 use args::{Arguments, Command};
 use failure::{Exit, Failure};
 
 pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    init_tracing(&arguments);
+    let telemetry = telemetry::start(&arguments);
     let json = arguments.json;
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -41,6 +40,7 @@ pub(crate) fn main() -> ExitCode {
     let done = runtime.block_on(dispatch(arguments));
     // What is stored is stored; a file system that hangs must not keep the process alive.
     runtime.shutdown_background();
+    telemetry.end();
     match done {
         Ok(exit) => exit.into(),
         Err(failure) => failure.report(json, &mut stderr().lock()),
@@ -77,18 +77,4 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failure> {
             connection.finish(commands::stored(connection.service(), command, json, out).await).await
         }
     }
-}
-
-/// Log lines go to stderr. `RUST_LOG` wins; else warnings, or more with `-v`; a daemon tells a little more than a command.
-fn init_tracing(arguments: &Arguments) {
-    let quiet = u8::from(matches!(arguments.command, Command::Serve { .. }));
-    let level = match arguments.verbose.saturating_add(quiet) {
-        0 => LevelFilter::WARN,
-        1 => LevelFilter::INFO,
-        2 => LevelFilter::DEBUG,
-        _ => LevelFilter::TRACE,
-    };
-    let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
-    let colour = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
 }
