@@ -3,11 +3,10 @@
 //! An idle vigy is a line of the agenda. A tick is a task of the workers, from its start until it has landed.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot};
-use tokio::task::AbortHandle;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use vigy_core::{Incarnation, RunKey, Timestamp, VigyId};
 
@@ -15,6 +14,7 @@ use crate::VigyError;
 use crate::agenda::{Agenda, Start, Turn};
 use crate::runtime::Shared;
 use crate::store::{read, take_up};
+use crate::sync::{AbortHandle, Mutex, MutexGuard, Notify, sleep, timeout};
 use crate::tick::{Ended, tick};
 use crate::worker::Workers;
 
@@ -92,12 +92,13 @@ impl Keeper {
     }
 
     /// Forgets a life of a vigy. A tick in flight is given up.
-    pub(crate) fn forget(&self, id: VigyId, life: Incarnation) {
-        let flying = {
-            let mut hub = self.hub();
-            hub.agenda.forget(id, life);
-            hub.flying.get(&(id, life)).cloned()
-        };
+    pub(crate) fn forget(self: &Arc<Self>, id: VigyId, life: Incarnation) {
+        let mut hub = self.hub();
+        hub.agenda.forget(id, life);
+        // A task that has not begun when it is given up never lands, so its room is free from here on.
+        let flying = hub.flying.remove(&(id, life));
+        self.go_on(&mut hub);
+        drop(hub);
         if let Some(flying) = flying {
             flying.abort();
         }
@@ -122,7 +123,7 @@ impl Keeper {
                 self.landed.notified().await;
             }
         };
-        if tokio::time::timeout(deadline, all).await.is_ok() {
+        if timeout(deadline, all).await.is_ok() {
             return Vec::new();
         }
         let left: Vec<_> = self.hub().flying.drain().collect();
@@ -158,6 +159,14 @@ impl Keeper {
         }
     }
 
+    /// There is room again.
+    fn go_on(self: &Arc<Self>, hub: &mut Hub) {
+        self.launch(hub);
+        if hub.stopping {
+            self.landed.notify_one();
+        }
+    }
+
     /// What to wait for. While there is no room, whoever lands goes on.
     fn deadline(&self, hub: &Hub) -> Option<Timestamp> {
         hub.agenda.deadline().filter(|_| hub.flying.len() < self.shared.ticks_at_once)
@@ -168,7 +177,7 @@ impl Keeper {
         let mut rested = Instant::now();
         loop {
             let began = Instant::now();
-            let (now, sleep) = {
+            let (now, nap) = {
                 let mut hub = self.hub();
                 if hub.stopping {
                     return;
@@ -181,7 +190,7 @@ impl Keeper {
             };
             tokio::select! {
                 () = self.sooner.notified() => {}
-                () = tokio::time::sleep(sleep) => {}
+                () = sleep(nap) => {}
             }
             let expected = now.plus(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
             if self.shared.now().0.abs_diff(expected.0) > CLOCK_JUMP_MS {
@@ -283,10 +292,7 @@ impl Flight {
         let mut hub = self.keeper.hub();
         hub.flying.remove(&(self.id, self.life));
         note(&mut hub.agenda, now);
-        self.keeper.launch(&mut hub);
-        if hub.stopping {
-            self.keeper.landed.notify_one();
-        }
+        self.keeper.go_on(&mut hub);
     }
 }
 

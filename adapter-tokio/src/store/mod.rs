@@ -20,9 +20,7 @@ mod write;
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::mpsc;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::thread::JoinHandle;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
@@ -37,6 +35,8 @@ pub(crate) use transaction::Transaction;
 pub(crate) use write::{Committed, NewVigy, Registration, Retention, Saved, Settles};
 pub(crate) use write::{delete, discard, register, rollback, set_enabled};
 
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Mutex, RwLock, mpsc, sleep, spawn_blocking};
 use crate::{OpenError, StoreError};
 use engine::{Engine, MemoryEngine, Snapshot};
 use transaction::Log;
@@ -79,7 +79,7 @@ impl Store {
                 Self::start(Arc::new(engine), Some(lock::PidFile::write(&owned)))
             };
             match blocking(open).await? {
-                Err(OpenError::Busy { .. }) if Instant::now() < until => tokio::time::sleep(LOCK_POLL).await,
+                Err(OpenError::Busy { .. }) if Instant::now() < until => sleep(LOCK_POLL).await,
                 opened => return opened,
             }
         }
@@ -106,7 +106,7 @@ impl Store {
         let mut writer = Writer::new(engine)?;
         let (newest, last_event) = (writer.newest.clone(), writer.last_event.subscribe());
         let (jobs, queue) = mpsc::channel();
-        let thread = std::thread::Builder::new().name("vigy-store".to_owned());
+        let thread = thread::Builder::new().name("vigy-store".to_owned());
         let running = thread.spawn(move || {
             while let Ok(first) = queue.recv() {
                 writer.group(std::iter::once(first).chain(queue.try_iter()));
@@ -210,7 +210,7 @@ impl Drop for Store {
 
 /// Runs what waits for a disk on tokio's blocking threads.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| StoreError(format!("its thread ended: {error}")))
+    spawn_blocking(work).await.map_err(|error| StoreError(format!("its thread ended: {error}")))
 }
 
 /// Commits groups of jobs.
