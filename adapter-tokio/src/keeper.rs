@@ -59,10 +59,11 @@ impl Keeper {
 
     /// Takes up what the store says of some vigies.
     pub(crate) fn told(self: &Arc<Self>, turns: impl IntoIterator<Item = (VigyId, Turn)>) {
-        let scheduling = self.shared.scheduling;
         let mut hub = self.hub();
         for (id, turn) in turns {
-            hub.agenda.told(id, Turn { due: turn.due.filter(|_| scheduling), ..turn });
+            if let Some(turn) = self.newest(&hub, id, turn) {
+                hub.agenda.told(id, turn);
+            }
         }
         self.launch(&mut hub);
     }
@@ -75,15 +76,29 @@ impl Keeper {
             if hub.stopping {
                 return Err(VigyError::ShuttingDown);
             }
-            hub.agenda.ask(id, Turn { due: turn.due.filter(|_| self.shared.scheduling), ..turn }, request);
+            let turn = self.newest(&hub, id, turn).ok_or_else(|| VigyError::NotFound(id.to_string()))?;
+            hub.agenda.ask(id, turn, request);
             self.launch(&mut hub);
         }
         landed.await.map_err(|_| self.over_for(id))?
     }
 
+    /// What the agenda is told of a vigy that somebody saw as `turn`. Versions order what is said of one life; whether another life than
+    /// the known one is newer, or what was seen is long over, only the store knows.
+    fn newest(&self, hub: &Hub, id: VigyId, turn: Turn) -> Option<Turn> {
+        let other = hub.agenda.life(id).is_some_and(|known| known != turn.life);
+        let turn = if other { self.standing(id)? } else { turn };
+        Some(Turn { due: turn.due.filter(|_| self.shared.scheduling), ..turn })
+    }
+
+    /// How a vigy stands in the store.
+    fn standing(&self, id: VigyId) -> Option<Turn> {
+        read::standing(&*self.shared.store.snapshot(), id).ok().flatten().map(|standing| standing.turn())
+    }
+
     /// What kept a vigy from ticking may be over: it is tried again as if it had not been.
     pub(crate) fn retry(self: &Arc<Self>, id: VigyId) {
-        let turn = read::standing(&*self.shared.store.snapshot(), id).ok().flatten().map(|standing| standing.turn());
+        let turn = self.standing(id);
         let mut hub = self.hub();
         if let Some(turn) = turn.filter(|_| self.shared.scheduling) {
             hub.agenda.retry(id, turn);
@@ -122,6 +137,8 @@ impl Keeper {
             while !self.hub().flying.is_empty() {
                 self.landed.notified().await;
             }
+            // Whoever else waits hears of it, too.
+            self.landed.notify_one();
         };
         if timeout(deadline, all).await.is_ok() {
             return Vec::new();
@@ -239,8 +256,6 @@ impl Flight {
         self.landed = true;
         let (id, life) = (self.id, self.life);
         let keeper = self.keeper.clone();
-        // Another life may have begun meanwhile, and be known by what was read of this one.
-        let now_is = || read::standing(&*keeper.shared.store.snapshot(), id).ok().flatten().map(|standing| standing.turn());
         let over = |turn: Turn| {
             let due = turn.due.filter(|_| keeper.shared.scheduling);
             self.leave(|agenda, _| agenda.over(id, Turn { due, ..turn }));
@@ -256,13 +271,9 @@ impl Flight {
                 Err(VigyError::NotFound(id.to_string()))
             }
             Ok(Ended::Gone) => {
-                let next = now_is().filter(|turn| turn.life != life);
-                self.leave(|agenda, _| {
-                    agenda.forget(id, life);
-                    if let Some(turn) = next.filter(|_| keeper.shared.scheduling) {
-                        agenda.told(id, turn);
-                    }
-                });
+                self.leave(|agenda, _| agenda.forget(id, life));
+                // Another life may have begun meanwhile, and be known by what was read of this one.
+                keeper.told(keeper.standing(id).filter(|turn| turn.life != life).map(|turn| (id, turn)));
                 Err(VigyError::NotFound(id.to_string()))
             }
             Ok(Ended::Elsewhere(host)) => {

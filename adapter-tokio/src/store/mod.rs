@@ -251,12 +251,14 @@ impl Writer {
         let log = transaction.commit(&*self.engine)?;
         self.log = Some(log);
         match self.engine.snapshot() {
-            // The snapshot is swapped whole, whoever panicked.
-            Ok(rows) => *self.newest.write().unwrap_or_else(PoisonError::into_inner) = rows,
-            // What is committed is committed. Readers see it after the next commit.
+            Ok(rows) => {
+                // The snapshot is swapped whole, whoever panicked.
+                *self.newest.write().unwrap_or_else(PoisonError::into_inner) = rows;
+                self.last_event.send_if_modified(|last| std::mem::replace(last, log.last) != log.last);
+            }
+            // What is committed is committed. Readers see it, and hear of its events, after the next commit.
             Err(error) => tracing::error!(%error, "could not read what was committed"),
         }
-        self.last_event.send_if_modified(|last| std::mem::replace(last, log.last) != log.last);
         Ok(())
     }
 }

@@ -66,16 +66,18 @@ pub use view::{Condition, LogLine, Registered, Revision, Run, RunAction, RunEven
 
 type Scenario = fn();
 
-const SCENARIOS: [(&str, Scenario); 9] = [
+const SCENARIOS: [(&str, Scenario); 11] = [
     ("the pool of memories", pieces::memories_come_back),
     ("the programs kept", pieces::programs_are_shared),
     ("what the agenda is told", pieces::the_newest_holds),
     ("the store's writer", pieces::what_is_acknowledged_is_there),
+    ("the store's writer when a read fails", pieces::events_are_told_when_they_are_there),
     ("the number of the last event", pieces::the_last_event_is_seen),
     ("followers of events", runtimes::every_event_is_told),
     ("the keeper's alarm", runtimes::what_is_due_ticks),
     ("the switch of a vigy", runtimes::the_switch_is_heard),
     ("the lives of a vigy", runtimes::lives_do_not_mix),
+    ("the end of a runtime", runtimes::everybody_shuts_down),
 ];
 
 /// Each with what has to catch it.
@@ -119,7 +121,10 @@ fn explore(seed: u64, schedules: u64, scenario: Scenario) -> Option<String> {
             Runner::new(PctScheduler::new_from_seed(seed, 3, few), config).run(run);
         }
     }));
-    explored.err().map(|_| SAID.take().join("; "))
+    explored.err().map(|panic| {
+        let ended = panic.downcast_ref::<String>().cloned();
+        SAID.take().into_iter().chain(ended).collect::<Vec<_>>().join("; ")
+    })
 }
 
 fn main() {

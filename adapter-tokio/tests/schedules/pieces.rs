@@ -129,6 +129,54 @@ fn is_there(rows: &dyn Snapshot, name: &str) -> bool {
     read::standing(rows, id_of(name)).expect("a read").is_some()
 }
 
+/// Follows the number of the last event until the store is closed: each is there when it is told.
+fn follower(store: &Arc<Store>) -> thread::JoinHandle<u64> {
+    let store = store.clone();
+    thread::spawn(move || {
+        let mut told = store.last_event();
+        let mut before = 0;
+        loop {
+            let newest = *told.borrow_and_update();
+            assert!(newest >= before, "events go back");
+            before = newest;
+            if let Some(earlier) = newest.checked_sub(1) {
+                let part = read::events_after(&*store.snapshot(), earlier, 9).expect("a read");
+                assert!(part.events.first().is_some_and(|(seq, _)| *seq == newest), "event {newest} is told, and not there");
+            }
+            if block_on(told.changed()).is_err() {
+                return before;
+            }
+        }
+    })
+}
+
+/// An engine that cannot be read once, after its second commit: the first is the store's own.
+struct Blind(MemoryEngine, AtomicUsize);
+
+impl Engine for Blind {
+    fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StoreError> {
+        if self.1.compare_exchange(2, 3, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            return Err(StoreError("it cannot be read".to_owned()));
+        }
+        self.0.snapshot()
+    }
+
+    fn commit(&self, changes: &Changes) -> Result<(), StoreError> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.commit(changes)
+    }
+}
+
+pub(crate) fn events_are_told_when_they_are_there() {
+    let store = Arc::new(Store::over(Arc::new(Blind(MemoryEngine::new(), AtomicUsize::new(0)))).expect("a store"));
+    let follower = follower(&store);
+    for name in ["a", "b"] {
+        block_on(write(&store, name.to_owned())).expect("it is written");
+    }
+    block_on(store.close());
+    assert_eq!(follower.join().expect("no panic"), 2);
+}
+
 /// Three writers, a follower of events, and somebody who closes the store.
 fn acknowledge(engine: Arc<dyn Engine>) {
     let store = Arc::new(Store::over(engine.clone()).expect("a store"));
@@ -145,23 +193,7 @@ fn acknowledge(engine: Arc<dyn Engine>) {
             })
         })
         .collect();
-    let follows = store.clone();
-    let follower = thread::spawn(move || {
-        let mut told = follows.last_event();
-        let mut before = 0;
-        loop {
-            let newest = *told.borrow_and_update();
-            assert!(newest >= before, "events go back");
-            before = newest;
-            if let Some(earlier) = newest.checked_sub(1) {
-                let part = read::events_after(&*follows.snapshot(), earlier, 9).expect("a read");
-                assert!(part.events.first().is_some_and(|(seq, _)| *seq == newest), "event {newest} is told, and not there");
-            }
-            if block_on(told.changed()).is_err() {
-                return before;
-            }
-        }
-    });
+    let follower = follower(&store);
     let closes = store.clone();
     let closer = thread::spawn(move || block_on(closes.close()));
     let results: Vec<_> = writers.into_iter().map(|writer| writer.join().expect("no panic")).collect();

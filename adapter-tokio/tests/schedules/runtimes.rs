@@ -188,3 +188,22 @@ pub(crate) fn lives_do_not_mix() {
         }
     });
 }
+
+pub(crate) fn everybody_shuts_down() {
+    block_on(async {
+        let runtime = runtime(false).await;
+        let vigy = register(&runtime, "a").await;
+        let ticks = runtime.clone();
+        let tick = spawn(async move {
+            match ticks.tick_now(vigy.id).await {
+                Ok(_) | Err(VigyError::ShuttingDown | VigyError::Store(_)) => {}
+                Err(error) => panic!("{error}"),
+            }
+        });
+        let twice = [runtime.clone(), runtime].map(|runtime| spawn(async move { runtime.shutdown(DEADLINE).await }));
+        for shutdown in twice {
+            assert!(shutdown.await.expect("no panic").is_empty());
+        }
+        tick.await.expect("no panic");
+    });
+}
