@@ -2,7 +2,7 @@
 //! two ticks of a vigy overlap, keep room that nobody uses, or leave anybody waiting for good.
 //!
 //! These are the crate's own sources, but for [`sync`] and [`worker`]. `VIGY_SEED` is the seed (1), `VIGY_RUNS` how many schedules are
-//! tried (1,000).
+//! tried (10,000).
 #![allow(dead_code, unused_imports, unreachable_pub, missing_docs, reason = "what the sources have for others is not used here")]
 
 #[path = "../../src/agenda.rs"]
@@ -46,8 +46,8 @@ mod tick;
 mod view;
 mod worker;
 
-use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 pub use builder::Builder;
 pub use calendar::{Calendar, InvalidCalendar};
@@ -81,8 +81,9 @@ const SCENARIOS: [(&str, Scenario); 11] = [
 ];
 
 /// Each with what has to catch it.
-const PLANTED: [(&str, Bug, Scenario); 5] = [
+const PLANTED: [(&str, Bug, Scenario); 6] = [
     ("a wake-up that comes before the wait is lost", Bug::WakeLost, runtimes::what_is_due_ticks),
+    ("a landing that comes before the wait is lost", Bug::WakeLost, runtimes::everybody_shuts_down),
     ("a tick that panics takes its memory along", Bug::None, pieces::planted::memories_are_forgotten),
     ("a turn gets its version when it is told", Bug::None, pieces::planted::the_last_told_holds),
     ("a commit is there after it was acknowledged", Bug::None, pieces::planted::commits_are_late),
@@ -92,46 +93,48 @@ const PLANTED: [(&str, Bug, Scenario); 5] = [
 /// Schedules that a planted bug has to show in.
 const PLANTED_SCHEDULES: u64 = 2000;
 
-thread_local! {
-    /// What panics said.
-    static SAID: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-}
+/// What panics said, since somebody looked.
+static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// How many schedules were begun.
+static SCHEDULES: AtomicU64 = AtomicU64::new(0);
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
 /// What went wrong in the first of so many schedules in which anything did.
-fn explore(seed: u64, schedules: u64, scenario: Scenario) -> Option<String> {
+fn explore(seed: u64, schedules: u64, bug: Bug, scenario: Scenario) -> Option<String> {
     let mut config = Config::new();
     config.stack_size = 1 << 20;
     config.failure_persistence = FailurePersistence::None;
     config.silence_warnings = true;
     config.ungraceful_shutdown_config.immediately_return_on_panic = true;
-    SAID.take();
     let run = move || {
+        SCHEDULES.fetch_add(1, Ordering::Relaxed);
         sync::begin();
         scenario();
     };
-    // Half of them with few changes of who goes on, which finds what is rare otherwise.
-    let (any, few) = (schedules.div_ceil(2) as usize, (schedules / 2) as usize);
-    let explored = catch_unwind(AssertUnwindSafe(|| {
+    // A thread of its own: where a schedule has failed, a panic is under way for good.
+    let explored = std::thread::spawn(move || {
+        sync::plant(bug);
+        // A runtime wants to know where it was opened. Nothing runs there.
+        let application = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let _entered = application.enter();
+        // Half of them with few changes of who goes on, which finds what is rare otherwise.
+        let (any, few) = (schedules.div_ceil(2) as usize, (schedules / 2) as usize);
         Runner::new(RandomScheduler::new_from_seed(seed, any), config.clone()).run(run);
         if few > 0 {
             Runner::new(PctScheduler::new_from_seed(seed, 3, few), config).run(run);
         }
-    }));
-    explored.err().map(|panic| {
-        let ended = panic.downcast_ref::<String>().cloned();
-        SAID.take().into_iter().chain(ended).collect::<Vec<_>>().join("; ")
-    })
+    });
+    let failed = explored.join().is_err();
+    let said = std::mem::take(&mut *SAID.lock().unwrap_or_else(PoisonError::into_inner));
+    failed.then(|| said.into_iter().next().unwrap_or_else(|| "it panicked".to_owned()))
 }
 
 fn main() {
-    std::panic::set_hook(Box::new(|panic| SAID.with_borrow_mut(|said| said.push(panic.to_string()))));
-    // A runtime wants to know where it was opened. Nothing runs there.
-    let application = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let _entered = application.enter();
+    std::panic::set_hook(Box::new(|panic| SAID.lock().unwrap_or_else(PoisonError::into_inner).push(panic.to_string())));
     let (seed, runs) = (setting("VIGY_SEED", 1), setting("VIGY_RUNS", 1000));
     let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let mut failures = Vec::new();
@@ -140,13 +143,12 @@ fn main() {
             continue;
         }
         let began = std::time::Instant::now();
-        failures.extend(explore(seed, runs.div_ceil(SCENARIOS.len() as u64), scenario).map(|what| format!("{name}: {what}")));
+        failures.extend(explore(seed, runs.div_ceil(SCENARIOS.len() as u64), Bug::None, scenario).map(|what| format!("{name}: {what}")));
         eprintln!("{name}: {:.1} s", began.elapsed().as_secs_f32());
     }
+    let runs = SCHEDULES.load(Ordering::Relaxed);
     let caught = PLANTED.iter().filter(|(what, bug, scenario)| {
-        sync::plant(*bug);
-        let caught = explore(seed, PLANTED_SCHEDULES, *scenario);
-        sync::plant(Bug::None);
+        let caught = explore(seed, PLANTED_SCHEDULES, *bug, *scenario);
         eprintln!("planted: {what}: {}", caught.as_deref().unwrap_or("not caught"));
         caught.is_some()
     });

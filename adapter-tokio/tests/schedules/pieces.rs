@@ -29,7 +29,7 @@ pub(crate) fn memories_come_back() {
 /// Four threads take memories; one of them panics with it, and `cut` is what becomes of that memory.
 fn memories(cut: fn(crate::space::Space<'_>)) {
     let spaces = Arc::new(Spaces::default());
-    let limits = Limits { heap_bytes: 4096, ..Limits::default() };
+    let limits = Limits { record_bytes: 64, value_bytes: 64, actions: 1, kv_keys: 1, ..Limits::default() };
     let ticks = (0..4).map(|n| {
         let spaces = spaces.clone();
         thread::spawn(move || {
@@ -209,6 +209,7 @@ fn acknowledge(engine: Arc<dyn Engine>) {
 pub(crate) fn the_last_event_is_seen() {
     follow(|log, told| {
         told.mark_unchanged();
+        thread::yield_now();
         *log.read().unwrap()
     });
 }
@@ -263,6 +264,7 @@ pub(crate) mod planted {
     pub(crate) fn a_follower_looks_away() {
         follow(|log, told| {
             let newest = *log.read().unwrap();
+            thread::yield_now();
             told.mark_unchanged();
             newest
         });

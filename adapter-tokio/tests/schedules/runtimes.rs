@@ -65,7 +65,7 @@ async fn runtime(scheduling: bool) -> RuntimeHandle {
 async fn register(runtime: &RuntimeHandle, name: &str) -> Registered {
     let every = TickInterval::from_millis(EVERY_MS).expect("an interval");
     let vigy = Vigy::new(name, "(vigy-apply :k)", Cadence { jitter_ms: 0, ..Cadence::every(every) }).expect("a vigy");
-    let limits = Limits { heap_bytes: 1 << 16, ..vigy.limits };
+    let limits = Limits { heap_bytes: 1 << 16, record_bytes: 1 << 12, value_bytes: 1 << 12, actions: 1, ..vigy.limits };
     runtime.register_or_update(Vigy { limits, ..vigy }).await.expect("it is registered")
 }
 
