@@ -73,6 +73,11 @@ impl<R> Agenda<R> {
         self.place(id);
     }
 
+    /// The life that is known of a vigy.
+    pub(crate) fn life(&self, id: VigyId) -> Option<Incarnation> {
+        self.entries.get(&id).map(|entry| entry.turn.life)
+    }
+
     /// Takes up what the store has just said of a vigy that waits because of trouble.
     pub(crate) fn retry(&mut self, id: VigyId, turn: Turn) {
         if let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.turn.life == turn.life && entry.troubles > 0 && !entry.ticking)

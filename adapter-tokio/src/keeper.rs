@@ -3,11 +3,10 @@
 //! An idle vigy is a line of the agenda. A tick is a task of the workers, from its start until it has landed.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot};
-use tokio::task::AbortHandle;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use vigy_core::{Incarnation, RunKey, Timestamp, VigyId};
 
@@ -15,6 +14,7 @@ use crate::VigyError;
 use crate::agenda::{Agenda, Start, Turn};
 use crate::runtime::Shared;
 use crate::store::{read, take_up};
+use crate::sync::{AbortHandle, Mutex, MutexGuard, Notify, sleep, timeout};
 use crate::tick::{Ended, tick};
 use crate::worker::Workers;
 
@@ -64,10 +64,11 @@ impl Keeper {
 
     /// Takes up what the store says of some vigies.
     pub(crate) fn told(self: &Arc<Self>, turns: impl IntoIterator<Item = (VigyId, Turn)>) {
-        let scheduling = self.shared.scheduling;
         let mut hub = self.hub();
         for (id, turn) in turns {
-            hub.agenda.told(id, Turn { due: turn.due.filter(|_| scheduling), ..turn });
+            if let Some(turn) = self.newest(&hub, id, turn) {
+                hub.agenda.told(id, turn);
+            }
         }
         self.launch(&mut hub);
     }
@@ -80,15 +81,29 @@ impl Keeper {
             if hub.stopping {
                 return Err(VigyError::ShuttingDown);
             }
-            hub.agenda.ask(id, Turn { due: turn.due.filter(|_| self.shared.scheduling), ..turn }, request);
+            let turn = self.newest(&hub, id, turn).ok_or_else(|| VigyError::NotFound(id.to_string()))?;
+            hub.agenda.ask(id, turn, request);
             self.launch(&mut hub);
         }
         landed.await.map_err(|_| self.over_for(id))?
     }
 
+    /// What the agenda is told of a vigy that somebody saw as `turn`. Versions order what is said of one life; whether another life than
+    /// the known one is newer, or what was seen is long over, only the store knows.
+    fn newest(&self, hub: &Hub, id: VigyId, turn: Turn) -> Option<Turn> {
+        let other = hub.agenda.life(id).is_some_and(|known| known != turn.life);
+        let turn = if other { self.standing(id)? } else { turn };
+        Some(Turn { due: turn.due.filter(|_| self.shared.scheduling), ..turn })
+    }
+
+    /// How a vigy stands in the store.
+    fn standing(&self, id: VigyId) -> Option<Turn> {
+        read::standing(&*self.shared.store.snapshot(), id).ok().flatten().map(|standing| standing.turn())
+    }
+
     /// What kept a vigy from ticking may be over: it is tried again as if it had not been.
     pub(crate) fn retry(self: &Arc<Self>, id: VigyId) {
-        let turn = read::standing(&*self.shared.store.snapshot(), id).ok().flatten().map(|standing| standing.turn());
+        let turn = self.standing(id);
         let mut hub = self.hub();
         if let Some(turn) = turn.filter(|_| self.shared.scheduling) {
             hub.agenda.retry(id, turn);
@@ -97,12 +112,13 @@ impl Keeper {
     }
 
     /// Forgets a life of a vigy. A tick in flight is given up.
-    pub(crate) fn forget(&self, id: VigyId, life: Incarnation) {
-        let flying = {
-            let mut hub = self.hub();
-            hub.agenda.forget(id, life);
-            hub.flying.get(&(id, life)).cloned()
-        };
+    pub(crate) fn forget(self: &Arc<Self>, id: VigyId, life: Incarnation) {
+        let mut hub = self.hub();
+        hub.agenda.forget(id, life);
+        // A task that has not begun when it is given up never lands, so its room is free from here on.
+        let flying = hub.flying.remove(&(id, life));
+        self.go_on(&mut hub);
+        drop(hub);
         if let Some(flying) = flying {
             flying.abort();
         }
@@ -126,8 +142,10 @@ impl Keeper {
             while !self.hub().flying.is_empty() {
                 self.landed.notified().await;
             }
+            // Whoever else waits hears of it, too.
+            self.landed.notify_one();
         };
-        if tokio::time::timeout(deadline, all).await.is_ok() {
+        if timeout(deadline, all).await.is_ok() {
             return Vec::new();
         }
         let left: Vec<_> = self.hub().flying.drain().collect();
@@ -164,6 +182,14 @@ impl Keeper {
         }
     }
 
+    /// There is room again.
+    fn go_on(self: &Arc<Self>, hub: &mut Hub) {
+        self.launch(hub);
+        if hub.stopping {
+            self.landed.notify_one();
+        }
+    }
+
     /// What to wait for. While there is no room, whoever lands goes on.
     fn deadline(&self, hub: &Hub) -> Option<Timestamp> {
         hub.agenda.deadline().filter(|_| self.has_room(hub))
@@ -179,7 +205,7 @@ impl Keeper {
         let mut rested = Instant::now();
         loop {
             let began = Instant::now();
-            let (now, sleep) = {
+            let (now, nap) = {
                 let mut hub = self.hub();
                 if hub.stopping {
                     return;
@@ -192,7 +218,7 @@ impl Keeper {
             };
             tokio::select! {
                 () = self.sooner.notified() => {}
-                () = tokio::time::sleep(sleep) => {}
+                () = sleep(nap) => {}
             }
             let expected = now.plus(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
             if self.shared.now().0.abs_diff(expected.0) > CLOCK_JUMP_MS {
@@ -251,8 +277,6 @@ impl Flight {
         self.landed = true;
         let (id, life) = (self.id, self.life);
         let keeper = self.keeper.clone();
-        // Another life may have begun meanwhile, and be known by what was read of this one.
-        let now_is = || read::standing(&*keeper.shared.store.snapshot(), id).ok().flatten().map(|standing| standing.turn());
         let over = |turn: Turn| {
             let due = turn.due.filter(|_| keeper.shared.scheduling);
             self.leave(|agenda, _| agenda.over(id, Turn { due, ..turn }));
@@ -268,13 +292,9 @@ impl Flight {
                 Err(VigyError::NotFound(id.to_string()))
             }
             Ok(Ended::Gone) => {
-                let next = now_is().filter(|turn| turn.life != life);
-                self.leave(|agenda, _| {
-                    agenda.forget(id, life);
-                    if let Some(turn) = next.filter(|_| keeper.shared.scheduling) {
-                        agenda.told(id, turn);
-                    }
-                });
+                self.leave(|agenda, _| agenda.forget(id, life));
+                // Another life may have begun meanwhile, and be known by what was read of this one.
+                keeper.told(keeper.standing(id).filter(|turn| turn.life != life).map(|turn| (id, turn)));
                 Err(VigyError::NotFound(id.to_string()))
             }
             Ok(Ended::Elsewhere(host)) => {
@@ -305,10 +325,7 @@ impl Flight {
         hub.flying.remove(&(self.id, self.life));
         hub.seated -= usize::from(self.seated);
         note(&mut hub.agenda, now);
-        self.keeper.launch(&mut hub);
-        if hub.stopping {
-            self.keeper.landed.notify_one();
-        }
+        self.keeper.go_on(&mut hub);
     }
 }
 

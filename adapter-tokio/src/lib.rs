@@ -53,6 +53,7 @@ mod replay;
 mod runtime;
 mod space;
 pub mod store;
+mod sync;
 mod tick;
 mod view;
 mod worker;

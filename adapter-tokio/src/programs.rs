@@ -1,8 +1,9 @@
 //! Programs that are ready to run, shared by all vigies that run them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
+use crate::sync::{Mutex, MutexGuard};
 use crate::{Loaded, RegisterError};
 
 /// Programs kept ready to run: 1,024. Then the one that was not used for longest goes, and is made ready again when it is needed.
@@ -57,7 +58,7 @@ impl Programs {
         kept.programs.insert(hash, (program, uses));
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
         // The map is whole whoever panicked.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,13 +3,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use vigy_core::record::{Access, ConditionStatus, Header, Level};
 use vigy_core::{ActionKind, Door, Evaluator, Failure, Limits, Step, VerbError, Vigy};
 use vigy_lisp::Data;
 
+use crate::sync::{Mutex, MutexGuard};
 use crate::{Evaluation, Loaded, RegisterError};
 
 /// What stands for the program in the declaration of a vigy that a [`Reconciler`] ticks. It is no program: without the reconciler, the

@@ -1,8 +1,10 @@
 //! Memory to tick in: made once, used by whoever ticks next.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use vigy_core::{Limits, TickBuffers};
+
+use crate::sync::{Mutex, MutexGuard};
 
 /// The memory of one tick: the core's buffers and the machine's words.
 #[derive(Default)]
@@ -62,7 +64,14 @@ impl Spaces {
         drop(unused);
     }
 
-    fn pool(&self) -> std::sync::MutexGuard<'_, Pool> {
+    /// How many are kept, and how many are out.
+    #[cfg(test)]
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let pool = self.pool();
+        (pool.kept.len(), pool.out)
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Pool> {
         // The pool is whole whoever panicked.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -91,7 +100,7 @@ mod tests {
     use super::*;
 
     fn kept(spaces: &Spaces) -> usize {
-        spaces.pool().kept.len()
+        spaces.counts().0
     }
 
     #[test]

@@ -20,9 +20,7 @@ mod write;
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::mpsc;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::thread::JoinHandle;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
@@ -37,6 +35,8 @@ pub(crate) use transaction::Transaction;
 pub(crate) use write::{Committed, NewVigy, Registration, Retention, Saved, Settles};
 pub(crate) use write::{delete, discard, register, rollback, set_enabled};
 
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Mutex, RwLock, mpsc, sleep, spawn_blocking};
 use crate::{OpenError, StoreError};
 use engine::{Engine, MemoryEngine, Snapshot};
 use transaction::Log;
@@ -79,7 +79,7 @@ impl Store {
                 Self::start(Arc::new(engine), Some(lock::PidFile::write(&owned)))
             };
             match blocking(open).await? {
-                Err(OpenError::Busy { .. }) if Instant::now() < until => tokio::time::sleep(LOCK_POLL).await,
+                Err(OpenError::Busy { .. }) if Instant::now() < until => sleep(LOCK_POLL).await,
                 opened => return opened,
             }
         }
@@ -106,7 +106,7 @@ impl Store {
         let mut writer = Writer::new(engine)?;
         let (newest, last_event) = (writer.newest.clone(), writer.last_event.subscribe());
         let (jobs, queue) = mpsc::channel();
-        let thread = std::thread::Builder::new().name("vigy-store".to_owned());
+        let thread = thread::Builder::new().name("vigy-store".to_owned());
         let running = thread.spawn(move || {
             while let Ok(first) = queue.recv() {
                 writer.group(std::iter::once(first).chain(queue.try_iter()));
@@ -230,7 +230,7 @@ fn closed() -> StoreError {
 
 /// Runs what waits for a disk on tokio's blocking threads.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| StoreError(format!("its thread ended: {error}")))
+    spawn_blocking(work).await.map_err(|error| StoreError(format!("its thread ended: {error}")))
 }
 
 /// Commits groups of jobs.
@@ -271,12 +271,14 @@ impl Writer {
         let log = transaction.commit(&*self.engine)?;
         self.log = Some(log);
         match self.engine.snapshot() {
-            // The snapshot is swapped whole, whoever panicked.
-            Ok(rows) => *self.newest.write().unwrap_or_else(PoisonError::into_inner) = rows,
-            // What is committed is committed. Readers see it after the next commit.
+            Ok(rows) => {
+                // The snapshot is swapped whole, whoever panicked.
+                *self.newest.write().unwrap_or_else(PoisonError::into_inner) = rows;
+                self.last_event.send_if_modified(|last| std::mem::replace(last, log.last) != log.last);
+            }
+            // What is committed is committed. Readers see it, and hear of its events, after the next commit.
             Err(error) => tracing::error!(%error, "could not read what was committed"),
         }
-        self.last_event.send_if_modified(|last| std::mem::replace(last, log.last) != log.last);
         Ok(())
     }
 }

@@ -1,10 +1,11 @@
 //! Rows in memory.
 
 use std::ops::Range;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 
 use super::{Changes, Direction, Engine, Snapshot, Visit};
 use crate::StoreError;
+use crate::sync::RwLock;
 
 /// Rows on a page at most; a page with more is split.
 const PAGE: usize = 64;
