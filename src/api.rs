@@ -66,6 +66,9 @@ pub struct Vigy {
     pub last_tick_at: Option<String>,
     /// When the next tick is due; nothing while it is disabled or parked.
     pub next_tick_at: Option<String>,
+    /// The host that it is for, when that is another one: it does not tick here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<String>,
     /// When the next tick is due, or would be if it ticked on its own.
     #[serde(default)]
     pub due_at: String,
@@ -567,6 +570,7 @@ impl From<Registered> for Vigy {
             missed: checkpoint.missed,
             last_tick_at: checkpoint.last.map(rfc3339),
             next_tick_at: (vigy.enabled && !checkpoint.parked).then(|| rfc3339(checkpoint.due)),
+            elsewhere: None,
             due_at: rfc3339(checkpoint.due),
         }
     }

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use adapter_tokio::HostEffects;
 use adapter_tokio::store::{CopyError, Happened, Happening};
+use adapter_tokio::{HostEffects, Registered};
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use futures_util::stream;
@@ -69,6 +69,14 @@ impl Local {
         Ok((vigy.id, RunKey { incarnation: vigy.checkpoint.incarnation, tick }))
     }
 
+    /// A vigy as it stands on this host.
+    fn shown(&self, vigy: Registered) -> Vigy {
+        let elsewhere = self.0.elsewhere(&vigy.vigy).map(str::to_owned);
+        let vigy = Vigy::from(vigy);
+        let next_tick_at = vigy.next_tick_at.filter(|_| elsewhere.is_none());
+        Vigy { elsewhere, next_tick_at, ..vigy }
+    }
+
     /// The revision of the vigy of exactly this name.
     async fn revision(&self, name: &str) -> Result<Option<u64>, Error> {
         match self.0.resolve(name).await {
@@ -103,7 +111,7 @@ impl Service for Local {
         let before = self.revision(&vigy.name).await?;
         let program = declaration.program.clone();
         let declared = self.0.register_or_update(declaration).await;
-        let now: Vigy = declared.map_err(|error| register_error(error, vigy.file.as_deref().unwrap_or(&vigy.name), &program))?.into();
+        let now = self.shown(declared.map_err(|error| register_error(error, vigy.file.as_deref().unwrap_or(&vigy.name), &program))?);
         let change = match before {
             None => Change::Registered,
             Some(revision) if revision == now.revision => Change::Unchanged,
@@ -134,17 +142,17 @@ impl Service for Local {
         }
         let (name, program) = (declaration.name.to_string(), declaration.program.clone());
         let declared = self.0.update(declaration).await;
-        Ok(declared.map_err(|error| register_error(error, &name, &program))?.into())
+        Ok(self.shown(declared.map_err(|error| register_error(error, &name, &program))?))
     }
 
     async fn get(&self, vigy: &str) -> Result<Vigy, Error> {
-        Ok(self.0.get(self.id(vigy).await?).await?.into())
+        Ok(self.shown(self.0.get(self.id(vigy).await?).await?))
     }
 
     async fn list(&self, selector: &str, limit: Option<usize>) -> Result<Vec<Vigy>, Error> {
         let selector = Selector::parse(selector).map_err(Error::invalid)?;
         let vigies = self.0.list(&selector).await?;
-        Ok(vigies.into_iter().take(limit.unwrap_or(usize::MAX)).map(Vigy::from).collect())
+        Ok(vigies.into_iter().take(limit.unwrap_or(usize::MAX)).map(|vigy| self.shown(vigy)).collect())
     }
 
     async fn state(&self, vigy: &str) -> Result<VigyState, Error> {
@@ -164,11 +172,11 @@ impl Service for Local {
     }
 
     async fn enable(&self, vigy: &str) -> Result<Vigy, Error> {
-        Ok(self.0.enable(self.id(vigy).await?).await?.into())
+        Ok(self.shown(self.0.enable(self.id(vigy).await?).await?))
     }
 
     async fn disable(&self, vigy: &str) -> Result<Vigy, Error> {
-        Ok(self.0.disable(self.id(vigy).await?).await?.into())
+        Ok(self.shown(self.0.disable(self.id(vigy).await?).await?))
     }
 
     async fn delete(&self, vigy: &str) -> Result<(), Error> {
@@ -182,7 +190,7 @@ impl Service for Local {
 
     async fn rollback(&self, vigy: &str, to: u64) -> Result<Vigy, Error> {
         let rolled = self.0.rollback(self.id(vigy).await?, to).await;
-        Ok(rolled.map_err(|error| register_error(error, vigy, ""))?.into())
+        Ok(self.shown(rolled.map_err(|error| register_error(error, vigy, ""))?))
     }
 
     async fn dead_letters(&self, vigy: Option<&str>) -> Result<Vec<DeadLetter>, Error> {

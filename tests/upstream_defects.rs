@@ -41,6 +41,22 @@ fn defect_2_tail_shows_what_the_daemon_does_and_ticks_nothing_itself() {
 }
 
 #[test]
+fn defect_1_a_vigy_for_another_host_is_shown_as_one() {
+    let home = Home::new();
+    let register = |name: &str, host: &str| home.does(&["register", &home.hello(), "--name", name, "--every", "100", "--label", host]);
+    register("here", "host=here");
+    register("there", "host=there");
+    let daemon = home.serve(&["--host", "here"]);
+    home.tail(&["here"]).next_of("run");
+    let there = home.json(&["inspect", "there"]);
+    assert_eq!((&there["elsewhere"], &there["next_tick_at"], &there["ticks"]), (&json!("there"), &json!(null), &json!(0)));
+    assert!(home.vigy(&["list"]).out.contains("elsewhere"));
+    let ticked = home.vigy(&["tick", "there"]);
+    assert!(ticked.code == Some(1) && ticked.err.contains("there"), "{ticked:#?}");
+    assert!(daemon.stop().success());
+}
+
+#[test]
 fn defect_11_deep_source_and_deep_data_abort_nothing() {
     let home = Home::new();
     let deep = home.file("deep.tlisp", &format!("{}1{}", "(list ".repeat(10_000), ")".repeat(10_000)));

@@ -105,6 +105,9 @@ pub(crate) enum Command {
         /// Offer the API on this loopback address too, as 127.0.0.1:38821
         #[arg(long, visible_alias = "addr", value_name = "ADDRESS:PORT", value_parser = loopback)]
         bind: Option<SocketAddr>,
+        /// The name of this host: a vigy labelled host=NAME ticks on the host of that name alone [default: every vigy ticks]
+        #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+        host: Option<String>,
     },
     /// Evaluate a program without a vigy around it, and print its value
     #[command(

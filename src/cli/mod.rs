@@ -63,7 +63,7 @@ async fn dispatch(arguments: Arguments) -> Result<Exit, Failure> {
         // It waits for a terminal, and not for the runtime.
         Command::Repl { budget } => tokio::task::block_in_place(|| repl::repl(budget.budget(), out)),
         Command::Run(run) => run::run(run, json, out).await,
-        Command::Serve { bind } => serve::serve(&args::store(db)?, bind, json, out).await,
+        Command::Serve { bind, host } => serve::serve(&args::store(db)?, bind, host, json, out).await,
         Command::Tail { since, vigy } => tail::tail(&args::store(db)?, vigy.as_deref(), since, json, out).await,
         Command::Store(command) => store::store(command, &args::store(db)?, json, out).await,
         Command::Up(up) => up::up(up, &args::store(db)?, json, out).await,

@@ -53,9 +53,10 @@ pub(crate) fn vigies(out: &mut impl Write, vigies: &[Vigy]) -> io::Result<()> {
     let width = vigies.iter().map(|vigy| vigy.name.chars().count()).max().unwrap_or(0).max(4);
     let times: Vec<_> = vigies.iter().map(|vigy| clean(&vigy.schedule.shown(vigy.tick_interval_ms)).into_owned()).collect();
     let long = times.iter().map(|time| time.chars().count()).max().unwrap_or(0).max(4);
-    writeln!(out, "{DIM}{:width$}  {:16}  {:8}  {:long$}  {:>8}  LABELS{DIM:#}", "NAME", "ID", "STATE", "WHEN", "TICKS")?;
+    writeln!(out, "{DIM}{:width$}  {:16}  {:9}  {:long$}  {:>8}  LABELS{DIM:#}", "NAME", "ID", "STATE", "WHEN", "TICKS")?;
     for (vigy, time) in vigies.iter().zip(&times) {
         let (style, state) = match (vigy.enabled, vigy.parked, vigy.failures) {
+            _ if vigy.elsewhere.is_some() => (DIM, "elsewhere"),
             (false, _, _) => (DIM, "disabled"),
             (true, true, _) => (RED, "parked"),
             (true, false, 0) => (GREEN, "enabled"),
@@ -66,7 +67,7 @@ pub(crate) fn vigies(out: &mut impl Write, vigies: &[Vigy]) -> io::Result<()> {
         let Vigy { id, ticks, .. } = vigy;
         writeln!(
             out,
-            "{BOLD}{name:width$}{BOLD:#}  {DIM}{id}{DIM:#}  {style}{state:8}{style:#}  {time:long$}  {ticks:>8}  {}",
+            "{BOLD}{name:width$}{BOLD:#}  {DIM}{id}{DIM:#}  {style}{state:9}{style:#}  {time:long$}  {ticks:>8}  {}",
             clean(&labels.join(","))
         )?;
     }
@@ -95,6 +96,9 @@ pub(crate) fn inspection(out: &mut impl Write, inspection: &Inspection) -> io::R
         }
     }
     field(&mut out, "last tick", vigy.last_tick_at.as_deref().unwrap_or("-"))?;
+    if let Some(host) = &vigy.elsewhere {
+        field(&mut out, "ticks on", host)?;
+    }
     field(&mut out, "next tick", vigy.next_tick_at.as_deref().unwrap_or("-"))?;
     field(&mut out, "revision", &format!("{}, of {}", vigy.revision, vigy.updated_at))?;
     field(&mut out, "registered", &vigy.created_at)?;

@@ -18,7 +18,13 @@ use super::failure::{Exit, Failure};
 /// How long ticks and requests in flight may take once the daemon is told to stop: 10 seconds.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-pub(crate) async fn serve(store: &Path, bind: Option<SocketAddr>, json: bool, out: &mut impl Write) -> Result<Exit, Failure> {
+pub(crate) async fn serve(
+    store: &Path,
+    bind: Option<SocketAddr>,
+    host: Option<String>,
+    json: bool,
+    out: &mut impl Write,
+) -> Result<Exit, Failure> {
     let mut stop = Stop::new()?;
     let socket_path = socket::path(store);
     // The port first, while nothing ticks yet; but a store in use says more than a port in use.
@@ -29,6 +35,7 @@ pub(crate) async fn serve(store: &Path, bind: Option<SocketAddr>, json: bool, ou
     let lock_wait = if socket::is_up(&socket_path).await { Duration::ZERO } else { LOCK_WAIT };
     let metrics = Arc::new(Metrics::default());
     let builder = RuntimeHandle::builder().effects(Arc::new(Platform::default())).observer(metrics.clone()).lock_wait(lock_wait);
+    let builder = if let Some(host) = host { builder.host(host) } else { builder };
     let runtime = builder.scheduling(!matches!(port, Some(Err(_)))).open(store).await?;
     let port = match port.transpose() {
         Ok(port) => port,
