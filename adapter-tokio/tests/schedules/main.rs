@@ -135,7 +135,7 @@ fn explore(seed: u64, schedules: u64, bug: Bug, scenario: Scenario) -> Option<St
 
 fn main() {
     std::panic::set_hook(Box::new(|panic| SAID.lock().unwrap_or_else(PoisonError::into_inner).push(panic.to_string())));
-    let (seed, runs) = (setting("VIGY_SEED", 1), setting("VIGY_RUNS", 1000));
+    let (seed, runs) = (setting("VIGY_SEED", 1), setting("VIGY_RUNS", 10_000));
     let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let mut failures = Vec::new();
     for (name, scenario) in SCENARIOS {
