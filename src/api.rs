@@ -1,18 +1,21 @@
 //! The API's shapes, as JSON carries them. Times are RFC 3339; fields that upstream's API does not have come after those that it has.
 
+mod replay;
+mod run;
 mod schedule;
 
 use std::collections::BTreeMap;
 
 use adapter_tokio::store::DeadLetter as Letter;
-use adapter_tokio::{Registered, Run, RunAction, RunWrite, State};
+use adapter_tokio::{Registered, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use vigy_core::record::{Place, Record};
-use vigy_core::{Policy, RunKey, Timestamp, VigyId};
+use vigy_core::{Policy, Timestamp, VigyId};
 use vigy_lisp::Data;
 use vigy_programs::json;
 
+pub use replay::{Diff, Difference, Divergence, Replay, ReplayOf, WhatIf};
+pub use run::{LogLine, ReconcileAction, ToldEvent, VigyRun, Write};
 pub use schedule::{InvalidSchedule, Schedule};
 
 /// A registered vigy.
@@ -230,87 +233,6 @@ pub struct Condition {
     pub last_transition_at: String,
 }
 
-/// An action and what came of it.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct ReconcileAction {
-    /// What is asked for.
-    pub kind: String,
-    /// With which payload.
-    pub payload: Value,
-    /// `ok`, `failed` or `skipped`; null while it is in flight.
-    pub result: Option<String>,
-    /// Details.
-    pub message: Option<String>,
-}
-
-/// One run.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct VigyRun {
-    /// `INCARNATION-TICK`.
-    pub id: String,
-    /// Whose run.
-    pub vigy_id: String,
-    /// When it began.
-    pub started_at: String,
-    /// When its last action had its outcome; null while one has none.
-    pub ended_at: Option<String>,
-    /// `ok` or `failed`.
-    pub result: String,
-    /// Why it failed.
-    pub error: Option<String>,
-    /// Where in the program it failed, when that is known.
-    #[serde(default)]
-    pub place: Option<Place>,
-    /// What it asked to have changed, in order; also of a failed run, which undoes none of it.
-    #[serde(default)]
-    pub writes: Vec<Write>,
-    /// What it wanted done. Empty for a failed run, whose actions are dropped.
-    pub actions: Vec<ReconcileAction>,
-    /// Number of the tick, from 1.
-    pub tick: u64,
-    /// What it logged and printed, in order.
-    pub logs: Vec<LogLine>,
-    /// What it told, in order.
-    pub events: Vec<ToldEvent>,
-    /// Fuel used.
-    pub fuel: u64,
-    /// BLAKE3 of the program's image.
-    pub program: Option<String>,
-}
-
-/// A write that a run asked for, and what came of it.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Write {
-    /// What the receiver deduplicates by: `INCARNATION-TICK-INDEX`.
-    pub key: String,
-    /// The operation, as `k8s/patch-pvc`.
-    pub operation: String,
-    /// Its arguments: an array.
-    pub arguments: Value,
-    /// `ok`, or `failed` when it was refused; null when a crash cut the run there and it could not go on: it may have been done.
-    pub result: Option<String>,
-    /// Why it was refused.
-    pub message: Option<String>,
-}
-
-/// A line a program logged.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct LogLine {
-    /// `trace`, `debug`, `info`, `warn` or `error`.
-    pub level: String,
-    /// The line.
-    pub message: String,
-}
-
-/// An event a program told.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct ToldEvent {
-    /// Its kind.
-    pub kind: String,
-    /// Details.
-    pub message: String,
-}
-
 /// Everything known of a vigy.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Inspection {
@@ -388,77 +310,6 @@ pub struct Redriven {
     pub result: String,
     /// Details.
     pub message: Option<String>,
-}
-
-/// How a run is replayed.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ReplayOf {
-    /// The secret answers, as lines of recorded answers; asked for again when left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secrets: Option<String>,
-}
-
-/// What came of a replay.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Replay {
-    /// Which run: `INCARNATION-TICK`.
-    pub run: String,
-    /// Whose.
-    pub vigy_id: String,
-    /// How many entries of its record came again.
-    pub entries: usize,
-    /// Whether the host ended the run before its program did: what would have come after that is not known.
-    pub cut: bool,
-    /// Where it went another way; null when it did not.
-    pub divergence: Option<Divergence>,
-}
-
-/// Where a run went another way than its record.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Divergence {
-    /// Number of the entry of the record, from 0.
-    pub entry: usize,
-    /// What the record says there.
-    pub expected: String,
-    /// All of it, for people.
-    pub message: String,
-    /// Where in the program, when that is known.
-    pub place: Option<Place>,
-}
-
-/// Another program, for a run that was recorded.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WhatIf {
-    /// The program's text.
-    pub program: String,
-    /// What error messages call the program, as a file's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub file: Option<String>,
-    /// As in [`ReplayOf`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secrets: Option<String>,
-}
-
-/// What another program would have done in a run.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Diff {
-    /// Which run: `INCARNATION-TICK`.
-    pub run: String,
-    /// Whose.
-    pub vigy_id: String,
-    /// What would come out otherwise; empty when both do the same.
-    pub differences: Vec<Difference>,
-}
-
-/// One thing that comes out otherwise: it is gone, or new, or (with both) another one.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Difference {
-    /// What came out.
-    pub before: Option<String>,
-    /// What would come out now.
-    pub after: Option<String>,
 }
 
 /// Something in a store that should not be so.
@@ -613,35 +464,6 @@ impl DeadLetter {
     }
 }
 
-impl Replay {
-    /// What came of the replay of `run`.
-    #[must_use]
-    pub fn new(id: VigyId, run: RunKey, replayed: Result<vigy_core::replay::Replayed, Box<vigy_core::replay::Divergence>>) -> Self {
-        let (run, vigy_id) = (run.to_string(), id.to_string());
-        match replayed {
-            Ok(vigy_core::replay::Replayed { entries, cut }) => Self { run, vigy_id, entries, cut, divergence: None },
-            Err(divergence) => {
-                let (entry, expected, message, place) =
-                    (divergence.entry, divergence.expected.to_string(), divergence.to_string(), divergence.place);
-                Self { run, vigy_id, entries: entry, cut: false, divergence: Some(Divergence { entry, expected, message, place }) }
-            }
-        }
-    }
-}
-
-impl Diff {
-    /// What would come out of `run` otherwise.
-    #[must_use]
-    pub fn new(id: VigyId, run: RunKey, what_if: &vigy_core::replay::WhatIf) -> Self {
-        let shown = |difference: &vigy_core::replay::Difference| Difference {
-            before: difference.before.as_ref().map(ToString::to_string),
-            after: difference.after.as_ref().map(ToString::to_string),
-        };
-        let differences = what_if.differences.iter().map(shown).collect();
-        Self { run: run.to_string(), vigy_id: id.to_string(), differences }
-    }
-}
-
 /// A hash as hex digits.
 fn hex(hash: [u8; 32]) -> String {
     blake3::Hash::from(hash).to_hex().to_string()
@@ -670,50 +492,5 @@ impl From<adapter_tokio::Condition> for Condition {
     fn from(condition: adapter_tokio::Condition) -> Self {
         let adapter_tokio::Condition { name, status, reason, message, last_transition } = condition;
         Self { name, status: status.name().to_owned(), reason, message, last_transition_at: rfc3339(last_transition) }
-    }
-}
-
-impl From<RunAction> for ReconcileAction {
-    fn from(action: RunAction) -> Self {
-        Self {
-            kind: action.kind.name().to_owned(),
-            payload: action.payload.as_ref().map_or(Value::Null, json::show),
-            result: action.result.map(|result| result.name().to_owned()),
-            message: Some(action.message).filter(|message| !message.is_empty()),
-        }
-    }
-}
-
-impl From<RunWrite> for Write {
-    fn from(write: RunWrite) -> Self {
-        Self {
-            key: write.key.to_string(),
-            operation: write.operation,
-            arguments: json::show(&write.arguments),
-            result: write.result.map(|result| result.name().to_owned()),
-            message: Some(write.message).filter(|message| !message.is_empty()),
-        }
-    }
-}
-
-impl From<Run> for VigyRun {
-    fn from(run: Run) -> Self {
-        let program = Record::parse(&run.record).ok().map(|record| hex(record.header().program));
-        Self {
-            id: run.key.to_string(),
-            vigy_id: run.vigy.to_string(),
-            started_at: rfc3339(run.started_at),
-            ended_at: run.ended_at.map(rfc3339),
-            result: run.result.name().to_owned(),
-            error: run.error,
-            place: run.place,
-            writes: run.writes.into_iter().map(Into::into).collect(),
-            actions: run.actions.into_iter().map(Into::into).collect(),
-            tick: run.key.tick,
-            logs: run.logs.into_iter().map(|line| LogLine { level: line.level.name().to_owned(), message: line.message }).collect(),
-            events: run.events.into_iter().map(|event| ToldEvent { kind: event.kind, message: event.message }).collect(),
-            fuel: run.fuel,
-            program,
-        }
     }
 }
