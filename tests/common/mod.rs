@@ -97,6 +97,26 @@ impl Home {
     }
 }
 
+/// Vigies of a home whose runs are replayed at its end, at most.
+const REPLAYED: &str = "50";
+
+/// Whatever a test was about: in the end every run that it recorded is evaluated again, and says again what it said.
+impl Drop for Home {
+    fn drop(&mut self) {
+        if std::thread::panicking() || !self.db().is_file() {
+            return;
+        }
+        let listed = self.vigy(&["list", "--limit", REPLAYED, "--json"]);
+        // Some tests leave no store that can be opened: that is what they are about.
+        let Ok(Value::Array(vigies)) = serde_json::from_str(&listed.out) else { return };
+        for vigy in vigies {
+            let ran = self.vigy(&["replay", vigy["id"].as_str().unwrap()]);
+            // Not found: it has no run.
+            assert!(matches!(ran.code, Some(0 | 3)), "{ran:#?}");
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) what: String,

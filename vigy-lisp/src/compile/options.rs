@@ -36,7 +36,7 @@ impl core::fmt::Debug for CompileOptions<'_> {
 /// Compiles a program.
 ///
 /// # Errors
-/// [`CompileError`]: the text cannot be read, a name is unknown, a known function gets the wrong number of arguments, a form
+/// [`CompileError`](crate::CompileError): the text cannot be read, a name is unknown, a known function gets the wrong number of arguments, a form
 /// is not written as it should be, a macro fails, a module is missing, or the program is larger than an image can be.
 pub fn compile(source: &str, options: &CompileOptions<'_>) -> Result<Image> {
     Compiler::new(options).compile(source).map(|made| made.image)
