@@ -46,12 +46,18 @@ pub(crate) struct Keeper {
 
 struct Hub {
     agenda: Agenda<Request>,
-    flying: HashMap<(VigyId, Incarnation), AbortHandle>,
+    flying: HashMap<(VigyId, Incarnation), Flying>,
     /// How many of those have memory to tick in; the rest only wait for the disk.
     seated: usize,
     /// What the keeper waits for.
     waits_until: Timestamp,
     stopping: bool,
+}
+
+struct Flying {
+    task: AbortHandle,
+    /// Only a task that has begun lands when it is aborted.
+    begun: bool,
 }
 
 impl Keeper {
@@ -112,13 +118,13 @@ impl Keeper {
     }
 
     /// Forgets a life of a vigy. A tick in flight is given up.
-    pub(crate) fn forget(self: &Arc<Self>, id: VigyId, life: Incarnation) {
-        let mut hub = self.hub();
-        hub.agenda.forget(id, life);
-        // A task that has not begun when it is given up never lands, so its room is free from here on.
-        let flying = hub.flying.remove(&(id, life));
-        self.go_on(&mut hub);
-        drop(hub);
+    pub(crate) fn forget(&self, id: VigyId, life: Incarnation) {
+        let flying = {
+            let mut hub = self.hub();
+            hub.agenda.forget(id, life);
+            // One that has not begun will see for itself.
+            hub.flying.get(&(id, life)).filter(|flying| flying.begun).map(|flying| flying.task.clone())
+        };
         if let Some(flying) = flying {
             flying.abort();
         }
@@ -149,7 +155,7 @@ impl Keeper {
             return Vec::new();
         }
         let left: Vec<_> = self.hub().flying.drain().collect();
-        left.into_iter().map(|((id, _), flying)| (flying.abort(), id).1).collect()
+        left.into_iter().map(|((id, _), flying)| (flying.task.abort(), id).1).collect()
     }
 
     /// Why nobody will answer who asked for a tick.
@@ -175,18 +181,10 @@ impl Keeper {
             let key = (start.id, start.life);
             let flying = self.workers.spawn(self.clone().fly(start));
             // It lands with this lock, so it is still in flight.
-            hub.flying.insert(key, flying.abort_handle());
+            hub.flying.insert(key, Flying { task: flying.abort_handle(), begun: false });
         }
         if self.deadline(hub).is_some_and(|deadline| deadline < hub.waits_until) {
             self.sooner.notify_one();
-        }
-    }
-
-    /// There is room again.
-    fn go_on(self: &Arc<Self>, hub: &mut Hub) {
-        self.launch(hub);
-        if hub.stopping {
-            self.landed.notify_one();
         }
     }
 
@@ -244,6 +242,9 @@ impl Keeper {
     /// A tick, from its start until it has landed.
     async fn fly(self: Arc<Self>, Start { id, life, request }: Start<Request>) {
         let mut flight = Flight { keeper: self.clone(), id, life, seated: true, landed: false };
+        if let Some(flying) = self.hub().flying.get_mut(&(id, life)) {
+            flying.begun = true;
+        }
         let ended = tick(&self.shared, id, life, request.is_some(), || flight.leave_seat()).await;
         let reply = flight.land(ended);
         if let Some(request) = request {
@@ -325,7 +326,10 @@ impl Flight {
         hub.flying.remove(&(self.id, self.life));
         hub.seated -= usize::from(self.seated);
         note(&mut hub.agenda, now);
-        self.keeper.go_on(&mut hub);
+        self.keeper.launch(&mut hub);
+        if hub.stopping {
+            self.keeper.landed.notify_one();
+        }
     }
 }
 
