@@ -20,6 +20,7 @@ mod store;
 mod tail;
 mod telemetry;
 mod up;
+mod values;
 
 use std::process::ExitCode;
 

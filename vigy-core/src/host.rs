@@ -84,11 +84,10 @@ impl<C: Clock, S: Storage, F: Effects> Host<C, S, F> {
         memory: TickMemory<'_>,
         evaluator: &mut E,
     ) -> Result<Option<bool>, HostError<S::Error>> {
-        let cut = match checkpoint.unfinished {
-            Unfinished::Nothing => return Ok(None),
-            Unfinished::Actions => false,
-            Unfinished::Evaluation => true,
-        };
+        if checkpoint.unfinished == Unfinished::Nothing {
+            return Ok(None);
+        }
+        let cut = checkpoint.unfinished == Unfinished::Evaluation;
         let mut tick = self.resume(spec, checkpoint, memory)?;
         self.drive(&mut tick, evaluator, checkpoint)?;
         Ok(cut.then(|| !tick.failed()))
@@ -189,11 +188,10 @@ impl<C: AsyncClock, S: AsyncStorage, F: AsyncEffects> Host<C, S, F> {
         memory: TickMemory<'_>,
         evaluator: &mut E,
     ) -> Result<Option<bool>, HostError<S::Error>> {
-        let cut = match checkpoint.unfinished {
-            Unfinished::Nothing => return Ok(None),
-            Unfinished::Actions => false,
-            Unfinished::Evaluation => true,
-        };
+        if checkpoint.unfinished == Unfinished::Nothing {
+            return Ok(None);
+        }
+        let cut = checkpoint.unfinished == Unfinished::Evaluation;
         let mut tick = self.resume_async(spec, checkpoint, memory).await?;
         self.drive_async(&mut tick, evaluator, checkpoint).await?;
         Ok(cut.then(|| !tick.failed()))

@@ -22,9 +22,12 @@
 //! Allocation bumps one index. What was allocated is charged before it is made: the size of the memory is the budget. When it is used
 //! up, what can still be reached is slid together (`collect.rs`), so that an index is only good until the next collection.
 
+mod writer;
+
 use crate::collect::Tables;
 use crate::image::Names;
 use crate::value::{FROZEN, Value, tag};
+pub(crate) use writer::Writer;
 
 /// The heap budget of the run is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -465,75 +468,5 @@ impl<'m> Heap<'m> {
     pub(crate) fn set_count(&mut self, v: Value, count: usize) {
         let old = self.word(v.index_of());
         self.set(v.index_of(), header(old as u8, count, size_of_header(old)));
-    }
-}
-
-/// A string being written behind everything else on the heap.
-pub(crate) struct Writer<'h, 'm> {
-    heap: &'h mut Heap<'m>,
-    at: u32,
-    len: usize,
-    full: bool,
-}
-
-impl Writer<'_, '_> {
-    pub(crate) fn push_bytes(&mut self, bytes: &[u8]) {
-        let start = self.at as usize + 1;
-        let room = (self.heap.limit - start) * 8;
-        if self.full || bytes.len() > room - self.len || self.len + bytes.len() > u32::MAX as usize {
-            self.full = true;
-            return;
-        }
-        let all: &mut [u8] = bytemuck::cast_slice_mut(&mut self.heap.words[start..]);
-        all[self.len..self.len + bytes.len()].copy_from_slice(bytes);
-        self.len += bytes.len();
-    }
-
-    /// Whether something did not fit: what is written from now on goes nowhere.
-    pub(crate) fn is_full(&self) -> bool {
-        self.full
-    }
-
-    /// Whether what was written so far is UTF-8; of what did not fit, sealing tells.
-    pub(crate) fn is_text(&self) -> bool {
-        let all: &[u8] = bytemuck::cast_slice(&self.heap.words[self.at as usize + 1..]);
-        self.full || core::str::from_utf8(&all[..self.len]).is_ok()
-    }
-
-    pub(crate) fn seal(self) -> Result<Value, Exhausted> {
-        if self.full {
-            return Err(Exhausted);
-        }
-        let words = self.len.div_ceil(8);
-        let start = self.at as usize + 1;
-        let all: &mut [u8] = bytemuck::cast_slice_mut(&mut self.heap.words[start..start + words]);
-        all[self.len..].fill(0);
-        self.heap.top = start + words;
-        Ok(self.heap.string_seal(self.at, self.len))
-    }
-
-    /// The heap, to print its values from while writing: reads only.
-    pub(crate) fn heap(&self) -> &Heap<'_> {
-        self.heap
-    }
-
-    /// Appends the text of a string, symbol or keyword.
-    pub(crate) fn push_text(&mut self, v: Value) {
-        let len = self.heap.bytes(v).len();
-        let mut done = 0;
-        let mut buffer = [0u8; 128];
-        while done < len {
-            let n = buffer.len().min(len - done);
-            buffer[..n].copy_from_slice(&self.heap.bytes(v)[done..done + n]);
-            self.push_bytes(&buffer[..n]);
-            done += n;
-        }
-    }
-}
-
-impl core::fmt::Write for Writer<'_, '_> {
-    fn write_str(&mut self, s: &str) -> core::fmt::Result {
-        self.push_bytes(s.as_bytes());
-        if self.full { Err(core::fmt::Error) } else { Ok(()) }
     }
 }

@@ -348,47 +348,6 @@ impl<'m> Machine<'m> {
         matches!(v.tag(), tag::STRING | tag::SYMBOL | tag::KEYWORD).then(|| self.heap.text(v))
     }
 
-    /// A string.
-    ///
-    /// # Errors
-    /// [`Exhausted`], when the heap is full. So for all constructors: they move nothing, so that what the host holds stays good. Ask
-    /// [`Self::reserve`] for room before the first of them.
-    pub fn string(&mut self, text: &str) -> Result<Value, Exhausted> {
-        self.heap.string(text)
-    }
-
-    /// The keyword of that name, written without the colon.
-    ///
-    /// # Errors
-    /// [`Exhausted`].
-    pub fn keyword(&mut self, name: &str) -> Result<Value, Exhausted> {
-        self.intern(tag::KEYWORD, name)
-    }
-
-    /// The symbol of that name.
-    ///
-    /// # Errors
-    /// [`Exhausted`].
-    pub fn symbol(&mut self, name: &str) -> Result<Value, Exhausted> {
-        self.intern(tag::SYMBOL, name)
-    }
-
-    /// An int.
-    ///
-    /// # Errors
-    /// [`Exhausted`], only for ints that need more than 62 bits.
-    pub fn int(&mut self, i: i64) -> Result<Value, Exhausted> {
-        self.heap.int(i)
-    }
-
-    /// A double; every NaN becomes the one NaN of the language.
-    ///
-    /// # Errors
-    /// [`Exhausted`], only for zeros, infinities, NaN and numbers beyond 2^±255.
-    pub fn float(&mut self, f: f64) -> Result<Value, Exhausted> {
-        self.heap.float(f)
-    }
-
     /// Writes `v` as text. Nesting deeper than 128 is written as `…`.
     ///
     /// # Errors
