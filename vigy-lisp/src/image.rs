@@ -147,6 +147,8 @@ pub(crate) struct Function {
     pub(crate) captures: u16,
     /// A function of the prelude: prints as a builtin does.
     pub(crate) native: bool,
+    /// Stands for a builtin: errors are told of whoever calls it, as they are with a builtin.
+    pub(crate) stands: bool,
     pub(crate) name: u32,
     pub(crate) params: (u32, u32),
 }
@@ -160,7 +162,7 @@ impl Function {
             self.entry,
             self.end,
             u32::from_le_bytes([self.required, self.optional, self.rest as u8, self.registers]),
-            u32::from(self.captures) | (self.native as u32) << 16,
+            u32::from(self.captures) | (self.native as u32) << 16 | (self.stands as u32) << 17,
             self.name,
             self.params.0,
             self.params.1,
@@ -180,6 +182,7 @@ impl Function {
             registers,
             captures: row[3] as u16,
             native: row[3] >> 16 != 0,
+            stands: row[3] >> 17 != 0,
             name: row[4],
             params: (row[5], row[6]),
         }

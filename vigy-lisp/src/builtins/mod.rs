@@ -407,6 +407,13 @@ impl Builtins {
         names()
     }
 
+    /// The numbers of those that have no definition in the language: all that programs call that were compiled with
+    /// [`Library::Portable`](crate::Library::Portable).
+    #[cfg(feature = "compiler")]
+    pub fn primitives() -> impl Iterator<Item = u32> {
+        (0..).zip(names()).filter(|(_, name)| !crate::compile::is_portable(name)).map(|(number, _)| number)
+    }
+
     /// The name of a builtin that a program may call and that is not here.
     #[must_use]
     pub fn missing(&self, program: &crate::Program<'_>) -> Option<&'static str> {
