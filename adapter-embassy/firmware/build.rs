@@ -33,7 +33,7 @@ fn images(programs: &[Program], limits: &Limits) -> Result<String, Box<dyn Error
             writeln!(source, "    {word:#018x},")?;
         }
         let builtins: BTreeSet<u32> = program.builtins().collect();
-        let only = format_args!("Builtins::only(&{:?})", Vec::from_iter(builtins));
+        let only = linked(&Vec::from_iter(builtins));
         writeln!(source, "];\n/// The builtins that it may call; no others are linked.\nstatic BUILTINS_{index}: Builtins = {only};")?;
         needed = needed.max(words_needed(program, limits));
     }
@@ -42,6 +42,11 @@ fn images(programs: &[Program], limits: &Limits) -> Result<String, Box<dyn Error
     let row = "(&[u64], &Builtins)";
     writeln!(source, "/// All of them.\nstatic PROGRAMS: [{row}; {}] = [{}];", programs.len(), rows.trim_end_matches(", "))?;
     Ok(source)
+}
+
+/// A table of the builtins with these numbers: in a `static`, no others are linked.
+fn linked(builtins: &[u32]) -> String {
+    format!("Builtins::only(&const {{ Builtin::rows({builtins:?}) }})")
 }
 
 /// What a machine in 8 KB may use: `vigy_lisp::Budget`, as text and as a value.
@@ -53,8 +58,9 @@ macro_rules! budget {
 }
 budget!(fuel: 10_000, heap_bytes: 1_536, depth: 32, stack_words: 128, output_bytes: 256);
 
-/// What the smaller library has.
-const NUMBERS_AND_LISTS: &str = "+ - * / modulo quotient remainder abs min max expt sqrt floor ceiling round truncate gcd lcm \
+/// What the smaller library has: arithmetic, rounding, comparison and bits, and what lists are made and taken apart with. Powers and roots
+/// are the core library's.
+const NUMBERS_AND_LISTS: &str = "+ - * / modulo quotient remainder abs min max floor ceiling round truncate gcd lcm \
     bit-and bit-or bit-xor bit-not bit-shift-left bit-shift-right < <= > >= compare = equal? eq? not null? pair? list? symbol? \
     string? keyword? integer? float? number? boolean? procedure? type-of throw error error-tag error-message list cons car cdr first \
     rest second third last butlast length count empty? append reverse take drop nth range seq member? position %buf %push %seal";
@@ -79,11 +85,13 @@ fn language() -> Result<String, Box<dyn Error>> {
         "/// The program.\nstatic IMAGE: [u64; {}] = {:?};\n\
          /// What it may use.\nconst BUDGET: Budget = {BUDGET_TEXT};\n\
          /// Words of memory that it needs.\nconst WORDS: usize = {};\n\
-         /// The core library.\npub(crate) static CORE: Builtins = Builtins::only(&{core:?});\n\
-         /// Numbers and lists.\npub(crate) static SMALL: Builtins = Builtins::only(&{small:?});\n",
+         /// The core library.\npub(crate) static CORE: Builtins = {};\n\
+         /// Numbers and lists.\npub(crate) static SMALL: Builtins = {};\n",
         program.words().len(),
         program.words(),
         program.words_needed(&BUDGET),
+        linked(&core),
+        linked(&small),
     ))
 }
 
@@ -95,11 +103,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     fs::write(out.join("language.rs"), language()?)?;
 
-    fs::copy("memory.x", out.join("memory.x"))?;
+    for script in ["memory.x", "device.x"] {
+        fs::copy(script, out.join(script))?;
+    }
     println!("cargo::rustc-link-search={}", out.display());
     println!("cargo::rustc-link-arg-bins=-Tlink.x");
     println!("cargo::rustc-link-arg-bins=--nmagic");
-    for input in ["../../programs", "memory.x", "programs.rs", "src/vigy.rs", "src/wake.rs"] {
+    for input in ["../../programs", "memory.x", "device.x", "programs.rs", "src/vigy.rs", "src/wake.rs"] {
         println!("cargo::rerun-if-changed={input}");
     }
     Ok(())
