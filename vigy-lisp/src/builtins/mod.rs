@@ -327,6 +327,7 @@ const ROWS: &[Row] = &[
     row("%divide", 2, 2, number::divide),
     row("%next-name", 0, 0, basic::next_name),
     row("%error", 3, 3, basic::make_error),
+    row("%character", 1, 1, string::character),
 ];
 
 /// The names and arities of all builtins.

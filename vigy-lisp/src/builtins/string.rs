@@ -462,3 +462,10 @@ pub(super) fn print(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let copy = build(m, |w| w.push_text(s))?;
     Err(m.take_output(copy))
 }
+
+/// `(%character code)`: nil for what is none.
+pub(super) fn character(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let code = m.at(at).as_small_int().and_then(|code| u32::try_from(code).ok()).and_then(char::from_u32);
+    let Some(c) = code else { return Ok(Value::NIL) };
+    Ok(m.heap.string(c.encode_utf8(&mut [0; 4]))?)
+}
