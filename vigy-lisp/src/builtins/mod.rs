@@ -319,6 +319,8 @@ const ROWS: &[Row] = &[
     row("%bracket?", 1, 1, list::is_bracket),
     row("sha1", 1, 1, encode::sha1),
     row("hmac-sha256", 2, 2, encode::hmac_sha256),
+    row("%bits", 1, 1, real::bits),
+    row("%from-bits", 1, 1, real::from_bits),
 ];
 
 /// The names and arities of all builtins.

@@ -23,7 +23,7 @@ const SOURCES: &[&str] = &[
 ];
 
 /// What builtins are made of where they are not in Rust: see [`super::Library::Portable`].
-const PORTABLE_SOURCES: &[&str] = &[include_str!("../prelude/portable/lists.tlisp")];
+const PORTABLE_SOURCES: &[&str] = &[include_str!("../prelude/portable/lists.tlisp"), include_str!("../prelude/portable/math.tlisp")];
 
 const DEFINE: &[u8] = b"\n(define ";
 const MACRO: &[u8] = b"\n(defmacro ";
