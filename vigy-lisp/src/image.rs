@@ -288,7 +288,7 @@ impl<'i> Program<'i> {
         self.imports.chunks_exact(2).filter(|row| row[0] != u32::MAX).map(move |row| names.text(row[0]))
     }
 
-    /// Numbers of the builtins that the program may call, and possibly of some others; repeated. Linear in the image.
+    /// Numbers of the builtins that the program may call, repeated. Linear in the image.
     pub fn builtins(&self) -> impl Iterator<Item = u32> + use<'i> {
         let code = self.code;
         let mut at = 0;
@@ -298,8 +298,8 @@ impl<'i> Program<'i> {
             at += crate::code::length(code, at).unwrap_or(1);
             Some((call as u8 == crate::code::byte::Builtin).then(|| code.get(instruction + 1).copied()).flatten())
         });
-        // A word that looks like a builtin among the objects may be a piece of a text: then one builtin too many is named.
-        let words = self.constants.iter().chain(self.globals).chain(self.frozen);
+        // What lies in the objects is data: no compiler puts a function there.
+        let words = self.constants.iter().chain(self.globals);
         let values = words.map(|word| Value(*word)).filter(|value| value.is(crate::value::tag::BUILTIN));
         called.flatten().chain(values.map(|value| value.index_of()))
     }

@@ -144,7 +144,7 @@ impl Compiler<'_> {
             globals.push(match initial {
                 Some(Meaning::Builtin(id)) => Value::make(tag::BUILTIN, *id, 0).0,
                 Some(Meaning::Host(id)) => Value::make(tag::HOST, *id, 0).0,
-                Some(Meaning::Function(f)) => Value::make(tag::FUNCTION, e.row(*f), 0).0,
+                Some(Meaning::Function(f)) => Value::function(e.row(*f), e.tree.funcs[*f as usize].stands).0,
                 Some(Meaning::Constant(node)) => match e.tree.get(*node) {
                     Ir::Word(v) => v.0,
                     Ir::Datum(id) => e.constants.datum(e.arena, id).0,

@@ -23,7 +23,14 @@ const SOURCES: &[&str] = &[
 ];
 
 /// What builtins are made of where they are not in Rust: see [`super::Library::Portable`].
-const PORTABLE_SOURCES: &[&str] = &[include_str!("../prelude/portable/lists.tlisp"), include_str!("../prelude/portable/math.tlisp")];
+const PORTABLE_SOURCES: &[&str] = &[
+    include_str!("../prelude/portable/lists.tlisp"),
+    include_str!("../prelude/portable/numbers.tlisp"),
+    include_str!("../prelude/portable/math.tlisp"),
+    include_str!("../prelude/portable/maps.tlisp"),
+    include_str!("../prelude/portable/text.tlisp"),
+    include_str!("../prelude/portable/values.tlisp"),
+];
 
 const DEFINE: &[u8] = b"\n(define ";
 const MACRO: &[u8] = b"\n(defmacro ";

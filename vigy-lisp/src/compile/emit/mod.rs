@@ -280,7 +280,7 @@ impl<'c> Emitter<'c> {
                 Meaning::Host(id) => self.load(Value::make(tag::HOST, id, 0), dst, span)?,
                 Meaning::Function(f) => {
                     let row = self.row(f);
-                    self.load(Value::make(tag::FUNCTION, row, 0), dst, span)?;
+                    self.load(Value::function(row, self.tree.funcs[f as usize].stands), dst, span)?;
                 }
                 Meaning::Slot(slot) => self.op(abx(Op::Global, dst, slot as usize), span),
                 Meaning::Constant(_) => {}
