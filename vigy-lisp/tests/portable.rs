@@ -70,7 +70,7 @@ fn source(case: &Json) -> Option<&str> {
 }
 
 /// Expressions that the corpus has no like of: one a line.
-const EDGES: &str = include_str!("portable/edges.tlisp");
+const EDGES: &str = concat!(include_str!("portable/edges.tlisp"), include_str!("portable/math.tlisp"));
 
 fn edges() -> impl Iterator<Item = &'static str> {
     EDGES.lines().filter(|line| !line.is_empty() && !line.starts_with(';'))

@@ -331,6 +331,8 @@ const ROWS: &[Row] = &[
     row("%next-name", 0, 0, basic::next_name),
     row("%error", 3, 3, basic::make_error),
     row("%character", 1, 1, string::character),
+    row("%bits", 1, 1, real::bits),
+    row("%from-bits", 1, 1, real::from_bits),
 ];
 
 /// The names and arities of all builtins.
