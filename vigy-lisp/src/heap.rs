@@ -293,6 +293,7 @@ impl<'m> Heap<'m> {
         Ok(Writer { heap: self, at, len: 0, full: false })
     }
 
+    #[cfg_attr(not(target_os = "none"), inline)]
     pub(crate) fn bytes(&self, v: Value) -> &[u8] {
         let at = v.index_of();
         match v.tag() {
@@ -314,7 +315,7 @@ impl<'m> Heap<'m> {
     }
 
     /// What [`hash_bytes`] makes of the bytes of a string.
-    #[inline]
+    #[cfg_attr(not(target_os = "none"), inline(always))]
     pub(crate) fn hash_string(&self, v: Value) -> u32 {
         let (len, words) = self.string_words(v);
         hash_end(words.iter().fold(len as u64, |hash, word| hash_word(hash, u64::from_le(*word))))

@@ -30,6 +30,14 @@ impl From<Work> for MapError {
     }
 }
 
+/// What a search comes to.
+enum Found {
+    /// The number of the entry.
+    Entry(usize),
+    /// Where the index of a large table is free for it.
+    Nothing(usize),
+}
+
 /// Words of a table: three per entry, and an index of two halves per entry when it is not small.
 pub(crate) const fn table_words(capacity: usize) -> usize {
     1 + 3 * capacity + if capacity > SMALL { capacity } else { 0 }
@@ -105,8 +113,15 @@ impl Heap<'_> {
         (self.value_at(at + 1), self.value_at(at + 2))
     }
 
-    /// Which entry has `key`, and what it has under it.
-    fn map_find(&self, map: Value, key: Value, hash: u32, fuel: &mut i64) -> Result<Option<(usize, Value)>, Work> {
+    /// The entries of a map, in order of insertion: hash, key and value each.
+    #[cfg_attr(not(target_os = "none"), inline)]
+    pub(crate) fn map_entries(&self, map: Value) -> &[[u64; 3]] {
+        self.slice(self.field(map, 0).index_of() + 1, 3 * self.map_count(map)).as_chunks().0
+    }
+
+    /// Where `key` is, or where it would go.
+    #[cfg_attr(not(target_os = "none"), inline(always))]
+    fn map_find(&self, map: Value, key: Value, hash: u32, fuel: &mut i64) -> Result<Found, Work> {
         let n = self.map_count(map);
         let table = self.field(map, 0).index_of();
         let capacity = size_of_header(self.word(table));
@@ -115,14 +130,14 @@ impl Heap<'_> {
         if capacity <= SMALL {
             let entries = &entries[..n];
             if key.is_plain_key() {
-                return Ok(entries.iter().position(|e| e[1] == key.0).map(|i| (i, Value(entries[i][2]))));
+                return Ok(entries.iter().position(|e| e[1] == key.0).map_or(Found::Nothing(0), Found::Entry));
             }
             for (i, e) in entries.iter().enumerate() {
                 if e[0] == u64::from(hash) && same_key(self, Value(e[1]), key, fuel)? {
-                    return Ok(Some((i, Value(e[2]))));
+                    return Ok(Found::Entry(i));
                 }
             }
-            return Ok(None);
+            return Ok(Found::Nothing(0));
         }
         let index: &[u32] = bytemuck::cast_slice(index);
         let mask = index.len() - 1;
@@ -130,13 +145,13 @@ impl Heap<'_> {
         loop {
             let entry = index[slot] as usize;
             if entry == 0 {
-                return Ok(None);
+                return Ok(Found::Nothing(slot));
             }
             let i = entry - 1;
             if i < n {
                 let e = &entries[i];
                 if e[0] == u64::from(hash) && same_key(self, Value(e[1]), key, fuel)? {
-                    return Ok(Some((i, Value(e[2]))));
+                    return Ok(Found::Entry(i));
                 }
             }
             slot = (slot + 1) & mask;
@@ -167,10 +182,15 @@ impl Heap<'_> {
             return Ok(found);
         }
         let hash = hash_key(self, key, fuel)?;
-        Ok(self.map_find(map, key, hash, fuel)?.map(|(_, value)| value))
+        Ok(match self.map_find(map, key, hash, fuel)? {
+            Found::Entry(i) => Some(Value(self.map_entries(map)[i][2])),
+            Found::Nothing(_) => None,
+        })
     }
 
-    fn table_append(&mut self, table: u32, hash: u32, key: Value, value: Value) {
+    /// Appends an entry to a table with room for it; `slot` of the index, which only large tables have, is free.
+    #[cfg_attr(not(target_os = "none"), inline)]
+    fn table_append(&mut self, table: u32, slot: usize, hash: u32, key: Value, value: Value) {
         let start = table as usize;
         let head = self.words[start];
         let (used, capacity) = (count_of(head), size_of_header(head));
@@ -180,14 +200,26 @@ impl Heap<'_> {
         self.words[at + 2] = value.0;
         self.words[start] = header(tag::TABLE, used + 1, capacity);
         if capacity > SMALL {
-            let mask = 2 * capacity - 1;
-            let index: &mut [u32] = bytemuck::cast_slice_mut(&mut self.words[start + 1 + 3 * capacity..][..capacity]);
-            let mut slot = hash as usize & mask;
+            self.table_index(table, capacity)[slot] = used as u32 + 1;
+        }
+    }
+
+    fn table_index(&mut self, table: u32, capacity: usize) -> &mut [u32] {
+        bytemuck::cast_slice_mut(&mut self.words[table as usize + 1 + 3 * capacity..][..capacity])
+    }
+
+    /// Appends an entry whose key the table does not have.
+    fn table_add(&mut self, table: u32, hash: u32, key: Value, value: Value) {
+        let capacity = size_of_header(self.words[table as usize]);
+        let mut slot = 0;
+        if capacity > SMALL {
+            let (index, mask) = (self.table_index(table, capacity), 2 * capacity - 1);
+            slot = hash as usize & mask;
             while index[slot] != 0 {
                 slot = (slot + 1) & mask;
             }
-            index[slot] = used as u32 + 1;
         }
+        self.table_append(table, slot, hash, key, value);
     }
 
     /// A new table with the first `n` entries of `map`, without entry `skip`.
@@ -197,7 +229,7 @@ impl Heap<'_> {
         for i in (0..n).filter(|i| *i != skip) {
             let e = from + 1 + 3 * i as u32;
             let (hash, key, value) = (self.word(e) as u32, self.value_at(e + 1), self.value_at(e + 2));
-            self.table_append(table, hash, key, value);
+            self.table_add(table, hash, key, value);
         }
         Ok(table)
     }
@@ -209,22 +241,25 @@ impl Heap<'_> {
         let table = self.field(map, 0).index_of();
         let head = self.word(table);
         let (used, capacity) = (count_of(head), size_of_header(head));
-        if let Some((i, _)) = self.map_find(map, key, hash, fuel)? {
-            *fuel -= n as i64 / 8;
-            let copy = self.table_copy(map, n, fitting(n), usize::MAX)?;
-            self.words[copy as usize + 1 + 3 * i + 2] = value.0;
-            return Ok(self.map_of(copy, n)?);
-        }
+        let slot = match self.map_find(map, key, hash, fuel)? {
+            Found::Entry(i) => {
+                *fuel -= n as i64 / 8;
+                let copy = self.table_copy(map, n, fitting(n), usize::MAX)?;
+                self.words[copy as usize + 1 + 3 * i + 2] = value.0;
+                return Ok(self.map_of(copy, n)?);
+            }
+            Found::Nothing(slot) => slot,
+        };
         if n == used && used < capacity && table & FROZEN == 0 {
             // The map object is made first: when the heap is full, nothing has changed yet.
             let new = self.map_of(table, n + 1)?;
-            self.table_append(table, hash, key, value);
+            self.table_append(table, slot, hash, key, value);
             return Ok(new);
         }
         *fuel -= n as i64 / 8;
         let capacity = (n + 1).max(4).next_power_of_two();
         let copy = self.table_copy(map, n, capacity, usize::MAX)?;
-        self.table_append(copy, hash, key, value);
+        self.table_add(copy, hash, key, value);
         Ok(self.map_of(copy, n + 1)?)
     }
 
@@ -237,16 +272,15 @@ impl Heap<'_> {
             return self.map_set(map, key, value, fuel);
         }
         let hash = hash_key(self, key, fuel)?;
-        if let Some((i, _)) = self.map_find(map, key, hash, fuel)? {
-            self.set(table + 1 + 3 * i as u32 + 2, value.0);
-            return Ok(map);
+        match self.map_find(map, key, hash, fuel)? {
+            Found::Entry(i) => self.set(table + 1 + 3 * i as u32 + 2, value.0),
+            Found::Nothing(slot) if n < size_of_header(self.word(table)) => {
+                self.table_append(table, slot, hash, key, value);
+                self.words[map.index_of() as usize] = header(tag::MAP, n + 1, 0);
+            }
+            Found::Nothing(_) => return self.map_set(map, key, value, fuel),
         }
-        if n < size_of_header(self.word(table)) {
-            self.table_append(table, hash, key, value);
-            self.set_count(map, n + 1);
-            return Ok(map);
-        }
-        self.map_set(map, key, value, fuel)
+        Ok(map)
     }
 
     /// [`Self::map_put`] of a key that is equal only to itself, into a small map with room, that does not have it: as nearly all keys of
@@ -270,7 +304,7 @@ impl Heap<'_> {
     /// `map` without `key`; the same map when it is not there.
     pub(crate) fn map_remove(&mut self, map: Value, key: Value, fuel: &mut i64) -> Result<Value, MapError> {
         let hash = hash_key(self, key, fuel)?;
-        let Some((i, _)) = self.map_find(map, key, hash, fuel)? else {
+        let Found::Entry(i) = self.map_find(map, key, hash, fuel)? else {
             return Ok(map);
         };
         let n = self.map_count(map);
