@@ -206,7 +206,7 @@ fn hash_leaf(heap: &Heap<'_>, v: Value) -> Option<u32> {
 }
 
 /// The hash of a key. A list hashes by its length and its elements, what is inside those by kind and size.
-#[inline]
+#[cfg_attr(not(target_os = "none"), inline(always))]
 pub(crate) fn hash_key(heap: &Heap<'_>, key: Value, fuel: &mut i64) -> Result<u32, MapError> {
     match key.tag() {
         tag::STRING => Ok(heap.hash_string(key)),
@@ -215,6 +215,8 @@ pub(crate) fn hash_key(heap: &Heap<'_>, key: Value, fuel: &mut i64) -> Result<u3
     }
 }
 
+// Out of line: its stack is large, and most keys are texts and keywords.
+#[inline(never)]
 fn hash_any_key(heap: &Heap<'_>, key: Value, fuel: &mut i64) -> Result<u32, MapError> {
     let Some(mut hash) = hash_leaf(heap, key) else {
         return Err(MapError::Unhashable(key));

@@ -175,6 +175,13 @@ impl<'m> Heap<'m> {
         if index & FROZEN != 0 { &self.frozen[(index & !FROZEN) as usize..][..len] } else { &self.words[index as usize..][..len] }
     }
 
+    /// The words from an index on, of the image or of the heap.
+    #[cfg_attr(not(target_os = "none"), inline)]
+    #[cfg_attr(target_os = "none", inline(never))]
+    pub(crate) fn words_from(&self, index: u32) -> &[u64] {
+        if index & FROZEN != 0 { &self.frozen[(index & !FROZEN) as usize..] } else { &self.words[index as usize..] }
+    }
+
     #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn alloc(&mut self, words: usize) -> Result<u32, Exhausted> {

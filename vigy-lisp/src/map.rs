@@ -30,10 +30,16 @@ impl From<Work> for MapError {
     }
 }
 
+/// Hash, key and value of each entry, and where they are by their hashes: in a large table.
+struct Table<'h> {
+    entries: &'h [[u64; 3]],
+    index: &'h [u32],
+}
+
 /// What a search comes to.
 enum Found {
-    /// The number of the entry.
-    Entry(usize),
+    /// The number of the entry, and its value.
+    Entry(usize, Value),
     /// Where the index of a large table is free for it.
     Nothing(usize),
 }
@@ -89,12 +95,9 @@ impl Heap<'_> {
         }
         let map = self.map(pairs.len())?;
         let table = self.field(map, 0).index_of() as usize;
-        let (entries, _) = self.words[table + 1..][..3 * pairs.len()].as_chunks_mut::<3>();
-        for (entry, [key, value]) in entries.iter_mut().zip(pairs) {
-            *entry = [0, *key, *value];
-        }
-        for (i, [key, _]) in pairs.iter().enumerate() {
-            self.words[table + 1 + 3 * i] = u64::from(hash_plain_key(self, Value(*key)));
+        for (i, [key, value]) in pairs.iter().enumerate() {
+            let hash = hash_plain_key(self, Value(*key));
+            self.words[table + 1 + 3 * i..][..3].copy_from_slice(&[u64::from(hash), *key, *value]);
         }
         self.words[table] |= (pairs.len() as u64) << 8;
         self.set_count(map, pairs.len());
@@ -113,33 +116,37 @@ impl Heap<'_> {
         (self.value_at(at + 1), self.value_at(at + 2))
     }
 
-    /// The entries of a map, in order of insertion: hash, key and value each.
-    #[cfg_attr(not(target_os = "none"), inline)]
+    /// What a map is made of: how many entries it sees, and its table.
+    #[cfg_attr(not(target_os = "none"), inline(always))]
+    fn map_parts(&self, map: Value) -> (usize, Table<'_>) {
+        let map = self.slice(map.index_of(), 2);
+        let [head, parts @ ..] = self.words_from(Value(map[1]).index_of()) else {
+            unreachable!("a map has a table");
+        };
+        let capacity = size_of_header(*head);
+        let (entries, rest) = parts.split_at(3 * capacity);
+        let index = if capacity > SMALL { &rest[..capacity] } else { &[] };
+        (count_of(map[0]), Table { entries: entries.as_chunks().0, index: bytemuck::cast_slice(index) })
+    }
+
+    /// The entries of a map, in order of insertion.
     pub(crate) fn map_entries(&self, map: Value) -> &[[u64; 3]] {
-        self.slice(self.field(map, 0).index_of() + 1, 3 * self.map_count(map)).as_chunks().0
+        let (n, table) = self.map_parts(map);
+        &table.entries[..n]
     }
 
     /// Where `key` is, or where it would go.
     #[cfg_attr(not(target_os = "none"), inline(always))]
     fn map_find(&self, map: Value, key: Value, hash: u32, fuel: &mut i64) -> Result<Found, Work> {
-        let n = self.map_count(map);
-        let table = self.field(map, 0).index_of();
-        let capacity = size_of_header(self.word(table));
-        let (entries, index) = self.slice(table + 1, table_words(capacity) - 1).split_at(3 * capacity);
-        let (entries, _) = entries.as_chunks::<3>();
-        if capacity <= SMALL {
-            let entries = &entries[..n];
-            if key.is_plain_key() {
-                return Ok(entries.iter().position(|e| e[1] == key.0).map_or(Found::Nothing(0), Found::Entry));
-            }
-            for (i, e) in entries.iter().enumerate() {
-                if e[0] == u64::from(hash) && same_key(self, Value(e[1]), key, fuel)? {
-                    return Ok(Found::Entry(i));
+        let (n, Table { entries, index }) = self.map_parts(map);
+        if index.is_empty() {
+            for (i, e) in entries[..n].iter().enumerate() {
+                if self.is_entry(e, key, hash, fuel)? {
+                    return Ok(Found::Entry(i, Value(e[2])));
                 }
             }
             return Ok(Found::Nothing(0));
         }
-        let index: &[u32] = bytemuck::cast_slice(index);
         let mask = index.len() - 1;
         let mut slot = hash as usize & mask;
         loop {
@@ -147,16 +154,20 @@ impl Heap<'_> {
             if entry == 0 {
                 return Ok(Found::Nothing(slot));
             }
-            let i = entry - 1;
-            if i < n {
-                let e = &entries[i];
-                if e[0] == u64::from(hash) && same_key(self, Value(e[1]), key, fuel)? {
-                    return Ok(Found::Entry(i));
+            if entry <= n {
+                let e = &entries[entry - 1];
+                if self.is_entry(e, key, hash, fuel)? {
+                    return Ok(Found::Entry(entry - 1, Value(e[2])));
                 }
             }
             slot = (slot + 1) & mask;
             *fuel -= 1;
         }
+    }
+
+    #[cfg_attr(not(target_os = "none"), inline(always))]
+    fn is_entry(&self, entry: &[u64; 3], key: Value, hash: u32, fuel: &mut i64) -> Result<bool, Work> {
+        Ok(entry[0] == u64::from(hash) && (entry[1] == key.0 || same_key(self, Value(entry[1]), key, fuel)?))
     }
 
     /// Looks a plain key up in a map small enough to need no hash: by comparing words and nothing else. `None` when map or key is not so.
@@ -178,12 +189,14 @@ impl Heap<'_> {
     }
 
     pub(crate) fn map_get(&self, map: Value, key: Value, fuel: &mut i64) -> Result<Option<Value>, MapError> {
-        if let Some(found) = self.map_get_plain(map, key) {
+        if !key.is(tag::STRING)
+            && let Some(found) = self.map_get_plain(map, key)
+        {
             return Ok(found);
         }
         let hash = hash_key(self, key, fuel)?;
         Ok(match self.map_find(map, key, hash, fuel)? {
-            Found::Entry(i) => Some(Value(self.map_entries(map)[i][2])),
+            Found::Entry(_, value) => Some(value),
             Found::Nothing(_) => None,
         })
     }
@@ -242,7 +255,7 @@ impl Heap<'_> {
         let head = self.word(table);
         let (used, capacity) = (count_of(head), size_of_header(head));
         let slot = match self.map_find(map, key, hash, fuel)? {
-            Found::Entry(i) => {
+            Found::Entry(i, _) => {
                 *fuel -= n as i64 / 8;
                 let copy = self.table_copy(map, n, fitting(n), usize::MAX)?;
                 self.words[copy as usize + 1 + 3 * i + 2] = value.0;
@@ -273,7 +286,7 @@ impl Heap<'_> {
         }
         let hash = hash_key(self, key, fuel)?;
         match self.map_find(map, key, hash, fuel)? {
-            Found::Entry(i) => self.set(table + 1 + 3 * i as u32 + 2, value.0),
+            Found::Entry(i, _) => self.set(table + 1 + 3 * i as u32 + 2, value.0),
             Found::Nothing(slot) if n < size_of_header(self.word(table)) => {
                 self.table_append(table, slot, hash, key, value);
                 self.words[map.index_of() as usize] = header(tag::MAP, n + 1, 0);
@@ -304,7 +317,7 @@ impl Heap<'_> {
     /// `map` without `key`; the same map when it is not there.
     pub(crate) fn map_remove(&mut self, map: Value, key: Value, fuel: &mut i64) -> Result<Value, MapError> {
         let hash = hash_key(self, key, fuel)?;
-        let Found::Entry(i) = self.map_find(map, key, hash, fuel)? else {
+        let Found::Entry(i, _) = self.map_find(map, key, hash, fuel)? else {
             return Ok(map);
         };
         let n = self.map_count(map);
