@@ -175,11 +175,12 @@ impl<'m> Heap<'m> {
         if index & FROZEN != 0 { &self.frozen[(index & !FROZEN) as usize..][..len] } else { &self.words[index as usize..][..len] }
     }
 
-    /// The words from an index on, of the image or of the heap.
+    /// The header of the object at an index, and all words behind it.
     #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
-    pub(crate) fn words_from(&self, index: u32) -> &[u64] {
-        if index & FROZEN != 0 { &self.frozen[(index & !FROZEN) as usize..] } else { &self.words[index as usize..] }
+    pub(crate) fn object(&self, index: u32) -> (u64, &[u64]) {
+        let words = if index & FROZEN != 0 { &self.frozen[(index & !FROZEN) as usize..] } else { &self.words[index as usize..] };
+        (words[0], &words[1..])
     }
 
     #[cfg_attr(not(target_os = "none"), inline)]
@@ -305,8 +306,8 @@ impl<'m> Heap<'m> {
         let at = v.index_of();
         match v.tag() {
             tag::STRING => {
-                let len = size_of_header(self.word(at));
-                &bytemuck::cast_slice(self.slice(at + 1, len.div_ceil(8)))[..len]
+                let (head, words) = self.object(at);
+                &bytemuck::cast_slice(words)[..size_of_header(head)]
             }
             tag::SYMBOL | tag::KEYWORD => self.name_bytes(at),
             _ => &[],
@@ -316,9 +317,9 @@ impl<'m> Heap<'m> {
     /// Length and words of a string: the same for equal ones, since what is behind the last byte is zero.
     #[cfg_attr(not(target_os = "none"), inline(always))]
     pub(crate) fn string_words(&self, v: Value) -> (usize, &[u64]) {
-        let at = v.index_of();
-        let len = size_of_header(self.word(at));
-        (len, self.slice(at + 1, len.div_ceil(8)))
+        let (head, words) = self.object(v.index_of());
+        let len = size_of_header(head);
+        (len, &words[..len.div_ceil(8)])
     }
 
     /// What [`hash_bytes`] makes of the bytes of a string.

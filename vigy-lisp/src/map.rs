@@ -30,10 +30,24 @@ impl From<Work> for MapError {
     }
 }
 
-/// Hash, key and value of each entry, and where they are by their hashes: in a large table.
-struct Table<'h> {
+/// A map and its table, as they are looked at.
+struct Parts<'h> {
+    /// Entries that the map sees.
+    count: usize,
+    table: u32,
+    /// Entries that the table has.
+    used: usize,
+    /// Hash, key and value of each; as many as there is room for.
     entries: &'h [[u64; 3]],
+    /// Where they are by their hashes, in a large table.
     index: &'h [u32],
+}
+
+impl Parts<'_> {
+    /// Whether the table takes one more entry, seen by this map and by no other.
+    fn has_room(&self) -> bool {
+        self.count == self.used && self.used < self.entries.len() && self.table & FROZEN == 0
+    }
 }
 
 /// What a search comes to.
@@ -116,31 +130,30 @@ impl Heap<'_> {
         (self.value_at(at + 1), self.value_at(at + 2))
     }
 
-    /// What a map is made of: how many entries it sees, and its table.
     #[cfg_attr(not(target_os = "none"), inline(always))]
-    fn map_parts(&self, map: Value) -> (usize, Table<'_>) {
+    fn map_parts(&self, map: Value) -> Parts<'_> {
         let map = self.slice(map.index_of(), 2);
-        let [head, parts @ ..] = self.words_from(Value(map[1]).index_of()) else {
-            unreachable!("a map has a table");
-        };
-        let capacity = size_of_header(*head);
-        let (entries, rest) = parts.split_at(3 * capacity);
+        let table = Value(map[1]).index_of();
+        let (head, words) = self.object(table);
+        let capacity = size_of_header(head);
+        let (entries, rest) = words.split_at(3 * capacity);
         let index = if capacity > SMALL { &rest[..capacity] } else { &[] };
-        (count_of(map[0]), Table { entries: entries.as_chunks().0, index: bytemuck::cast_slice(index) })
+        let (entries, index) = (entries.as_chunks().0, bytemuck::cast_slice(index));
+        Parts { count: count_of(map[0]), table, used: count_of(head), entries, index }
     }
 
     /// The entries of a map, in order of insertion.
     pub(crate) fn map_entries(&self, map: Value) -> &[[u64; 3]] {
-        let (n, table) = self.map_parts(map);
-        &table.entries[..n]
+        let parts = self.map_parts(map);
+        &parts.entries[..parts.count]
     }
 
     /// Where `key` is, or where it would go.
     #[cfg_attr(not(target_os = "none"), inline(always))]
-    fn map_find(&self, map: Value, key: Value, hash: u32, fuel: &mut i64) -> Result<Found, Work> {
-        let (n, Table { entries, index }) = self.map_parts(map);
+    fn map_find(&self, parts: &Parts<'_>, key: Value, hash: u32, fuel: &mut i64) -> Result<Found, Work> {
+        let Parts { count, entries, index, .. } = *parts;
         if index.is_empty() {
-            for (i, e) in entries[..n].iter().enumerate() {
+            for (i, e) in entries[..count].iter().enumerate() {
                 if self.is_entry(e, key, hash, fuel)? {
                     return Ok(Found::Entry(i, Value(e[2])));
                 }
@@ -154,7 +167,7 @@ impl Heap<'_> {
             if entry == 0 {
                 return Ok(Found::Nothing(slot));
             }
-            if entry <= n {
+            if entry <= count {
                 let e = &entries[entry - 1];
                 if self.is_entry(e, key, hash, fuel)? {
                     return Ok(Found::Entry(entry - 1, Value(e[2])));
@@ -195,7 +208,7 @@ impl Heap<'_> {
             return Ok(found);
         }
         let hash = hash_key(self, key, fuel)?;
-        Ok(match self.map_find(map, key, hash, fuel)? {
+        Ok(match self.map_find(&self.map_parts(map), key, hash, fuel)? {
             Found::Entry(_, value) => Some(value),
             Found::Nothing(_) => None,
         })
@@ -250,11 +263,9 @@ impl Heap<'_> {
     /// `map` with `key` → `value`.
     pub(crate) fn map_set(&mut self, map: Value, key: Value, value: Value, fuel: &mut i64) -> Result<Value, MapError> {
         let hash = hash_key(self, key, fuel)?;
-        let n = self.map_count(map);
-        let table = self.field(map, 0).index_of();
-        let head = self.word(table);
-        let (used, capacity) = (count_of(head), size_of_header(head));
-        let slot = match self.map_find(map, key, hash, fuel)? {
+        let parts = self.map_parts(map);
+        let (n, table, has_room) = (parts.count, parts.table, parts.has_room());
+        let slot = match self.map_find(&parts, key, hash, fuel)? {
             Found::Entry(i, _) => {
                 *fuel -= n as i64 / 8;
                 let copy = self.table_copy(map, n, fitting(n), usize::MAX)?;
@@ -263,7 +274,7 @@ impl Heap<'_> {
             }
             Found::Nothing(slot) => slot,
         };
-        if n == used && used < capacity && table & FROZEN == 0 {
+        if has_room {
             // The map object is made first: when the heap is full, nothing has changed yet.
             let new = self.map_of(table, n + 1)?;
             self.table_append(table, slot, hash, key, value);
@@ -278,20 +289,18 @@ impl Heap<'_> {
 
     /// Sets a key of a map that nobody else has seen yet: replaces in place, grows without leaving a version behind.
     pub(crate) fn map_put(&mut self, map: Value, key: Value, value: Value, fuel: &mut i64) -> Result<Value, MapError> {
-        let table = self.field(map, 0).index_of();
-        let n = self.map_count(map);
-        if table & FROZEN != 0 || n != count_of(self.word(table)) {
-            // Not the only one who sees its table: no compiler lets that happen.
-            return self.map_set(map, key, value, fuel);
-        }
         let hash = hash_key(self, key, fuel)?;
-        match self.map_find(map, key, hash, fuel)? {
-            Found::Entry(i, _) => self.set(table + 1 + 3 * i as u32 + 2, value.0),
-            Found::Nothing(slot) if n < size_of_header(self.word(table)) => {
+        let parts = self.map_parts(map);
+        let (n, table, own) = (parts.count, parts.table, parts.count == parts.used && parts.table & FROZEN == 0);
+        let has_room = parts.has_room();
+        match self.map_find(&parts, key, hash, fuel)? {
+            Found::Entry(i, _) if own => self.set(table + 1 + 3 * i as u32 + 2, value.0),
+            Found::Nothing(slot) if has_room => {
                 self.table_append(table, slot, hash, key, value);
                 self.words[map.index_of() as usize] = header(tag::MAP, n + 1, 0);
             }
-            Found::Nothing(_) => return self.map_set(map, key, value, fuel),
+            // Where others see the table, too, which no compiler lets happen; and where it is full.
+            _ => return self.map_set(map, key, value, fuel),
         }
         Ok(map)
     }
@@ -317,7 +326,7 @@ impl Heap<'_> {
     /// `map` without `key`; the same map when it is not there.
     pub(crate) fn map_remove(&mut self, map: Value, key: Value, fuel: &mut i64) -> Result<Value, MapError> {
         let hash = hash_key(self, key, fuel)?;
-        let Found::Entry(i, _) = self.map_find(map, key, hash, fuel)? else {
+        let Found::Entry(i, _) = self.map_find(&self.map_parts(map), key, hash, fuel)? else {
             return Ok(map);
         };
         let n = self.map_count(map);
