@@ -86,9 +86,12 @@ pub(crate) const fn hash_bytes(bytes: &[u8]) -> u32 {
             word = u32::from_le_bytes(*four) as u64;
             (shift, rest) = (32, more);
         }
-        while let Some((byte, more)) = rest.split_first() {
-            word |= (*byte as u64) << shift;
-            (shift, rest) = (shift + 8, more);
+        let n = rest.len();
+        if n > 0 {
+            // Of three, two or one: the first, the one in the middle and the last are all, and some of them twice.
+            let (middle, last) = (n / 2, n - 1);
+            let three = rest[0] as u64 | (rest[middle] as u64) << (8 * middle) | (rest[last] as u64) << (8 * last);
+            word |= three << shift;
         }
         hash = hash_word(hash, word);
     }
