@@ -51,6 +51,7 @@ const fn int(word: u32) -> u64 {
 
 impl Machine<'_> {
     #[allow(clippy::too_many_lines, reason = "one arm per instruction, in one loop: that is what is fast")]
+    #[allow(clippy::manual_range_patterns, reason = "a range is a comparison of its own, numbers are rows of the jump's table")]
     pub(super) fn execute(&mut self, slice: u64) -> Step {
         if self.pc == usize::MAX {
             self.pc = 0;
