@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
-use vigy_lisp::{Budget, Builtins, CompileOptions, Library, Loader, Machine, Step, Style, compile};
+use vigy_lisp::{Budget, Builtin, Builtins, CompileOptions, Library, Loader, Machine, Step, Style, compile};
 
 struct Modules<'a>(&'a Json);
 
@@ -44,7 +44,7 @@ fn outcome(source: &str, modules: &Modules<'_>, library: Library, builtins: &Bui
 }
 
 fn primitives() -> Builtins {
-    Builtins::only(&Vec::from_iter(Builtins::primitives()))
+    Builtins::only(Vec::from_iter(Builtins::primitives().map(Builtin::numbered)).leak())
 }
 
 /// Programs that give something else, each with both outcomes.

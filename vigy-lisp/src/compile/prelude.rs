@@ -31,6 +31,8 @@ const PORTABLE_SOURCES: &[&str] = &[
     include_str!("../prelude/portable/maps.tlisp"),
     include_str!("../prelude/portable/text.tlisp"),
     include_str!("../prelude/portable/values.tlisp"),
+    include_str!("../prelude/portable/types.tlisp"),
+    include_str!("../prelude/portable/reader.tlisp"),
 ];
 
 const DEFINE: &[u8] = b"\n(define ";
