@@ -443,12 +443,12 @@ pub(super) fn text_of(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let style = if m.at(at + 1).is_true() { Style::Readable } else { Style::Raw };
     let n = m.heap.length(list);
     m.charge(n / 8)?;
-    let program = m.program();
+    let functions = m.named();
     build(m, |w| {
         while list.is_pair() {
             let v = w.heap().first(list);
             if style == Style::Readable || !v.is_nil() {
-                push_value(w, &program, v, style);
+                push_value(w, functions, v, style);
             }
             list = w.heap().rest(list);
         }
