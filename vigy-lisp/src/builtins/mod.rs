@@ -328,6 +328,9 @@ const ROWS: &[Row] = &[
     row("%next-name", 0, 0, basic::next_name),
     row("%error", 3, 3, basic::make_error),
     row("%character", 1, 1, string::character),
+    row("%same?", 2, 2, basic::same_word),
+    row("%complain", 1, 1, basic::complain),
+    row("%map", 0, 0, map::empty),
 ];
 
 /// The names and arities of all builtins.
