@@ -33,7 +33,7 @@ fn images(programs: &[Program], limits: &Limits) -> Result<String, Box<dyn Error
             writeln!(source, "    {word:#018x},")?;
         }
         let builtins: BTreeSet<u32> = program.builtins().collect();
-        let only = format_args!("Builtins::only(&{:?})", Vec::from_iter(builtins));
+        let only = linked(&Vec::from_iter(builtins));
         writeln!(source, "];\n/// The builtins that it may call; no others are linked.\nstatic BUILTINS_{index}: Builtins = {only};")?;
         needed = needed.max(words_needed(program, limits));
     }
@@ -42,6 +42,11 @@ fn images(programs: &[Program], limits: &Limits) -> Result<String, Box<dyn Error
     let row = "(&[u64], &Builtins)";
     writeln!(source, "/// All of them.\nstatic PROGRAMS: [{row}; {}] = [{}];", programs.len(), rows.trim_end_matches(", "))?;
     Ok(source)
+}
+
+/// A table of the builtins with these numbers: in a `static`, no others are linked.
+fn linked(builtins: &[u32]) -> String {
+    format!("Builtins::only(&const {{ Builtin::rows({builtins:?}) }})")
 }
 
 /// What a machine in 8 KB may use: `vigy_lisp::Budget`, as text and as a value.
@@ -53,8 +58,9 @@ macro_rules! budget {
 }
 budget!(fuel: 10_000, heap_bytes: 1_536, depth: 32, stack_words: 128, output_bytes: 256);
 
-/// What the smaller library has.
-const NUMBERS_AND_LISTS: &str = "+ - * / modulo quotient remainder abs min max expt sqrt floor ceiling round truncate gcd lcm \
+/// What the smaller library has: arithmetic, rounding, comparison and bits, and what lists are made and taken apart with. Powers and roots
+/// are the core library's.
+const NUMBERS_AND_LISTS: &str = "+ - * / modulo quotient remainder abs min max floor ceiling round truncate gcd lcm \
     bit-and bit-or bit-xor bit-not bit-shift-left bit-shift-right < <= > >= compare = equal? eq? not null? pair? list? symbol? \
     string? keyword? integer? float? number? boolean? procedure? type-of throw error error-tag error-message list cons car cdr first \
     rest second third last butlast length count empty? append reverse take drop nth range seq member? position %buf %push %seal";
@@ -84,7 +90,7 @@ fn language() -> Result<String, Box<dyn Error>> {
     let small = reaching(&options, |name| NUMBERS_AND_LISTS.split(' ').any(|n| n == name))?;
     let library = |image: &Image| {
         let builtins = BTreeSet::from_iter(image.program().builtins());
-        (format!("Builtins::only(&{:?})", Vec::from_iter(builtins)), image.as_bytes().len())
+        (linked(&Vec::from_iter(builtins)), image.as_bytes().len())
     };
     let ((core, core_bytes), (small, small_bytes)) = (library(&core), library(&small));
     Ok(format!(
@@ -108,11 +114,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     fs::write(out.join("language.rs"), language()?)?;
 
-    fs::copy("memory.x", out.join("memory.x"))?;
+    for script in ["memory.x", "device.x"] {
+        fs::copy(script, out.join(script))?;
+    }
     println!("cargo::rustc-link-search={}", out.display());
     println!("cargo::rustc-link-arg-bins=-Tlink.x");
     println!("cargo::rustc-link-arg-bins=--nmagic");
-    for input in ["../../programs", "memory.x", "programs.rs", "src/vigy.rs", "src/wake.rs"] {
+    for input in ["../../programs", "memory.x", "device.x", "programs.rs", "src/vigy.rs", "src/wake.rs"] {
         println!("cargo::rerun-if-changed={input}");
     }
     Ok(())

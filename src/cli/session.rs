@@ -204,7 +204,7 @@ impl Session {
                     let (fuel, heap_bytes) = (spent.fuel - before.fuel, spent.heap_bytes - before.heap_bytes);
                     return Ok((Evaluated { value: text, fuel, heap_bytes }, spent));
                 }
-                Step::Failed => return Err(self.failed(machine.fault(), program, source)),
+                Step::Failed => return Err(self.failed(machine.fault().as_ref(), program, source)),
             }
         }
     }

@@ -55,7 +55,7 @@ mod view;
 
 pub use arity::{Arity, HostFn};
 pub use budget::Budget;
-pub use builtins::Builtins;
+pub use builtins::{Builtin, Builtins};
 pub use codec::{DecodeError, EncodeError, MAX_NESTING};
 #[cfg(feature = "compiler")]
 pub use compile::{Checked, CompileError, CompileLimits, CompileOptions, ErrorKind, Library, Loader, check, compile};

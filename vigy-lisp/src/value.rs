@@ -182,7 +182,8 @@ impl Value {
     /// Whether the value can be a key, and one that only the same word is equal to.
     #[inline]
     pub(crate) const fn is_plain_key(self) -> bool {
-        !self.is_object() && !self.is_callable()
+        // Most are keywords.
+        self.is(tag::KEYWORD) || !self.is_object() && !self.is_callable()
     }
 
     /// Whether the value refers to words of a heap or an image.

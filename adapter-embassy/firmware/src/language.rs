@@ -2,7 +2,7 @@
 
 use cortex_m::singleton;
 use cortex_m_semihosting::hio;
-use vigy_lisp::{Budget, Builtins, Machine, Program, Step};
+use vigy_lisp::{Budget, Builtin, Builtins, Machine, Program, Step};
 
 use crate::semihost::{exit, line};
 use crate::stack;

@@ -8,6 +8,7 @@ mod bits;
 mod channel;
 mod encode;
 mod json;
+mod linked;
 mod list;
 pub(crate) mod map;
 mod names;
@@ -18,6 +19,8 @@ mod regex;
 mod search;
 mod string;
 mod types;
+
+pub use linked::{Builtin, Builtins};
 
 use crate::equal::Work;
 use crate::machine::{Machine, Stop, Tag};
@@ -328,6 +331,8 @@ const ROWS: &[Row] = &[
     row("%next-name", 0, 0, basic::next_name),
     row("%error", 3, 3, basic::make_error),
     row("%character", 1, 1, string::character),
+    row("%bits", 1, 1, real::bits),
+    row("%from-bits", 1, 1, real::from_bits),
     row("%same?", 2, 2, basic::same_word),
     row("%complain", 1, 1, basic::complain),
     row("%map", 0, 0, map::empty),
@@ -366,85 +371,6 @@ static NAMES: &str = {
     }
 };
 
-/// The builtins that a machine has. A firmware for one program links only those that [`crate::Program::builtins`] names.
-// The code comes first, by number: who links a module for one program finds there what it may leave out.
-#[repr(C)]
-pub struct Builtins {
-    pub(crate) code: [Run; ROWS.len()],
-    /// A bit for each, by number.
-    present: [u32; ROWS.len().div_ceil(32)],
-}
-
-/// All builtins: a static, so that they are one table wherever they are named.
-static EVERY: Builtins = {
-    let mut builtins = Builtins::NONE;
-    let mut at = 0;
-    while at < ROWS.len() {
-        builtins = builtins.with(at);
-        at += 1;
-    }
-    builtins
-};
-
-impl Builtins {
-    /// All of them.
-    pub const ALL: &'static Self = &EVERY;
-
-    const NONE: Self = Self { code: [absent; ROWS.len()], present: [0; ROWS.len().div_ceil(32)] };
-
-    const fn with(mut self, number: usize) -> Self {
-        self.code[number] = ROWS[number].run;
-        self.present[number / 32] |= 1 << (number % 32);
-        self
-    }
-
-    /// Those with the given numbers. In a `static`, the code of the others is not linked.
-    #[must_use]
-    pub const fn only(numbers: &[u32]) -> Self {
-        let mut builtins = Self::NONE;
-        let mut at = 0;
-        while at < numbers.len() {
-            let number = numbers[at] as usize;
-            if number < ROWS.len() {
-                builtins = builtins.with(number);
-            }
-            at += 1;
-        }
-        builtins
-    }
-
-    /// The names of all there are, by their numbers.
-    #[cfg(feature = "compiler")]
-    pub fn names() -> impl Iterator<Item = &'static str> {
-        names()
-    }
-
-    /// The numbers of those that have no definition in the language: all that programs call that were compiled with
-    /// [`Library::Portable`](crate::Library::Portable).
-    #[cfg(feature = "compiler")]
-    pub fn primitives() -> impl Iterator<Item = u32> {
-        (0..).zip(names()).filter(|(_, name)| !crate::compile::is_portable(name)).map(|(number, _)| number)
-    }
-
-    /// The name of a builtin that a program may call and that is not here.
-    #[must_use]
-    pub fn missing(&self, program: &crate::Program<'_>) -> Option<&'static str> {
-        let absent = |number: &u32| exists(*number) && self.present[*number as usize / 32] >> (number % 32) & 1 == 0;
-        program.builtins().find(absent).map(name)
-    }
-}
-
-impl core::fmt::Debug for Builtins {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Builtins({} of {})", self.present.iter().map(|present| present.count_ones()).sum::<u32>(), ROWS.len())
-    }
-}
-
-/// Stands where a builtin is not linked.
-fn absent(m: &mut Machine<'_>, _: usize, _: usize) -> Answer {
-    Err(m.error(Tag::NativeFn, &["this machine does not have this builtin"]))
-}
-
 pub(crate) fn exists(id: u32) -> bool {
     (id as usize) < TABLE.len()
 }
@@ -466,6 +392,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     ROWS.iter().map(|row| row.name)
 }
 
+#[cfg(any(feature = "compiler", not(target_os = "none")))]
 pub(crate) fn arity(id: u32) -> (usize, Option<usize>) {
     let row = &TABLE[id as usize];
     (row.min as usize, (row.max != ANY).then_some(row.max as usize))

@@ -26,6 +26,7 @@ const SOURCES: &[&str] = &[
 const PORTABLE_SOURCES: &[&str] = &[
     include_str!("../prelude/portable/lists.tlisp"),
     include_str!("../prelude/portable/numbers.tlisp"),
+    include_str!("../prelude/portable/math.tlisp"),
     include_str!("../prelude/portable/maps.tlisp"),
     include_str!("../prelude/portable/text.tlisp"),
     include_str!("../prelude/portable/values.tlisp"),

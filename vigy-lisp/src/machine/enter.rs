@@ -29,7 +29,7 @@ impl Machine<'_> {
             return false;
         }
         self.start();
-        self.fault = None;
+        self.failure = None;
         self.state = State::Ready;
         // A call that cannot begin fails where the function begins.
         self.pc = self.program.function(self.heap.function_of(function)).entry as usize;

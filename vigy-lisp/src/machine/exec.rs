@@ -482,7 +482,7 @@ impl Machine<'_> {
                         }
                         byte::Builtin => {
                             tick!();
-                            let run = self.builtins.code[code[pc + 1] as usize];
+                            let run = self.builtins.code(code[pc + 1]);
                             leave!(pc);
                             let result = run(self, here + ra(word), b(word));
                             settle!(result);

@@ -109,10 +109,10 @@ impl Machine<'_> {
                 Ok(Called::Entered)
             }
             tag::BUILTIN => {
-                if !builtins::accepts(callee.index_of(), n) {
+                if !self.builtins.accepts(callee.index_of(), n) {
                     return Err(self.wrong_arity(callee, n));
                 }
-                let v = (self.builtins.code[callee.index_of() as usize])(self, at + 2, n)?;
+                let v = self.builtins.code(callee.index_of())(self, at + 2, n)?;
                 self.stack[at] = v.0;
                 Ok(Called::Answered)
             }
@@ -142,10 +142,9 @@ impl Machine<'_> {
 
     #[cold]
     fn wrong_arity(&mut self, callee: Value, n: usize) -> Stop {
-        let mut name = Message::default();
-        print::write_callee(&self.heap, &self.program, callee, &mut name);
+        let name = print::callee(self, callee);
         let (min, max) = match callee.tag() {
-            tag::BUILTIN => builtins::arity(callee.index_of()),
+            tag::BUILTIN => self.builtins.arity(callee.index_of()),
             tag::HOST => self.program.import_arity(callee.index_of()),
             tag::CLOSURE | tag::FUNCTION => {
                 let f = self.program.function(self.heap.function_of(callee));
@@ -156,6 +155,6 @@ impl Machine<'_> {
         };
         let mut wants = Message::default();
         let _ = crate::arity::write(&mut wants, min, max);
-        self.error(Tag::ArityMismatch, &["`", name.as_str(), "` expected ", wants.as_str(), ", got ", &digits(n as i64)])
+        self.error(Tag::ArityMismatch, &["`", name, "` expected ", wants.as_str(), ", got ", &digits(n as i64)])
     }
 }

@@ -28,11 +28,11 @@ pub use make::KeyError;
 pub(crate) use memory::Full;
 
 use crate::budget::Budget;
-use crate::builtins::{self, Builtins};
+use crate::builtins::Builtins;
 use crate::code::{Op, bx, c};
 use crate::heap::{Exhausted, Heap};
 use crate::image::{Program, WINDOW, stack_len};
-use crate::print::{self, Style};
+use crate::print::{self, Functions, Style};
 use crate::span::Span;
 use crate::value::{Value, tag};
 use crate::view::View;
@@ -138,7 +138,8 @@ pub struct Machine<'m> {
     pub(crate) gensyms: u64,
     /// Where the numbers of generated names start.
     pub(crate) gensym_base: u64,
-    fault: Option<Fault>,
+    /// Why the run failed: what [`Self::fault`] is told from.
+    failure: Option<Stop>,
 }
 
 impl<'m> Machine<'m> {
@@ -190,7 +191,7 @@ impl<'m> Machine<'m> {
             output_left: 0,
             gensyms: 0,
             gensym_base: 0,
-            fault: None,
+            failure: None,
         })
     }
 
@@ -206,7 +207,7 @@ impl<'m> Machine<'m> {
         }
         self.heap.rewind();
         self.state = State::Fresh;
-        self.fault = None;
+        self.failure = None;
     }
 
     /// Goes on for at most about `slice` units of fuel; a run that is over starts anew.
@@ -353,7 +354,7 @@ impl<'m> Machine<'m> {
     /// # Errors
     /// Only those of `out`.
     pub fn display(&self, v: Value, style: Style, out: &mut dyn Write) -> fmt::Result {
-        print::write(&self.heap, &self.program, v, style, out)
+        print::write(self, v, style, out)
     }
 
     /// Fuel used since the run started.
@@ -374,12 +375,6 @@ impl<'m> Machine<'m> {
         self.collector_fuel
     }
 
-    /// Why the last run failed.
-    #[must_use]
-    pub fn fault(&self) -> Option<&Fault> {
-        self.fault.as_ref()
-    }
-
     /// The program that runs.
     #[must_use]
     pub fn program(&self) -> Program<'m> {
@@ -387,6 +382,10 @@ impl<'m> Machine<'m> {
     }
 
     // For builtins.
+
+    pub(crate) fn named(&self) -> Functions<'m> {
+        Functions { program: self.program, builtins: self.builtins }
+    }
 
     /// The symbol or keyword of that name. The more names were made at run time, the longer it takes to find one.
     pub(crate) fn intern(&mut self, tag: u8, name: &str) -> Result<Value, Exhausted> {
@@ -444,7 +443,7 @@ impl<'m> Machine<'m> {
             Some(f) if f.stands => "",
             Some(f) if f.native && f.name != u32::MAX => print::name(&self.program.names, f.name),
             _ => match code.get(pc).and_then(|word| Op::decode(*word)) {
-                Some(Op::Builtin) => builtins::name(code[pc + 1]),
+                Some(Op::Builtin) => self.builtins.name(code[pc + 1]),
                 // Called by its own name, not as a value.
                 Some(op @ (Op::CallKnown | Op::Call)) if own.is(tag::FUNCTION) => {
                     let named = if op == Op::Call { c(code[pc]) == 1 } else { bx(code[pc]) == own.index_of() as usize };

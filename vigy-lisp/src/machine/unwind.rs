@@ -42,9 +42,19 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// Writes down why the run failed.
+    /// Ends the run, and leaves everything where it is: [`Self::fault`] tells why, if somebody asks.
     #[cold]
     pub(super) fn fail(&mut self, stop: Stop) -> Step {
+        self.fuel = self.fuel.max(0);
+        self.failure = Some(stop);
+        self.state = State::Failed;
+        Step::Failed
+    }
+
+    /// Why the last run failed. It is told from where the run ended, each time it is asked for.
+    #[must_use]
+    pub fn fault(&self) -> Option<Fault> {
+        let stop = self.failure?;
         let mut message = Message::default();
         let kind = match stop {
             Stop::OutOfFuel => FaultKind::OutOfFuel,
@@ -64,9 +74,7 @@ impl Machine<'_> {
             Stop::Damaged => message.write_str("the program is not what a compiler made"),
             Stop::Raised(v) => message.write_str(self.heap.text(self.heap.field(v, 1))),
             Stop::Thrown(v) if v.is(tag::ERROR) => self.tell_error(v, &mut message),
-            Stop::Thrown(v) => message
-                .write_str("uncaught: ")
-                .and_then(|()| print::write(&self.heap, &self.program, v, print::Style::Readable, &mut message)),
+            Stop::Thrown(v) => message.write_str("uncaught: ").and_then(|()| print::write(self, v, print::Style::Readable, &mut message)),
         };
         let mut chain = heapless::Vec::<_, CHAIN>::new();
         let (mut pc, mut base) = (self.pc, self.base);
@@ -84,14 +92,11 @@ impl Machine<'_> {
             pc = back.saturating_sub(1);
             base -= distance;
         }
-        self.fuel = self.fuel.max(0);
         let thrown = match stop {
             Stop::Thrown(v) if v.is(tag::ERROR) => Some(short(self.heap.text(self.heap.field(v, 0)))),
             _ => None,
         };
-        self.fault = Some(Fault { kind, message, span: chain.first().map(|frame| frame.span), thrown, chain });
-        self.state = State::Failed;
-        Step::Failed
+        Some(Fault { kind, message, span: chain.first().map(|frame| frame.span), thrown, chain })
     }
 
     /// Writes an error as `tag: message`, and its data behind that.
@@ -102,7 +107,7 @@ impl Machine<'_> {
             return Ok(());
         }
         out.write_char(' ')?;
-        print::write(&self.heap, &self.program, data, print::Style::Readable, out)
+        print::write(self, data, print::Style::Readable, out)
     }
 
     /// The number of the function whose registers start at `base`.
