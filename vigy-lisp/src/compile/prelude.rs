@@ -27,12 +27,12 @@ const PORTABLE_SOURCES: &[&str] = &[
     include_str!("../prelude/portable/lists.tlisp"),
     include_str!("../prelude/portable/numbers.tlisp"),
     include_str!("../prelude/portable/math.tlisp"),
-    include_str!("../prelude/portable/decimal.tlisp"),
     include_str!("../prelude/portable/maps.tlisp"),
     include_str!("../prelude/portable/text.tlisp"),
     include_str!("../prelude/portable/values.tlisp"),
     include_str!("../prelude/portable/types.tlisp"),
     include_str!("../prelude/portable/reader.tlisp"),
+    include_str!("../prelude/portable/decimal.tlisp"),
 ];
 
 const DEFINE: &[u8] = b"\n(define ";
