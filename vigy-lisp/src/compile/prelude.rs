@@ -32,6 +32,7 @@ const PORTABLE_SOURCES: &[&str] = &[
     include_str!("../prelude/portable/values.tlisp"),
     include_str!("../prelude/portable/types.tlisp"),
     include_str!("../prelude/portable/reader.tlisp"),
+    include_str!("../prelude/portable/decimal.tlisp"),
 ];
 
 const DEFINE: &[u8] = b"\n(define ";
