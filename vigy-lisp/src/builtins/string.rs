@@ -443,12 +443,12 @@ pub(super) fn text_of(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let style = if m.at(at + 1).is_true() { Style::Readable } else { Style::Raw };
     let n = m.heap.length(list);
     m.charge(n / 8)?;
-    let program = m.program();
+    let functions = m.named();
     build(m, |w| {
         while list.is_pair() {
             let v = w.heap().first(list);
             if style == Style::Readable || !v.is_nil() {
-                push_value(w, &program, v, style);
+                push_value(w, functions, v, style);
             }
             list = w.heap().rest(list);
         }
@@ -468,4 +468,19 @@ pub(super) fn character(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let code = m.at(at).as_small_int().and_then(|code| u32::try_from(code).ok()).and_then(char::from_u32);
     let Some(c) = code else { return Ok(Value::NIL) };
     Ok(m.heap.string(c.encode_utf8(&mut [0; 4]))?)
+}
+
+/// `(%codes s)`: the numbers of its characters.
+pub(super) fn codes(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let s = text(m, at)?;
+    let n = m.heap.bytes(s).len();
+    m.charge(n / 4)?;
+    // A character has a byte at least.
+    let buffer = m.heap.buffer(n)?;
+    let mut at = 0;
+    while let Some((c, width)) = char_at(m.heap.bytes(s), at) {
+        m.heap.buffer_push(buffer, Value::index(c as usize));
+        at += width;
+    }
+    Ok(m.heap.buffer_seal(buffer, Value::NIL))
 }
