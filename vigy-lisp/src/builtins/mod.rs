@@ -336,6 +336,7 @@ const ROWS: &[Row] = &[
     row("%same?", 2, 2, basic::same_word),
     row("%complain", 1, 1, basic::complain),
     row("%map", 0, 0, map::empty),
+    row("%codes", 1, 1, string::codes),
 ];
 
 /// The names and arities of all builtins.
