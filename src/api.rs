@@ -385,6 +385,8 @@ pub enum Event {
         /// How many.
         events: u64,
     },
+    /// The listener's cursor is not one of this log: the store was made of a backup since. Everything that the log keeps follows.
+    Reset {},
 }
 
 /// A time as the API writes it: in UTC, always with milliseconds, so that what is later also sorts later.

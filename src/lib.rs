@@ -50,17 +50,17 @@ mod sse;
 pub use adapter_tokio::store;
 pub use adapter_tokio::store::{DeadLetter, Happened, Happening};
 pub use adapter_tokio::{
-    Builder, Calendar, Census, Condition, Evaluation, Evaluators, Event, Events, HostEffects, Loaded, LogEffects, LogLine, Observer,
-    OpenError, RegisterError, Registered, Revision, Run, RunAction, RunEvent, RunWrite, RuntimeHandle, State, StoreError, Ticked,
-    VigyError,
+    Builder, Calendar, Census, Chain, Condition, Evaluation, Evaluators, Event, Events, Executor, HostEffects, HostExtension, Loaded,
+    LogEffects, LogLine, Observer, OpenError, Reconciler, RegisterError, Registered, Revision, Run, RunAction, RunEvent, RunWrite,
+    RuntimeHandle, State, StoreError, Ticked, Turn, VigyError,
 };
 pub use engine::{Engine, NoWasm3};
 pub use local::Local;
 pub use metrics::Metrics;
 pub use remote::Remote;
 pub use vigy_core::{
-    ActionKind, Cadence, Incarnation, InvalidVigy, Labels, Limits, Name, Outcome, Pace, Policy, ResultStatus, RunKey, Schedule, Selector,
-    TickInterval, Timestamp, Vigy, VigyId,
+    ActionKind, Ask, AskError, Cadence, Incarnation, InvalidVigy, Labels, Limits, Name, Outcome, Pace, Policy, ReconcileAction,
+    ResultStatus, RunKey, Schedule, Selector, TickInterval, Timestamp, Vigy, VigyId,
 };
 /// The language by itself, for scripts that are no vigies: begins with *Embed it in five minutes*.
 pub use vigy_lisp as lisp;

@@ -9,7 +9,11 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use serde_json::Value;
-use vigy_core::{ActionKey, Cadence, Labels, RunKey, Schedule as Declared, Selector, TickInterval, Vigy as Declaration, VigyId};
+use vigy_core::{
+    ActionKey, Ask, AskError, Cadence, Labels, Outcome, ReconcileAction, RunKey, Schedule as Declared, Selector, TickInterval,
+    Vigy as Declaration, VigyId,
+};
+use vigy_lisp::HostFn;
 use vigy_programs::{Capability, Recorded};
 
 use crate::api::{
@@ -261,6 +265,7 @@ impl Service for Local {
                     let told = match events.next().await {
                         Ok(None) => return None,
                         Ok(Some(adapter_tokio::Event::Missed { events })) => Ok(Told { seq: None, event: Event::Missed { events } }),
+                        Ok(Some(adapter_tokio::Event::Reset)) => Ok(Told { seq: None, event: Event::Reset {} }),
                         Ok(Some(adapter_tokio::Event::Happened { seq, event })) if wanted.is_none_or(|wanted| wanted == event.vigy) => {
                             told(&runtime, event).await.map(|event| Told { seq: Some(seq), event }).map_err(Error::from)
                         }
@@ -304,7 +309,29 @@ async fn told(runtime: &RuntimeHandle, Happening { at, vigy: id, what }: Happeni
 /// Who gives the secret answers of a replay: a text of recorded ones, or nobody else than the runtime's own effects.
 fn secrets(answers: Option<String>) -> Result<Option<Arc<dyn HostEffects>>, Error> {
     let recorded = answers.map(|answers| Recorded::parse(&answers)).transpose().map_err(Error::invalid)?;
-    Ok(recorded.map(|recorded| Arc::new(recorded) as Arc<dyn HostEffects>))
+    Ok(recorded.map(|recorded| Arc::new(Secrets(recorded)) as Arc<dyn HostEffects>))
+}
+
+/// Recorded answers to what a run has asked. That it was allowed to, its record says.
+struct Secrets(Recorded);
+
+#[async_trait]
+impl HostEffects for Secrets {
+    fn operations(&self) -> &[HostFn] {
+        self.0.operations()
+    }
+
+    fn check(&self, vigy: &Declaration, operations: &[&str]) -> Result<(), String> {
+        self.0.check(vigy, operations)
+    }
+
+    async fn ask(&self, _: &Declaration, ask: Ask<'_>) -> Result<Vec<u8>, AskError> {
+        self.0.answer(&ask)
+    }
+
+    async fn act(&self, _: &Declaration, action: ReconcileAction<'_>) -> Outcome {
+        Outcome::refused(&format!("a replay carries out nothing, {} included", action.key))
+    }
 }
 
 /// A schedule with another interval. Its pace stays, and its jitter where it was chosen and fits.

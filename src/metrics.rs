@@ -14,7 +14,10 @@ use prometheus_client::registry::{Registry, Unit};
 use vigy_core::Vigy;
 
 /// What [`Metrics::text`] is, for `Content-Type`.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What [`plain`] makes of it, for `Content-Type`.
+pub const PLAIN_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// How many vigies have series of their own: 1,000. Those that tick first have them; all others are counted together, as
 /// [`OTHER_VIGIES`], so that a scrape does not grow with the number of vigies.
@@ -81,7 +84,7 @@ impl Metrics {
         name.to_owned()
     }
 
-    /// All of it, as [`CONTENT_TYPE`] says.
+    /// All of it, as [`OPEN_METRICS`] says.
     ///
     /// # Errors
     /// What cannot be written as text.
@@ -107,6 +110,31 @@ impl Metrics {
         text::encode(&mut out, &self.registry)?;
         Ok(out)
     }
+}
+
+/// The same in Prometheus' older text format, for whoever does not ask for OpenMetrics. There a counter is described under the name that
+/// its samples have, and neither units nor an end are told.
+#[must_use]
+pub fn plain(open_metrics: &str) -> String {
+    let mut out = String::with_capacity(open_metrics.len());
+    // The help of a metric stands before its type.
+    let mut help = None;
+    for line in open_metrics.lines() {
+        let mut words = line.splitn(4, ' ');
+        let comment =
+            (words.next() == Some("#")).then(|| (words.next(), words.next().unwrap_or_default(), words.next().unwrap_or_default()));
+        match comment {
+            None => out.extend([line, "\n"]),
+            Some((Some("HELP"), _, text)) => help = Some(text),
+            Some((Some("TYPE"), name, kind)) => {
+                let name = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
+                out.extend(help.take().map(|help| format!("# HELP {name} {help}\n")));
+                out.push_str(&format!("# TYPE {name} {kind}\n"));
+            }
+            Some(_) => {}
+        }
+    }
+    out
 }
 
 impl Observer for Metrics {
@@ -166,6 +194,19 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "`{line}` is missing in\n{text}");
         }
         assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn whoever_does_not_ask_for_open_metrics_gets_the_text_that_every_scraper_reads() {
+        let metrics = Metrics::default();
+        ticked(&metrics, "a", true);
+        let text = plain(&metrics.text(&Census::default()).unwrap());
+        let whole =
+            "# HELP vigy_reconcile_total Ticks.\n# TYPE vigy_reconcile_total counter\nvigy_reconcile_total{vigy=\"a\",result=\"ok\"} 1\n";
+        assert!(text.contains(whole), "{text}");
+        assert!(text.contains("# TYPE vigy_heap_bytes gauge\nvigy_heap_bytes{vigy=\"a\"} 2048.0\n"), "{text}");
+        assert!(text.contains("# TYPE vigy_reconcile_time_seconds histogram\n"), "{text}");
+        assert!(!text.contains("# UNIT") && !text.contains("# EOF"), "{text}");
     }
 
     #[test]

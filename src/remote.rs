@@ -5,6 +5,7 @@ use std::path::Path;
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use reqwest::header::ACCEPT;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,6 +14,7 @@ use crate::api::{
     Backup, Change, DeadLetter, Diff, Inspection, Redriven, RegisterVigy, Registration, Replay, ReplayOf, Revision, Rollback, StoreFinding,
     UpdateVigy, Vigy, VigyRun, VigyState, WhatIf,
 };
+use crate::metrics::OPEN_METRICS;
 use crate::service::{Error, ErrorKind, Events, Service};
 use crate::sse;
 
@@ -180,7 +182,7 @@ impl Service for Remote {
 
     async fn metrics(&self) -> Result<String, Error> {
         let url = self.base.join("/metrics").map_err(|error| Error::new(ErrorKind::Failed, error))?;
-        send(self.client.get(url)).await?.text().await.map_err(|error| unavailable(&error))
+        send(self.client.get(url).header(ACCEPT, OPEN_METRICS)).await?.text().await.map_err(|error| unavailable(&error))
     }
 
     async fn events(&self, vigy: Option<&str>, since: Option<u64>) -> Result<Events, Error> {

@@ -59,7 +59,7 @@ pub trait Service: Send + Sync + 'static {
     async fn check(&self) -> Result<Vec<StoreFinding>, Error>;
     /// Copies the store into a new file, while vigies go on ticking.
     async fn backup(&self, path: &Path) -> Result<(), Error>;
-    /// What was done since the service started: see [`crate::metrics`].
+    /// What was done since the service started, as [`OPEN_METRICS`](crate::metrics::OPEN_METRICS).
     async fn metrics(&self) -> Result<String, Error>;
     /// Events of one vigy or of all: after the one with the number `since`, or from now on.
     async fn events(&self, vigy: Option<&str>, since: Option<u64>) -> Result<Events, Error>;

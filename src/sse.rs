@@ -15,8 +15,8 @@ pub(crate) fn encode(event: &Event) -> (Option<String>, Value) {
 
 /// The event of a name and its data; nothing for a name that is not known here.
 fn decode(name: &str, data: &str) -> Option<serde_json::Result<Event>> {
-    const KNOWN: [&str; 11] =
-        ["registered", "updated", "enabled", "disabled", "parked", "resumed", "deleted", "run", "dead-lettered", "gone", "missed"];
+    const KNOWN: [&str; 12] =
+        ["registered", "updated", "enabled", "disabled", "parked", "resumed", "deleted", "run", "dead-lettered", "gone", "missed", "reset"];
     let name = if matches!(name, "" | "message") { "run" } else { name };
     let tagged = |mut data: serde_json::Map<_, _>| {
         data.insert("event".to_owned(), name.into());
@@ -92,6 +92,7 @@ mod tests {
         let text = |text: &str| text.to_owned();
         let events = [
             Event::Missed { events: 7 },
+            Event::Reset {},
             Event::Deleted { id: text("00"), name: text("a"), at: text("now") },
             Event::DeadLettered { vigy_id: text("00"), key: text("00-1-0"), at: text("now") },
             Event::Gone { vigy_id: text("00"), what: text("registered"), at: text("now") },

@@ -191,6 +191,11 @@ fn a_store_is_checked_copied_and_restored() {
         let life = |args: &[&str]| home.json(args)["id"].as_str().unwrap().split('-').next().unwrap().to_owned();
         let first = home.json(&["runs", "s"])[0]["id"].as_str().unwrap().split('-').next().unwrap().to_owned();
         assert_ne!(life(&["--db", &restored, "tick", "s", "--force"]), first);
+        // Whoever followed the first one's events is told that these are others.
+        let daemon = home.serve(&["--db", &restored]);
+        let tail = home.tail(&["--db", &restored, "--since", "2"]);
+        assert_eq!((&tail.next()["event"], &tail.next()["event"]), (&json!("reset"), &json!("run")));
+        assert!(daemon.stop().success());
     });
     home.refuses(&["--db", store.to_str().unwrap(), "store", "restore", "nothing.redb"], 1, &["is there already"]);
 }
@@ -286,9 +291,8 @@ fn a_daemon_counts_what_it_does() {
     home.does(&["tick", "counted", "--force"]);
     home.does(&["tick", "counted", "--force"]);
     let answer = get(daemon.url(), "/metrics");
-    assert!(answer.contains("content-type: application/openmetrics-text"), "{answer}");
-    let lines =
-        ["vigy_reconcile_total{vigy=\"counted\",result=\"ok\"} 2", "vigy_reconcile_time_seconds_count 2", "vigy_disabled 1", "# EOF"];
+    assert!(answer.contains("content-type: text/plain; version=0.0.4"), "{answer}");
+    let lines = ["vigy_reconcile_total{vigy=\"counted\",result=\"ok\"} 2", "vigy_reconcile_time_seconds_count 2", "vigy_disabled 1"];
     for line in lines {
         assert!(answer.lines().any(|found| found == line), "`{line}` is missing in\n{answer}");
     }

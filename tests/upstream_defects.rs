@@ -1,16 +1,32 @@
-//! What upstream's command line and API got wrong, by the number of the defect. Those of the runtime are in
-//! `adapter-tokio/tests/scheduler.rs`; these have had tests under other names before there was this file:
+//! What upstream got wrong, by the number of the defect, and the tests that show that it is absent here: those named `defect_…` in this
+//! file and in `adapter-tokio/tests/scheduler.rs`, and some that have had other names before there was this file.
 //!
 //! | defect | is absent by |
 //! |---|---|
-//! | 1 a vigy of the README's quick start never ticks | `cli.rs`: `the_quick_start_works_line_by_line` |
-//! | 5 `kill -9` tears ticks | `kill.rs` |
-//! | 6 registering does not reach a daemon; neither do edits | `cli.rs`: `a_daemon_takes_up_every_change_at_once_and_tail_shows_it` |
-//! | 15 a program that does not compile is registered | `cli.rs`: `bad_input_is_refused_and_nothing_is_stored` |
-//! | 17 what a program prints spoils the JSON | `cli.rs`: `what_a_program_prints_is_a_part_of_its_run` |
-//! | 20 errors of the API have the wrong status, or are no JSON | `cli.rs`: `the_api_says_what_is_wrong_in_json` |
-//! | 22 SIGTERM is instant death | `cli.rs`: `sigterm_ends_a_daemon_in_the_middle_of_its_work` |
-//! | 24 there are no events | `durable.rs`: `a_listener_goes_on_where_it_was` |
+//! | 1 a vigy of the README's quick start never ticks | `tests/cli.rs`: `the_quick_start_works_line_by_line`; `tests/upstream_defects.rs`: `defect_1_a_vigy_for_another_host_is_shown_as_one` |
+//! | 2 `tail` ticks by itself and shows nothing of the daemon | `tests/upstream_defects.rs`: `defect_2_tail_shows_what_the_daemon_does_and_ticks_nothing_itself` |
+//! | 3 two processes tick everything twice | `tests/cli.rs`: `a_store_has_one_daemon`; `adapter-tokio/tests/scheduler.rs`: `defect_3_forced_and_scheduled_ticks_never_overlap_and_lose_no_increment` |
+//! | 4 a store that is busy for a while ends vigies for good | `tests/upstream_defects.rs`: `defect_4_whoever_wants_the_store_meanwhile_stops_no_vigy`; `adapter-tokio/tests/full_disk.rs`: `a_vigy_goes_on_by_itself_when_there_is_room_again` |
+//! | 5 `kill -9` tears ticks | `tests/kill.rs`: `counters_ticks_and_runs_agree_after_every_kill` |
+//! | 6 registering does not reach a daemon; neither do edits | `tests/cli.rs`: `a_daemon_takes_up_every_change_at_once_and_tail_shows_it` |
+//! | 7 editing a program forks the vigy | `adapter-tokio/tests/scheduler.rs`: `defect_7_editing_a_program_does_not_fork_the_vigy` |
+//! | 8 registering again enables; deleting forgets nothing | `adapter-tokio/tests/scheduler.rs`: `defect_8_registering_again_does_not_enable_and_deleting_forgets` |
+//! | 9 a failed tick does not count | `adapter-tokio/tests/scheduler.rs`: `defect_9_a_failed_tick_counts_keeps_its_logs_and_drops_its_writes_whole` |
+//! | 10 an endless program takes a core for ever | `adapter-tokio/tests/scheduler.rs`: `defect_10_an_endless_program_does_not_keep_a_runtime_from_stopping`; `tests/cli.rs`: `a_vigy_that_never_ends_does_not_keep_a_daemon_from_ending` |
+//! | 11 deep source or data aborts the process | `tests/upstream_defects.rs`: `defect_11_deep_source_and_deep_data_abort_nothing` |
+//! | 12 a program takes all memory | `adapter-tokio/tests/scheduler.rs`: `defects_10_12_13_no_program_takes_more_than_its_limits` |
+//! | 13 a tick's output has no bounds, and neither has history | `adapter-tokio/tests/scheduler.rs`: `defects_10_12_13_no_program_takes_more_than_its_limits`; `adapter-tokio/tests/runtime.rs`: `history_is_bounded_in_bytes_too_and_a_repeated_value_counts_once` |
+//! | 14 recursion that is too deep must fail cleanly, as it does there | `tests/upstream_defects.rs`: `defect_14_recursion_that_is_too_deep_is_a_failed_run` |
+//! | 15 a program that does not compile is registered | `tests/cli.rs`: `bad_input_is_refused_and_nothing_is_stored` |
+//! | 16 any name and any interval is taken | `tests/upstream_defects.rs`: `defect_16_no_name_and_no_interval_that_makes_no_sense_is_taken`; `adapter-tokio/tests/scheduler.rs`: `defect_16_names_that_no_terminal_should_see_are_refused` |
+//! | 17 what a program prints spoils the JSON | `tests/upstream_defects.rs`: `defect_17_what_a_program_prints_is_in_the_json_and_not_beside_it` |
+//! | 18 exit codes say nothing | `tests/upstream_defects.rs`: `defect_18_exit_codes_say_what_happened` |
+//! | 19 what is advertised is not there | `tests/upstream_defects.rs`: `defect_19_what_the_help_and_the_readme_offer_is_there` |
+//! | 20 errors of the API have the wrong status, or are no JSON | `tests/cli.rs`: `the_api_says_what_is_wrong_in_json` |
+//! | 21 errors have no line, no column and no name | `tests/upstream_defects.rs`: `defect_21_errors_have_a_line_a_column_and_a_name_and_say_it_once` |
+//! | 22 SIGTERM is instant death | `tests/cli.rs`: `sigterm_ends_a_daemon_in_the_middle_of_its_work` |
+//! | 23 log lines are in the spans of other vigies | `tests/upstream_defects.rs`: `defect_23_a_line_is_never_in_the_span_of_another_vigy`; `tests/telemetry.rs`: `a_collector_gets_a_span_of_every_tick_and_each_is_of_its_vigy` |
+//! | 24 runs are sorted by text, and there are no events | `adapter-tokio/tests/scheduler.rs`: `defect_24_runs_are_ordered_by_their_number`; `tests/durable.rs`: `a_listener_goes_on_where_it_was` |
 
 mod common;
 
@@ -27,6 +43,24 @@ use tracing_subscriber::registry::LookupSpan;
 use vigy::{HostEffects, Outcome, RuntimeHandle, TickInterval, Vigy};
 use vigy_core::{Ask, AskError, ReconcileAction};
 use vigy_lisp::HostFn;
+
+#[test]
+fn every_defect_has_a_test_that_exists() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let rows = include_str!("upstream_defects.rs").lines().filter_map(|line| line.strip_prefix("//! | ")?.split_once(' '));
+    let rows: Vec<_> = rows.filter_map(|(number, row)| Some((number.parse::<u32>().ok()?, row))).collect();
+    assert!(rows.iter().map(|(number, _)| *number).eq(1..=24), "{rows:?}");
+    for (number, row) in rows {
+        let named = row.rsplit_once(" | `").map(|(_, tests)| tests.trim_end_matches("` |").split("`; `")).into_iter().flatten();
+        let mut count = 0;
+        for (file, test) in named.map(|named| named.split_once("`: `").expect("a file and a test in it")) {
+            let text = std::fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("defect {number}, {file}: {error}"));
+            assert!(text.contains(&format!("fn {test}(")), "defect {number}: {file} has no {test}");
+            count += 1;
+        }
+        assert!(count > 0, "defect {number} has no test");
+    }
+}
 
 #[test]
 fn defect_2_tail_shows_what_the_daemon_does_and_ticks_nothing_itself() {
@@ -54,6 +88,55 @@ fn defect_1_a_vigy_for_another_host_is_shown_as_one() {
     let ticked = home.vigy(&["tick", "there"]);
     assert!(ticked.code == Some(1) && ticked.err.contains("there"), "{ticked:#?}");
     assert!(daemon.stop().success());
+}
+
+#[test]
+fn defect_4_whoever_wants_the_store_meanwhile_stops_no_vigy() {
+    let home = Home::new();
+    home.does(&["register", &home.hello(), "--name", "hello", "--every", "100"]);
+    let executor = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let open = || executor.block_on(RuntimeHandle::builder().scheduling(false).open(&home.db()));
+    let ticked = |daemon: &common::Daemon| {
+        let tail = home.tail(&[]);
+        let refused = open().err().map(|error| error.to_string());
+        assert!(refused.is_some_and(|error| error.contains(&daemon.pid().to_string())), "nobody else gets the store");
+        (0..3).map(|_| tail.next_of("run")["tick"].as_u64().unwrap()).next_back().unwrap()
+    };
+    let daemon = home.serve(&[]);
+    let before = ticked(&daemon);
+    assert!(daemon.stop().success());
+    let other = open().unwrap();
+    home.refuses(&["serve"], 4, &["in use"]);
+    executor.block_on(other.shutdown(PATIENCE));
+    drop(other);
+    let daemon = home.serve(&[]);
+    assert!(ticked(&daemon) > before, "it goes on where it was");
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn defect_14_recursion_that_is_too_deep_is_a_failed_run() {
+    let home = Home::new();
+    let deep = |n: u32| {
+        home.file("deep.tlisp", &format!("(define (deep n) (if (= n 0) 0 (+ 1 (deep (- n 1)))))\n(vigy-log :info (str (deep {n})))"))
+    };
+    let ran = home.vigy(&["run", &deep(9_000), "--once"]);
+    assert!(ran.code == Some(0) && ran.out.contains("9000"), "{ran:#?}");
+    let ran = home.vigy(&["run", &deep(1_000_000), "--once"]);
+    assert!(ran.code == Some(1) && ran.out.contains("depth-exceeded: more than 10000 calls"), "{ran:#?}");
+}
+
+#[test]
+fn defect_17_what_a_program_prints_is_in_the_json_and_not_beside_it() {
+    let home = Home::new();
+    let prints = home.file("prints.tlisp", "(println \"{\") (display \"]\") (vigy-push {:n 1})");
+    home.does(&["register", &prints, "--name", "prints", "--disabled"]);
+    for args in [&["tick", "prints", "--force"][..], &["run", &prints, "--once"]] {
+        let run = home.json(args);
+        let printed: Vec<_> = run["logs"].as_array().unwrap().iter().map(|line| &line["message"]).collect();
+        assert_eq!(printed, ["{", "]"], "{run}");
+    }
+    assert_eq!(home.json(&["runs", "prints"])[0]["logs"][1]["message"], "]");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{env, fs};
 
 use vigy_core::Limits;
 use vigy_core::lisp::{compile, words_needed};
-use vigy_lisp::{Arity, Budget, Builtins, CompileOptions, HostFn};
+use vigy_lisp::{Arity, Budget, Builtins, CompileOptions, HostFn, Image, Library};
 
 mod programs;
 #[path = "src/vigy.rs"]
@@ -71,27 +71,38 @@ fn is_core(name: &str) -> bool {
     !script.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// The program of the language alone, and its two libraries.
+/// A program that reaches all the builtins that are wanted: the image carries those that have a definition in the language.
+fn reaching(options: &CompileOptions<'_>, wanted: impl Fn(&str) -> bool) -> Result<Image, Box<dyn Error>> {
+    let names = Vec::from_iter(Builtins::names().filter(|name| wanted(name)));
+    let lists: String = names.chunks(50).map(|names| format!("(list {})", names.join(" "))).collect();
+    Ok(vigy_lisp::compile(&format!("(list {lists})"), options)?)
+}
+
+/// The program of the language alone, and its two libraries: of each, what a device must have that runs programs with
+/// [`Library::Portable`], and how large an image is that carries all the rest.
 fn language() -> Result<String, Box<dyn Error>> {
     let host = |name, arguments| HostFn { name, arity: Arity::exactly(arguments), writes: false, secret: false, doc: "" };
     let functions = [host("log", 2), host("noop", 0)];
-    let options = CompileOptions { hosts: &[&functions], ..CompileOptions::default() };
+    let options = CompileOptions { hosts: &[&functions], library: Library::Portable, ..CompileOptions::default() };
     let image = vigy_lisp::compile("(log \"info\" \"hello from a vigy\") (noop)", &options)?;
     let program = image.program();
-    let numbers =
-        |wanted: &dyn Fn(&str) -> bool| Vec::from_iter((0..).zip(Builtins::names()).filter(|(_, name)| wanted(name)).map(|(n, _)| n));
-    let (core, small): (Vec<u32>, Vec<u32>) = (numbers(&is_core), numbers(&|name| NUMBERS_AND_LISTS.split(' ').any(|n| n == name)));
+    let core = reaching(&options, is_core)?;
+    let small = reaching(&options, |name| NUMBERS_AND_LISTS.split(' ').any(|n| n == name))?;
+    let library = |image: &Image| {
+        let builtins = BTreeSet::from_iter(image.program().builtins());
+        (linked(&Vec::from_iter(builtins)), image.as_bytes().len())
+    };
+    let ((core, core_bytes), (small, small_bytes)) = (library(&core), library(&small));
     Ok(format!(
         "/// The program.\nstatic IMAGE: [u64; {}] = {:?};\n\
          /// What it may use.\nconst BUDGET: Budget = {BUDGET_TEXT};\n\
          /// Words of memory that it needs.\nconst WORDS: usize = {};\n\
-         /// The core library.\npub(crate) static CORE: Builtins = {};\n\
-         /// Numbers and lists.\npub(crate) static SMALL: Builtins = {};\n",
+         /// The core library, and the bytes of an image that carries the rest of it.\n\
+         pub(crate) static CORE: (Builtins, u32) = ({core}, {core_bytes});\n\
+         /// Numbers and lists.\npub(crate) static SMALL: (Builtins, u32) = ({small}, {small_bytes});\n",
         program.words().len(),
         program.words(),
         program.words_needed(&BUDGET),
-        linked(&core),
-        linked(&small),
     ))
 }
 

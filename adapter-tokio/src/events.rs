@@ -27,6 +27,9 @@ pub enum Event {
         /// How many.
         events: u64,
     },
+    /// The cursor is not one of this log: the store was made of a backup since, or nobody ever gave it out. Everything that this log keeps
+    /// follows.
+    Reset,
 }
 
 /// A reader of the event log, from [`crate::RuntimeHandle::events`]. It reads at its own pace: whatever it is behind stays in the store,
@@ -41,7 +44,10 @@ pub struct Events {
 impl Events {
     pub(crate) fn new(shared: Arc<Shared>, cursor: u64) -> Self {
         let told = shared.store.last_event();
-        Self { shared, told, cursor, read: VecDeque::new() }
+        let begins = shared.store.log_begins();
+        let strange = cursor != 0 && !(begins..=*told.borrow()).contains(&cursor);
+        let cursor = if strange { begins } else { cursor.max(begins) };
+        Self { shared, told, cursor, read: strange.then_some(Event::Reset).into_iter().collect() }
     }
 
     /// The next event, as soon as there is one; nothing when the store has been closed and all events are told. Cancel safe.

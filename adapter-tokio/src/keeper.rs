@@ -311,6 +311,9 @@ impl Flight {
 
     fn trouble(&self, error: &VigyError) {
         let (id, life) = (self.id, self.life);
+        if let VigyError::Store(_) = error {
+            self.keeper.shared.store.look_again();
+        }
         self.leave(|agenda, now| {
             agenda.troubled(id, life, now, |times| {
                 let wait = 1000_u64.checked_shl(times).map_or(MAX_TROUBLE_MS, |wait| wait.min(MAX_TROUBLE_MS));

@@ -9,6 +9,7 @@ use vigy_core::{Ask, Limits, RunKey, SecretKey, TickBuffers, Vigy, VigyId};
 
 use crate::store::engine::Snapshot;
 use crate::store::read;
+use crate::tick::Guarded;
 use crate::{HostEffects, Loaded, RegisterError, RuntimeHandle, StoreError, VigyError};
 
 impl RuntimeHandle {
@@ -107,11 +108,12 @@ fn record(rows: &dyn Snapshot, id: VigyId, run: RunKey) -> Result<Vec<u8>, VigyE
 fn evaluate<T>(
     loaded: &dyn Loaded,
     limits: &Limits,
-    run: impl FnOnce(vigy_core::TickMemory<'_>, &mut crate::Evaluation<'_>) -> Result<T, VigyError>,
+    run: impl FnOnce(vigy_core::TickMemory<'_>, &mut Guarded<crate::Evaluation<'_>>) -> Result<T, VigyError>,
 ) -> Result<T, VigyError> {
     let mut buffers = TickBuffers::for_limits(limits);
     let mut words = vec![0; loaded.words(limits)];
-    let mut evaluation = loaded.evaluation(limits, &mut words).map_err(VigyError::Host)?;
+    // Code of the host that panicked in the tick does so again, and the record has that.
+    let mut evaluation = Guarded::new(loaded.evaluation(limits, &mut words).map_err(VigyError::Host)?);
     run(buffers.memory(), &mut evaluation)
 }
 

@@ -362,7 +362,8 @@ impl RuntimeHandle {
     }
 
     /// What happened after the event `cursor`, and then whatever happens; without a cursor, what happens from now on. The log is in the
-    /// store: a reader that comes back with the number of the last event it has seen misses nothing that is kept, and is told what is not.
+    /// store: a reader that comes back with the number of the last event it has seen misses nothing that is kept, and is told what is not,
+    /// or that the number is another log's.
     #[must_use]
     pub fn events(&self, cursor: Option<u64>) -> Events {
         let cursor = cursor.unwrap_or_else(|| *self.shared.store.last_event().borrow());

@@ -74,7 +74,7 @@ pub(crate) async fn tick(
         let mut space = shared.spaces.take(&vigy.limits, guarded(|| loaded.words(&vigy.limits))?);
         let Memory { buffers, words, .. } = &mut space.memory;
         let evaluation = guarded(|| loaded.evaluation(&vigy.limits, words))?.map_err(VigyError::Host)?;
-        let mut evaluator = Guarded { evaluation, panicked: false };
+        let mut evaluator = Guarded::new(evaluation);
         let mut host = Host {
             clock: VigyClock(shared),
             storage: VigyStore { shared, id, version: standing.version, last: None },
@@ -129,9 +129,15 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 }
 
 /// An evaluation whose panic is the failure of its tick, and of nobody else's.
-struct Guarded<E> {
+pub(crate) struct Guarded<E> {
     evaluation: E,
     panicked: bool,
+}
+
+impl<E> Guarded<E> {
+    pub(crate) const fn new(evaluation: E) -> Self {
+        Self { evaluation, panicked: false }
+    }
 }
 
 impl<E: Evaluator> Evaluator for Guarded<E> {

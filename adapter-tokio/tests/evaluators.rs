@@ -1,9 +1,12 @@
 //! An application evaluates its vigies in a way of its own.
 #![allow(clippy::result_large_err, reason = "failures carry their message without an allocation, as in vigy-core")]
 
+mod common;
+
 use std::sync::Arc;
 
 use adapter_tokio::{Evaluation, Evaluators, Loaded, RegisterError, RuntimeHandle};
+use common::Replayed as _;
 use vigy_core::record::Level;
 use vigy_core::{ActionKind, Door, Failure, Limits, ResultStatus, TickInterval, Vigy};
 use vigy_lisp::HostFn;
@@ -46,7 +49,7 @@ impl Loaded for Parrot {
 
 #[tokio::test]
 async fn a_closure_ticks_like_a_program() {
-    let runtime = RuntimeHandle::builder().evaluators(Arc::new(Parrots)).scheduling(false).in_memory().await.unwrap();
+    let runtime = RuntimeHandle::builder().evaluators(Arc::new(Parrots)).scheduling(false).in_memory().await.unwrap().replaying();
     let vigy = |program: &str| Vigy::new("parrot", program, TickInterval::MIN).unwrap();
     let parrot = runtime.register_or_update(vigy("hello, (((")).await.unwrap();
     for program in ["hello, (((", "good night"] {

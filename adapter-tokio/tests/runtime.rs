@@ -1,5 +1,7 @@
 //! The runtime on a real store, in one process.
 
+mod common;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -8,6 +10,7 @@ use std::time::Duration;
 use adapter_tokio::store::{Happened, Happening};
 use adapter_tokio::{Event, Events, HostEffects, OpenError, RegisterError, Registered, Run, RuntimeHandle, VigyError};
 use async_trait::async_trait;
+use common::{Replayed as _, Replaying};
 use tokio::sync::Notify;
 use vigy_core::{Ask, AskError, Cadence, Incarnation, Outcome, ReconcileAction, ResultStatus, Selector, TickInterval, Timestamp, Vigy};
 use vigy_lisp::{Arity, Data, HostFn};
@@ -18,8 +21,8 @@ fn vigy(name: &str, program: &str) -> Vigy {
     Vigy::new(name, program, TickInterval::from_millis(100).unwrap()).unwrap()
 }
 
-async fn idle_runtime() -> RuntimeHandle {
-    RuntimeHandle::builder().scheduling(false).in_memory().await.unwrap()
+async fn idle_runtime() -> Replaying {
+    RuntimeHandle::builder().scheduling(false).in_memory().await.unwrap().replaying()
 }
 
 async fn register(runtime: &RuntimeHandle, name: &str, program: &str) -> Registered {
@@ -43,7 +46,7 @@ async fn kv(runtime: &RuntimeHandle, vigy: &Registered, key: &str) -> Option<Dat
 
 #[tokio::test]
 async fn a_registered_vigy_ticks_on_its_own() {
-    let runtime = RuntimeHandle::builder().in_memory().await.unwrap();
+    let runtime = RuntimeHandle::builder().in_memory().await.unwrap().replaying();
     let mut events = runtime.events(None);
     register(&runtime, "hello", HELLO).await;
     for tick in 1..=3 {
@@ -60,7 +63,7 @@ async fn time_and_lives_are_what_the_application_says() {
     let told = time.clone();
     let clock = move || Timestamp(u64::from(told.load(Ordering::SeqCst)));
     let builder = RuntimeHandle::builder().scheduling(false).clock(clock).incarnations(|| Incarnation(7));
-    let runtime = builder.in_memory().await.unwrap();
+    let runtime = builder.in_memory().await.unwrap().replaying();
     time.store(1000, Ordering::SeqCst);
     let registered = register(&runtime, "v", "(vigy-log :info (vigy-tick))").await;
     assert_eq!(registered.created_at, Timestamp(1000));
@@ -142,7 +145,7 @@ async fn bad_programs_are_refused_with_their_place_and_nothing_is_stored() {
 
 #[tokio::test]
 async fn an_endless_loop_delays_nobody() {
-    let runtime = RuntimeHandle::builder().in_memory().await.unwrap();
+    let runtime = RuntimeHandle::builder().in_memory().await.unwrap().replaying();
     let mut events = runtime.events(None);
     let endless = register(&runtime, "endless", "(define (f) (f)) (f)").await;
     let hello = register(&runtime, "hello", HELLO).await;
@@ -178,7 +181,7 @@ async fn references_are_ids_names_and_unambiguous_prefixes() {
 
 #[tokio::test]
 async fn an_interval_edit_takes_hold_at_once() {
-    let runtime = RuntimeHandle::builder().in_memory().await.unwrap();
+    let runtime = RuntimeHandle::builder().in_memory().await.unwrap().replaying();
     let mut events = runtime.events(None);
     let hour = Cadence { jitter_ms: 0, ..Cadence::every(TickInterval::from_millis(3_600_000).unwrap()) };
     let hour = Vigy { schedule: hour.into(), ..vigy("v", HELLO) };
@@ -203,7 +206,7 @@ async fn old_runs_go_and_the_values_they_alone_referred_to() {
 
 #[tokio::test]
 async fn history_is_bounded_in_bytes_too_and_a_repeated_value_counts_once() {
-    let runtime = RuntimeHandle::builder().scheduling(false).retain(1000, 20_000).in_memory().await.unwrap();
+    let runtime = RuntimeHandle::builder().scheduling(false).retain(1000, 20_000).in_memory().await.unwrap().replaying();
     let changing = register(&runtime, "changing", "(vigy-set :big (concat (range 1000) (list (vigy-tick-count))))").await;
     let constant = register(&runtime, "constant", "(vigy-trace :big (range 1000))").await;
     for _ in 0..40 {
@@ -259,7 +262,7 @@ async fn actions_that_a_shutdown_cut_off_are_carried_out_next_time_under_their_k
     let path = directory.path().join("v.redb");
     let slow = Arc::new(Slow::default());
     slow.held.store(true, Ordering::SeqCst);
-    let runtime = open_with(slow.clone()).open(&path).await.unwrap();
+    let runtime = open_with(slow.clone()).open(&path).await.unwrap().replaying();
     let registered = register(&runtime, "v", "(vigy-push {:list (range 300)})").await;
     let ticking = tokio::spawn({
         let runtime = runtime.clone();
@@ -273,7 +276,7 @@ async fn actions_that_a_shutdown_cut_off_are_carried_out_next_time_under_their_k
     drop(runtime);
 
     let quick = Arc::new(Slow::default());
-    let runtime = open_with(quick.clone()).open(&path).await.unwrap();
+    let runtime = open_with(quick.clone()).open(&path).await.unwrap().replaying();
     runtime.tick_now(registered.id).await.unwrap();
     let (first, then) = (slow.keys.lock().unwrap().clone(), quick.keys.lock().unwrap().clone());
     assert_eq!((first.len(), then.len(), &then[0]), (1, 2, &first[0]), "the old action again under its key, then the new one");
@@ -286,12 +289,12 @@ async fn actions_that_a_shutdown_cut_off_are_carried_out_next_time_under_their_k
 async fn a_store_has_one_owner_and_says_who() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("deep").join("v.redb");
-    let runtime = RuntimeHandle::open(&path).await.unwrap();
+    let runtime = RuntimeHandle::open(&path).await.unwrap().replaying();
     let Err(OpenError::Busy { pid, .. }) = RuntimeHandle::open(&path).await else { panic!("the second one gets it too") };
     assert_eq!(pid, Some(std::process::id()));
     runtime.shutdown(Duration::from_secs(1)).await;
     drop(runtime);
-    RuntimeHandle::builder().lock_wait(Duration::from_secs(5)).open(&path).await.unwrap();
+    RuntimeHandle::builder().lock_wait(Duration::from_secs(5)).open(&path).await.unwrap().replaying();
 }
 
 /// Opening `path` fails with an error that has `message`, and leaves its bytes as they are.
@@ -381,7 +384,7 @@ async fn a_write_that_a_stop_cut_off_goes_out_again_under_its_key_and_nothing_el
     let program =
         "(def seen (first (valve/look))) (vigy-set \"turned\" (valve/turn seen)) (valve/turn 7) (vigy-set \"looked\" (first (valve/look)))";
     let valve = Arc::new(Valve::default());
-    let runtime = open(&valve).await.unwrap();
+    let runtime = open(&valve).await.unwrap().replaying();
     let registered = register(&runtime, "v", program).await;
     let ticking = tokio::spawn({
         let runtime = runtime.clone();
@@ -393,7 +396,7 @@ async fn a_write_that_a_stop_cut_off_goes_out_again_under_its_key_and_nothing_el
     drop(runtime);
 
     valve.open.store(true, Ordering::SeqCst);
-    let runtime = open(&valve).await.unwrap();
+    let runtime = open(&valve).await.unwrap().replaying();
     let run = runtime.tick_now(registered.id).await.unwrap();
     assert_eq!((run.key.tick, run.result), (1, ResultStatus::Ok), "the tick that was cut: {:?}", run.error);
     let key = |nth: u32| format!("{}-{}", run.key, 32768 + nth);

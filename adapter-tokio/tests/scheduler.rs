@@ -1,5 +1,7 @@
 //! Who ticks when, where, and what becomes of it: the runtime's scheduler, on a store in memory.
 
+mod common;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,6 +11,7 @@ use adapter_tokio::{
     Builder, Chain, Event, Events, Executor, HostExtension, RegisterError, Registered, Run, RuntimeHandle, Turn, VigyError,
 };
 use async_trait::async_trait;
+use common::{Replayed as _, Replaying};
 use tokio::sync::{Notify, watch};
 use vigy_core::record::Level;
 use vigy_core::{
@@ -31,8 +34,8 @@ async fn register(runtime: &RuntimeHandle, name: &str, program: &str) -> Registe
     runtime.register_or_update(vigy(name, program, 100)).await.unwrap()
 }
 
-async fn idle() -> RuntimeHandle {
-    RuntimeHandle::builder().scheduling(false).in_memory().await.unwrap()
+async fn idle() -> Replaying {
+    RuntimeHandle::builder().scheduling(false).in_memory().await.unwrap().replaying()
 }
 
 async fn next(events: &mut Events) -> Happening {
@@ -73,7 +76,7 @@ async fn a_paused_vigy_ticks_by_force_only() {
 
 #[tokio::test]
 async fn a_vigy_that_fails_for_good_is_parked_until_it_is_resumed() {
-    let runtime = RuntimeHandle::builder().in_memory().await.unwrap();
+    let runtime = RuntimeHandle::builder().in_memory().await.unwrap().replaying();
     let mut events = runtime.events(None);
     let vigy = register(&runtime, "v", r#"(if (= 1 (vigy-tick-count)) (vigy-fail "no"))"#).await;
     assert_eq!(next_run(&runtime, &mut events, &vigy).await.result, ResultStatus::Failed);
@@ -160,7 +163,7 @@ fn with_queue(queue: &Arc<Queue>) -> Builder {
 #[tokio::test]
 async fn an_application_adds_operations_and_executors() {
     let queue = Arc::new(Queue::default());
-    let runtime = with_queue(&queue).scheduling(false).in_memory().await.unwrap();
+    let runtime = with_queue(&queue).scheduling(false).in_memory().await.unwrap().replaying();
     let program = "(vigy-log :info (queue/length)) (vigy-push {:a 1})";
     let plain = vigy("v", program, 100);
     assert!(runtime.register_or_update(plain.clone()).await.unwrap_err().to_string().contains("queue/length needs `queue`"));
@@ -175,7 +178,7 @@ async fn an_application_adds_operations_and_executors() {
 async fn an_action_that_failed_for_good_is_tried_by_hand_under_its_key() {
     let queue = Arc::new(Queue::default());
     queue.closed.store(true, Ordering::SeqCst);
-    let runtime = with_queue(&queue).scheduling(false).in_memory().await.unwrap();
+    let runtime = with_queue(&queue).scheduling(false).in_memory().await.unwrap().replaying();
     let vigy = Vigy { on_action: "queue:orders".to_owned(), ..vigy("v", "(vigy-push {:a 1})", 100) };
     let vigy = runtime.register_or_update(vigy).await.unwrap();
     runtime.tick_now(vigy.id).await.unwrap();
@@ -192,7 +195,7 @@ async fn an_action_that_failed_for_good_is_tried_by_hand_under_its_key() {
 #[tokio::test]
 async fn a_panic_of_the_host_is_that_ticks_failure_and_nobody_elses() {
     let queue = Arc::new(Queue::default());
-    let runtime = with_queue(&queue).in_memory().await.unwrap();
+    let runtime = with_queue(&queue).in_memory().await.unwrap().replaying();
     let mut events = runtime.events(None);
     let program = r#"(vigy-log "info" "before") (queue/explode)"#;
     let bad = Vigy { allow: vec!["queue".to_owned()], ..vigy("bad", program, 100) };
@@ -257,11 +260,11 @@ async fn a_stored_vigy_waits_for_its_reconciler() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("v.redb");
     let hello = |turn: Turn| async move { turn.log(Level::Info, "hello").await };
-    let runtime = RuntimeHandle::builder().scheduling(false).open(&path).await.unwrap();
+    let runtime = RuntimeHandle::builder().scheduling(false).open(&path).await.unwrap().replaying();
     let vigy = runtime.register_reconciler("rust", cadence(100), hello).await.unwrap();
     runtime.shutdown(Duration::from_secs(5)).await;
     drop(runtime);
-    let runtime = RuntimeHandle::builder().open(&path).await.unwrap();
+    let runtime = RuntimeHandle::builder().open(&path).await.unwrap().replaying();
     let error = runtime.tick_now(vigy.id).await.unwrap_err().to_string();
     assert!(error.contains("has not given the reconciler of `rust`"), "{error}");
     let mut events = runtime.events(None);
@@ -269,7 +272,7 @@ async fn a_stored_vigy_waits_for_its_reconciler() {
     assert_eq!(lines(&next_run(&runtime, &mut events, &vigy).await), ["hello"]);
     runtime.shutdown(Duration::from_secs(5)).await;
     drop(runtime);
-    let runtime = RuntimeHandle::builder().reconciler("rust", hello).open(&path).await.unwrap();
+    let runtime = RuntimeHandle::builder().reconciler("rust", hello).open(&path).await.unwrap().replaying();
     assert_eq!(runtime.tick_now(vigy.id).await.unwrap().result, ResultStatus::Ok);
 }
 
@@ -278,7 +281,7 @@ async fn a_cron_schedule_runs_when_the_calendar_says() {
     let now = Arc::new(AtomicU64::new(1_774_743_000_000));
     let told = now.clone();
     let clock = move || Timestamp(told.load(Ordering::SeqCst));
-    let runtime = RuntimeHandle::builder().clock(clock).scheduling(false).in_memory().await.unwrap();
+    let runtime = RuntimeHandle::builder().clock(clock).scheduling(false).in_memory().await.unwrap().replaying();
     let schedule = |text: &str| Schedule::Cron(CronText::new(text).unwrap());
     let vigy = |text: &str| Vigy::new("night", HELLO, schedule(text)).unwrap();
     assert!(runtime.register_or_update(vigy("at night")).await.unwrap_err().to_string().contains("is no schedule"));
@@ -314,7 +317,7 @@ impl Executor for Gate {
 #[tokio::test]
 async fn a_schedule_that_is_edited_while_the_vigy_ticks_holds_after_that_tick() {
     let gate = Arc::new(Gate::default());
-    let runtime = RuntimeHandle::builder().executor("gate", gate.clone()).in_memory().await.unwrap();
+    let runtime = RuntimeHandle::builder().executor("gate", gate.clone()).in_memory().await.unwrap().replaying();
     let mut events = runtime.events(None);
     let hour = Vigy { on_action: "gate".to_owned(), ..vigy("v", "(vigy-push 1)", 3_600_000) };
     let registered = runtime.register_or_update(hour.clone()).await.unwrap();
@@ -329,7 +332,7 @@ async fn a_schedule_that_is_edited_while_the_vigy_ticks_holds_after_that_tick() 
 #[tokio::test]
 async fn a_vigy_that_is_deleted_while_it_ticks_begins_a_new_life() {
     let gate = Arc::new(Gate::default());
-    let runtime = RuntimeHandle::builder().executor("gate", gate.clone()).in_memory().await.unwrap();
+    let runtime = RuntimeHandle::builder().executor("gate", gate.clone()).in_memory().await.unwrap().replaying();
     let vigy = Vigy { on_action: "gate".to_owned(), ..vigy("v", "(vigy-push 1)", 100) };
     let first = runtime.register_or_update(vigy.clone()).await.unwrap();
     gate.entered.notified().await;
@@ -344,7 +347,7 @@ async fn a_vigy_that_is_deleted_while_it_ticks_begins_a_new_life() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_runtime_ticks_on_any_kind_of_executor() {
     for workers in [0, 1, 3] {
-        let runtime = RuntimeHandle::builder().workers(workers).in_memory().await.unwrap();
+        let runtime = RuntimeHandle::builder().workers(workers).in_memory().await.unwrap().replaying();
         let mut events = runtime.events(None);
         let vigy = register(&runtime, "v", HELLO).await;
         next_run(&runtime, &mut events, &vigy).await;
@@ -357,6 +360,7 @@ async fn a_runtime_ticks_on_any_kind_of_executor() {
 fn nothing_is_evaluated_on_a_thread_of_the_application() {
     let application = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     application.block_on(async {
+        // What it says is no function of what it is told: it is not replayed.
         let runtime = RuntimeHandle::builder().workers(1).scheduling(false).in_memory().await.unwrap();
         let thread = |_: Turn| async { Err(Failure::raised("thread", std::thread::current().name().unwrap_or(""), None)) };
         let vigy = runtime.register_reconciler("v", cadence(100), thread).await.unwrap();
@@ -368,7 +372,7 @@ fn nothing_is_evaluated_on_a_thread_of_the_application() {
 #[tokio::test]
 async fn a_shutdown_says_whose_ticks_it_had_to_leave() {
     let gate = Arc::new(Gate::default());
-    let runtime = RuntimeHandle::builder().executor("gate", gate.clone()).in_memory().await.unwrap();
+    let runtime = RuntimeHandle::builder().executor("gate", gate.clone()).in_memory().await.unwrap().replaying();
     let stuck = Vigy { on_action: "gate".to_owned(), ..vigy("stuck", "(vigy-push 1)", 100) };
     let stuck = runtime.register_or_update(stuck).await.unwrap();
     gate.entered.notified().await;
@@ -378,7 +382,7 @@ async fn a_shutdown_says_whose_ticks_it_had_to_leave() {
 
 #[tokio::test]
 async fn more_vigies_than_ticks_at_once_all_get_their_turn() {
-    let runtime = RuntimeHandle::builder().ticks_at_once(2).in_memory().await.unwrap();
+    let runtime = RuntimeHandle::builder().ticks_at_once(2).in_memory().await.unwrap().replaying();
     let mut vigies = Vec::new();
     for n in 0..20 {
         vigies.push(register(&runtime, &format!("v{n}"), HELLO).await);
@@ -402,12 +406,12 @@ mod upstream_defects {
             vigy.labels.insert("host", host).unwrap();
             vigy
         };
-        let runtime = RuntimeHandle::builder().in_memory().await.unwrap();
+        let runtime = RuntimeHandle::builder().in_memory().await.unwrap().replaying();
         let mut events = runtime.events(None);
         let local = runtime.register_or_update(labelled("local")).await.unwrap();
         next_run(&runtime, &mut events, &local).await;
 
-        let runtime = RuntimeHandle::builder().host("here").in_memory().await.unwrap();
+        let runtime = RuntimeHandle::builder().host("here").in_memory().await.unwrap().replaying();
         let mut events = runtime.events(None);
         let there = runtime.register_or_update(labelled("there")).await.unwrap();
         let here = runtime.register_or_update(labelled("here")).await.unwrap();
@@ -420,7 +424,7 @@ mod upstream_defects {
 
     #[tokio::test]
     async fn defect_3_forced_and_scheduled_ticks_never_overlap_and_lose_no_increment() {
-        let runtime = RuntimeHandle::builder().in_memory().await.unwrap();
+        let runtime = RuntimeHandle::builder().in_memory().await.unwrap().replaying();
         let vigy = register(&runtime, "v", "(vigy-set :n (+ 1 (vigy-get :n 0)))").await;
         let forced: Vec<_> = (0..40)
             .map(|_| {
@@ -490,7 +494,7 @@ mod upstream_defects {
 
     #[tokio::test]
     async fn defect_10_an_endless_program_does_not_keep_a_runtime_from_stopping() {
-        let runtime = RuntimeHandle::builder().in_memory().await.unwrap();
+        let runtime = RuntimeHandle::builder().in_memory().await.unwrap().replaying();
         let endless = Vigy { policy: Policy { park_after: 0, ..Policy::default() }, ..vigy("endless", "(define (f) (f)) (f)", 100) };
         let mut events = runtime.events(None);
         let endless = runtime.register_or_update(endless).await.unwrap();
@@ -508,7 +512,7 @@ mod upstream_defects {
 
     #[tokio::test]
     async fn defect_24_runs_are_ordered_by_their_number() {
-        let runtime = RuntimeHandle::builder().scheduling(false).clock(|| Timestamp(1000)).in_memory().await.unwrap();
+        let runtime = RuntimeHandle::builder().scheduling(false).clock(|| Timestamp(1000)).in_memory().await.unwrap().replaying();
         let vigy = register(&runtime, "v", HELLO).await;
         for _ in 0..12 {
             runtime.tick_now(vigy.id).await.unwrap();

@@ -10,11 +10,14 @@ use std::time::Duration;
 
 use adapter_tokio::store::engine::{Changes, Direction, Engine, RedbEngine};
 use adapter_tokio::store::{CopyError, Exported, Finding, Happened, Problem, Store, restore};
-use adapter_tokio::{Builder, HostEffects, OpenError, Registered, RuntimeHandle};
+use adapter_tokio::{Builder, Event, HostEffects, OpenError, Registered, RuntimeHandle};
 use async_trait::async_trait;
 use vigy_core::record::ConditionStatus;
 use vigy_core::{Ask, AskError, Incarnation, Outcome, ReconcileAction, ResultStatus, Selector, TickInterval, Timestamp, Vigy};
 use vigy_lisp::{Data, HostFn};
+
+/// When backups are restored.
+const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
 fn store_of_format_2(path: &Path) {
     format_2::fill(&redb::Database::create(path).unwrap());
@@ -174,8 +177,8 @@ async fn restored_vigies_live_again_under_keys_that_were_never_used() {
     open(&path).await.backup(&copy).await.unwrap();
     let mut lives = 100..;
     let mut mint = || Incarnation(lives.next().unwrap());
-    assert!(matches!(restore(&copy, &path, &mut mint), Err(CopyError::Exists(_))), "it replaces nothing");
-    restore(&copy, &new, &mut mint).unwrap();
+    assert!(matches!(restore(&copy, &path, NOW, &mut mint), Err(CopyError::Exists(_))), "it replaces nothing");
+    restore(&copy, &new, NOW, &mut mint).unwrap();
     let runtime = builder().open(&new).await.unwrap();
     let counting = named(&runtime, "counting").await;
     assert!(counting.checkpoint.incarnation.0 >= 100);
@@ -187,13 +190,52 @@ async fn restored_vigies_live_again_under_keys_that_were_never_used() {
     assert_eq!(open(&new).await.check().await.unwrap(), []);
 }
 
+/// Everything that a listener hears that goes on from `cursor`, of a runtime that ends.
+async fn heard(runtime: RuntimeHandle, cursor: u64) -> Vec<Event> {
+    let mut events = runtime.events(Some(cursor));
+    runtime.shutdown(Duration::from_secs(5)).await;
+    let mut heard = Vec::new();
+    while let Some(event) = events.next().await.unwrap() {
+        heard.push(event);
+    }
+    heard
+}
+
+#[tokio::test]
+async fn a_listener_of_the_first_life_hears_that_the_log_is_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let [path, copy, new, newer] = ["v", "copy", "new", "newer"].map(|name| directory.path().join(name));
+    lived(&path).await;
+    open(&path).await.backup(&copy).await.unwrap();
+    let last = |heard: &[Event]| if let Some(Event::Happened { seq, .. }) = heard.last() { *seq } else { panic!("{heard:?}") };
+    let first_life = last(&heard(builder().open(&path).await.unwrap(), 0).await);
+
+    let mut lives = 100..;
+    restore(&copy, &new, NOW, || Incarnation(lives.next().unwrap())).unwrap();
+    let runtime = builder().open(&new).await.unwrap();
+    let ticked = async |runtime: &RuntimeHandle| runtime.tick_now(runtime.resolve("counting").await.unwrap()).await.unwrap();
+    ticked(&runtime).await;
+    let told = heard(runtime, first_life).await;
+    assert!(matches!(told[..], [Event::Reset, Event::Happened { seq, .. }] if seq > first_life), "{told:?}");
+    let second_life = last(&told);
+    let open_new = async || builder().open(&new).await.unwrap();
+    assert_eq!(heard(open_new().await, second_life).await, [], "a number of this log is none of another");
+    assert_eq!(heard(open_new().await, 0).await, told[1..], "whoever wants everything gets it, and no more");
+    assert_eq!(heard(open_new().await, second_life + 1).await, told, "nobody gave that number out");
+    assert_eq!(open(&new).await.check().await.unwrap(), []);
+
+    // The same backup once more, and nothing has happened since.
+    restore(&copy, &newer, NOW.plus(1000), || Incarnation(lives.next().unwrap())).unwrap();
+    assert_eq!(heard(builder().open(&newer).await.unwrap(), second_life).await, [Event::Reset]);
+}
+
 #[tokio::test]
 async fn what_was_in_flight_in_a_backup_is_not_done_again() {
     let directory = tempfile::tempdir().unwrap();
     let (path, new) = (directory.path().join("old.redb"), directory.path().join("new.redb"));
     store_of_format_2(&path);
     let mut lives = 100..;
-    restore(&path, &new, || Incarnation(lives.next().unwrap())).unwrap();
+    restore(&path, &new, NOW, || Incarnation(lives.next().unwrap())).unwrap();
     assert_eq!(open(&new).await.check().await.unwrap(), []);
     let runtime = builder().open(&new).await.unwrap();
     let acting = named(&runtime, "acting").await;

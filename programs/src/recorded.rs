@@ -72,6 +72,15 @@ impl Recorded {
         self.effects().asked.clone()
     }
 
+    /// The recorded answer to an ask, whatever operation it is of and whoever asks.
+    ///
+    /// # Errors
+    /// The recorded refusal, or `not-recorded`.
+    pub fn answer(&self, ask: &Ask<'_>) -> Result<Vec<u8>, AskError> {
+        let arguments = plain(ask.arguments).map_err(|error| AskError::new("type-mismatch", format_args!("{error}")))?;
+        self.effects().answer(&Ask { arguments: &arguments, ..*ask })
+    }
+
     fn effects(&self) -> MutexGuard<'_, RecordedEffects> {
         // The lists are whole whoever panicked.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -119,13 +128,10 @@ impl HostEffects for Recorded {
     }
 
     async fn ask(&self, vigy: &Vigy, ask: Ask<'_>) -> Result<Vec<u8>, AskError> {
-        let question = permitted(vigy, &ask)?;
-        let arguments = plain(ask.arguments).map_err(|error| AskError::new("type-mismatch", format_args!("{error}")))?;
-        let mut effects = self.effects();
-        match question {
+        match permitted(vigy, &ask)? {
             // It is no part of the outside world.
             crate::platform::Question::Config => Ok(crate::platform::config(vigy)),
-            _ => effects.answer(&Ask { arguments: &arguments, ..ask }),
+            _ => self.answer(&ask),
         }
     }
 

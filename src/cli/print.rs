@@ -329,6 +329,7 @@ pub(crate) fn event(out: &mut impl Write, event: &Event, name: &str) -> io::Resu
     let (what, vigy) = match event {
         Event::Run(run) => return run_line(out, run, name),
         Event::Missed { events } => return writeln!(out, "{YELLOW}missed{YELLOW:#} {events} events, which are not kept any more"),
+        Event::Reset {} => return writeln!(out, "{YELLOW}reset{YELLOW:#} the store was restored from a backup: this is another log"),
         Event::DeadLettered { key, at, .. } => {
             return writeln!(out, "{DIM}{at}{DIM:#} {BOLD}{}{BOLD:#} {RED}dead letter{RED:#} {key}", clean(name));
         }

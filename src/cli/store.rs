@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 use vigy::api::StoreFinding;
 use vigy::store::restore;
-use vigy::{Incarnation, socket};
+use vigy::{Incarnation, Timestamp, socket};
 
 use super::args::Store;
 use super::commands::document;
@@ -46,7 +46,9 @@ pub(crate) async fn store(command: Store, path: &Path, json: bool, out: &mut imp
                 std::fs::create_dir_all(directory)?;
             }
             let lives = lives(&backup)?;
-            let made = tokio::task::spawn_blocking(move || restore(&backup, &new, lives)).await;
+            // Before 1970 no store was made.
+            let now = Timestamp(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default());
+            let made = tokio::task::spawn_blocking(move || restore(&backup, &new, now, lives)).await;
             made.map_err(|error| Failure::new(Exit::Failed, error))?.map_err(vigy::service::Error::from)?;
             told(out, json, "restored to", path)
         }

@@ -12,7 +12,7 @@
 //! | POST `/v1/runs/{run}/replay`, `/what-if` | on the socket: evaluate a run again; what another program would have done in it |
 //! | GET `/v1/store/check`, POST `/v1/store/backup` | on the socket: what is wrong with the store; a copy of it in a new file |
 //! | GET `/v1/events` (`vigy_id`, `since`) | server-sent events: runs, and what else happened, by name; each has its number as its id, and a listener that comes back with `Last-Event-ID` goes on from there |
-//! | GET `/metrics` | what the daemon does, for Prometheus: see [`crate::metrics`] |
+//! | GET `/metrics` | what the daemon does, for Prometheus, as OpenMetrics where that is accepted: see [`crate::metrics`] |
 //!
 //! Every error is JSON with a line `error` that says what is wrong and what to do.
 
@@ -37,7 +37,7 @@ use crate::api::{
     UpdateVigy, Vigy, VigyRun, VigyState, WhatIf,
 };
 use crate::service::{Error, ErrorKind, Service};
-use crate::sse;
+use crate::{metrics, sse};
 use extract::{Body, Query, Reference};
 
 /// The largest body of a request over TCP: 1 MiB.
@@ -90,7 +90,7 @@ pub fn router(service: Arc<dyn Service>, transport: Transport, closing: watch::R
         .route("/v1/store/check", get(check))
         .route("/v1/store/backup", post(backup))
         .route("/v1/events", get(events))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(scrape))
         .fallback(async || Error::new(ErrorKind::NotFound, "there is no such route: see /v1/vigies and /v1/events"))
         .method_not_allowed_fallback(async || {
             (StatusCode::METHOD_NOT_ALLOWED, Json(Error::invalid("this route does not take that method")))
@@ -255,9 +255,14 @@ async fn disable(State(app): State<App>, Reference(vigy): Reference) -> Answer<V
     app.service.disable(&vigy).await.map(Json)
 }
 
-async fn metrics(State(app): State<App>) -> Result<impl IntoResponse, Error> {
+async fn scrape(State(app): State<App>, headers: HeaderMap) -> Result<impl IntoResponse, Error> {
     let text = app.service.metrics().await?;
-    Ok(([(header::CONTENT_TYPE, crate::metrics::CONTENT_TYPE)], text))
+    let mut accepted = headers.get_all(header::ACCEPT).into_iter().filter_map(|accept| accept.to_str().ok());
+    Ok(if accepted.any(|accept| accept.contains("application/openmetrics-text")) {
+        ([(header::CONTENT_TYPE, metrics::OPEN_METRICS)], text)
+    } else {
+        ([(header::CONTENT_TYPE, metrics::PLAIN_TEXT)], metrics::plain(&text))
+    })
 }
 
 async fn events(

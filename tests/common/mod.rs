@@ -15,11 +15,13 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Home {
     pub(crate) dir: tempfile::TempDir,
+    /// What the binary finds in its environment, beside what every home has.
+    pub(crate) environment: Vec<(&'static str, String)>,
 }
 
 impl Home {
     pub(crate) fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
+        Self { dir: tempfile::tempdir().unwrap(), environment: Vec::new() }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -43,6 +45,7 @@ impl Home {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vigy"));
         command.args(args).env("VIGY_DB", self.db()).env("HOME", self.dir.path()).env_remove("RUST_LOG").current_dir(self.dir.path());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 

@@ -54,3 +54,9 @@ pub(crate) struct Body<'a> {
 pub(crate) fn get_json(url: &str) -> Result<Value, String> {
     request(Method::GET, url, None, None).and_then(|text| serde_json::from_str(&text).map_err(|error| format!("{url}: {error}")))
 }
+
+/// The body of an answer.
+#[track_caller]
+pub(crate) fn get_text(url: &str) -> String {
+    request(Method::GET, url, None, None).unwrap_or_else(|error| panic!("{error}"))
+}

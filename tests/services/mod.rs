@@ -1,25 +1,30 @@
-//! Real services for tests: an API server over etcd, and Prometheus, on loopback, with data in a directory that goes away.
+//! Real services for tests: an API server over etcd, Prometheus, and an OpenTelemetry collector, on loopback, with data in a directory
+//! that goes away.
 //!
 //! Tests of one binary that run at the same time share them; each works in namespaces of its own. A machine that lacks one of the
 //! programs says so and passes, unless `VIGY_REQUIRE_SERVICES` is set, which CI does.
-#![allow(dead_code, reason = "every test binary uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "every test binary uses a part of it")]
 
 mod claim;
+mod collector;
 mod http;
 mod kube;
 mod process;
 mod prometheus;
 mod proxy;
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 pub(crate) use claim::{Claim, FIXED};
+pub(crate) use collector::{Collector, Span};
+pub(crate) use http::get_text;
 pub(crate) use kube::{Kube, User, path};
-pub(crate) use process::{Process, free_port};
-pub(crate) use prometheus::Prometheus;
+pub(crate) use process::{Process, eventually, free_port};
+pub(crate) use prometheus::{Prometheus, Scraper};
 pub(crate) use proxy::{Hold, KEY, Proxy, Write};
 
 /// Set where a missing program is a failure.
@@ -36,7 +41,8 @@ pub(crate) struct Services {
 /// The services, started if no other test has them, for the suite of this name; `None` where the machine lacks one.
 pub(crate) fn services(suite: &str) -> Option<Arc<Services>> {
     static RUNNING: Mutex<Weak<Services>> = Mutex::new(Weak::new());
-    let tools = Tools::find().map_err(|missing| absent(suite, &missing)).ok()?;
+    let [etcd, kube_apiserver, kubectl, prometheus] = tools(suite, ["etcd", "kube-apiserver", "kubectl", "prometheus"])?;
+    let tools = Tools { etcd, kube_apiserver, kubectl, prometheus };
     // A test that failed to start them poisons nothing: the next one tries again.
     let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
     let services = running.upgrade().unwrap_or_else(|| Arc::new(Services::start(&tools)));
@@ -44,12 +50,24 @@ pub(crate) fn services(suite: &str) -> Option<Arc<Services>> {
     Some(services)
 }
 
+/// Where these programs are; `None` where the machine lacks one, which is then said.
+pub(crate) fn tools<const N: usize>(suite: &str, names: [&'static str; N]) -> Option<[PathBuf; N]> {
+    let places = names.map(found);
+    let missing: Vec<_> = std::iter::zip(names, &places).filter(|(_, place)| place.is_none()).map(|(name, _)| name).collect();
+    if !missing.is_empty() {
+        absent(suite, &missing.join(", "));
+        return None;
+    }
+    Some(places.map(|place| place.expect("none is missing")))
+}
+
 /// Once, and past the test harness, which would swallow it: somebody should see that a suite did not run.
-fn absent(suite: &str, missing: &[&str]) {
-    let missing = missing.join(", ");
+fn absent(suite: &str, missing: &str) {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     assert!(std::env::var_os(REQUIRED).is_none(), "{suite} needs {missing}, and {REQUIRED} is set");
-    static SAID: Once = Once::new();
-    SAID.call_once(|| _ = writeln!(std::io::stderr(), "skipped: {suite} needs {missing}"));
+    if SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(suite.to_owned()) {
+        _ = writeln!(std::io::stderr(), "skipped: {suite} needs {missing}");
+    }
 }
 
 impl Services {
@@ -82,27 +100,12 @@ impl Services {
     }
 }
 
-/// The programs it takes.
+/// The programs that a cluster takes.
 pub(crate) struct Tools {
     etcd: PathBuf,
     kube_apiserver: PathBuf,
     kubectl: PathBuf,
     prometheus: PathBuf,
-}
-
-impl Tools {
-    /// Where they are, or which are missing.
-    fn find() -> Result<Self, Vec<&'static str>> {
-        let mut missing = Vec::new();
-        let mut find = |name| {
-            found(name).unwrap_or_else(|| {
-                missing.push(name);
-                PathBuf::new()
-            })
-        };
-        let (etcd, kube_apiserver, kubectl, prometheus) = (find("etcd"), find("kube-apiserver"), find("kubectl"), find("prometheus"));
-        if missing.is_empty() { Ok(Self { etcd, kube_apiserver, kubectl, prometheus }) } else { Err(missing) }
-    }
 }
 
 /// On the `PATH`, or where `.ci/services.sh` puts it.

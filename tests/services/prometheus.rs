@@ -22,21 +22,19 @@ type Volume = (String, String);
 /// What the kubelet would say of volumes: used and capacity, as text, so that `NaN` is as good as any.
 type Page = Arc<Mutex<BTreeMap<Volume, (String, String)>>>;
 
-pub(crate) struct Prometheus {
+/// A Prometheus that scrapes a page every second.
+pub(crate) struct Scraper {
     pub(crate) port: u16,
-    page: Page,
     _process: Process,
 }
 
-impl Prometheus {
-    pub(crate) fn start(program: &Path, directory: &Path) -> Self {
-        let page = Page::default();
-        let read = page.clone();
-        let target = http::serve(Router::new().route("/metrics", get(async move || printed(&locked(&read)))));
+impl Scraper {
+    /// Starts it; the page is `/metrics` of the target, as `127.0.0.1:80`.
+    pub(crate) fn start(program: &Path, directory: &Path, job: &str, target: &str) -> Self {
         // JSON is YAML.
         let config = json!({
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
-            "scrape_configs": [{"job_name": "kubelet", "static_configs": [{"targets": [format!("127.0.0.1:{target}")]}]}],
+            "scrape_configs": [{"job_name": job, "static_configs": [{"targets": [target]}]}],
         });
         let file = directory.join("prometheus.yml");
         std::fs::write(&file, config.to_string()).expect("a file is written");
@@ -51,11 +49,35 @@ impl Prometheus {
             process.ready(|_| http::request(Method::GET, &format!("http://127.0.0.1:{port}/-/ready"), None, None))?;
             Ok((process, port))
         });
-        Self { port, page, _process: process }
+        Self { port, _process: process }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// What it answers to a query: the series, each with its labels in `metric` and its last sample in `value`.
+    pub(crate) fn query(&self, query: &str) -> Result<Vec<Value>, String> {
+        let url = reqwest::Url::parse_with_params(&format!("{}/api/v1/query", self.url()), [("query", query)])
+            .map_err(|error| error.to_string())?;
+        let answer = http::get_json(url.as_str())?;
+        Ok(answer["data"]["result"].as_array().cloned().unwrap_or_default())
+    }
+}
+
+pub(crate) struct Prometheus {
+    pub(crate) port: u16,
+    page: Page,
+    scraper: Scraper,
+}
+
+impl Prometheus {
+    pub(crate) fn start(program: &Path, directory: &Path) -> Self {
+        let page = Page::default();
+        let read = page.clone();
+        let target = http::serve(Router::new().route("/metrics", get(async move || printed(&locked(&read)))));
+        let scraper = Scraper::start(program, directory, "kubelet", &format!("127.0.0.1:{target}"));
+        Self { port: scraper.port, page, scraper }
     }
 
     /// Puts a volume on the page.
@@ -83,12 +105,9 @@ impl Prometheus {
 
     /// Claim and value of every sample, in order.
     fn samples(&self, query: &str) -> Result<Vec<(String, String)>, String> {
-        let url = reqwest::Url::parse_with_params(&format!("{}/api/v1/query", self.url()), [("query", query)])
-            .map_err(|error| error.to_string())?;
-        let answer = http::get_json(url.as_str())?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let sample = |sample: &Value| (text(&sample["metric"]["persistentvolumeclaim"]), number(&text(&sample["value"][1])));
-        let mut samples: Vec<_> = answer["data"]["result"].as_array().into_iter().flatten().map(sample).collect();
+        let mut samples: Vec<_> = self.scraper.query(query)?.iter().map(sample).collect();
         samples.sort();
         Ok(samples)
     }

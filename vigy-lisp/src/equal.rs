@@ -206,15 +206,19 @@ fn hash_leaf(heap: &Heap<'_>, v: Value) -> Option<u32> {
 }
 
 /// The hash of a key. A list hashes by its length and its elements, what is inside those by kind and size.
-#[inline]
+#[cfg_attr(not(target_os = "none"), inline(always))]
 pub(crate) fn hash_key(heap: &Heap<'_>, key: Value, fuel: &mut i64) -> Result<u32, MapError> {
-    match key.tag() {
-        tag::STRING => Ok(heap.hash_string(key)),
-        tag::KEYWORD => Ok(hash_plain_key(heap, key)),
-        _ => hash_any_key(heap, key, fuel),
+    if key.is(tag::STRING) {
+        Ok(heap.hash_string(key))
+    } else if key.is(tag::KEYWORD) {
+        Ok(hash_plain_key(heap, key))
+    } else {
+        hash_any_key(heap, key, fuel)
     }
 }
 
+// Out of line: its stack is large, and most keys are texts and keywords.
+#[inline(never)]
 fn hash_any_key(heap: &Heap<'_>, key: Value, fuel: &mut i64) -> Result<u32, MapError> {
     let Some(mut hash) = hash_leaf(heap, key) else {
         return Err(MapError::Unhashable(key));

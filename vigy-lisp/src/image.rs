@@ -147,6 +147,8 @@ pub(crate) struct Function {
     pub(crate) captures: u16,
     /// A function of the prelude: prints as a builtin does.
     pub(crate) native: bool,
+    /// Stands for a builtin: errors are told of whoever calls it, as they are with a builtin.
+    pub(crate) stands: bool,
     pub(crate) name: u32,
     pub(crate) params: (u32, u32),
 }
@@ -160,7 +162,7 @@ impl Function {
             self.entry,
             self.end,
             u32::from_le_bytes([self.required, self.optional, self.rest as u8, self.registers]),
-            u32::from(self.captures) | (self.native as u32) << 16,
+            u32::from(self.captures) | (self.native as u32) << 16 | (self.stands as u32) << 17,
             self.name,
             self.params.0,
             self.params.1,
@@ -180,6 +182,7 @@ impl Function {
             registers,
             captures: row[3] as u16,
             native: row[3] >> 16 != 0,
+            stands: row[3] >> 17 != 0,
             name: row[4],
             params: (row[5], row[6]),
         }
@@ -285,7 +288,7 @@ impl<'i> Program<'i> {
         self.imports.chunks_exact(2).filter(|row| row[0] != u32::MAX).map(move |row| names.text(row[0]))
     }
 
-    /// Numbers of the builtins that the program may call, and possibly of some others; repeated. Linear in the image.
+    /// Numbers of the builtins that the program may call, repeated. Linear in the image.
     pub fn builtins(&self) -> impl Iterator<Item = u32> + use<'i> {
         let code = self.code;
         let mut at = 0;
@@ -295,8 +298,8 @@ impl<'i> Program<'i> {
             at += crate::code::length(code, at).unwrap_or(1);
             Some((call as u8 == crate::code::byte::Builtin).then(|| code.get(instruction + 1).copied()).flatten())
         });
-        // A word that looks like a builtin among the objects may be a piece of a text: then one builtin too many is named.
-        let words = self.constants.iter().chain(self.globals).chain(self.frozen);
+        // What lies in the objects is data: no compiler puts a function there.
+        let words = self.constants.iter().chain(self.globals);
         let values = words.map(|word| Value(*word)).filter(|value| value.is(crate::value::tag::BUILTIN));
         called.flatten().chain(values.map(|value| value.index_of()))
     }

@@ -58,7 +58,7 @@ pub use budget::Budget;
 pub use builtins::{Builtin, Builtins};
 pub use codec::{DecodeError, EncodeError, MAX_NESTING};
 #[cfg(feature = "compiler")]
-pub use compile::{Checked, CompileError, CompileLimits, CompileOptions, ErrorKind, Loader, check, compile};
+pub use compile::{Checked, CompileError, CompileLimits, CompileOptions, ErrorKind, Library, Loader, check, compile};
 #[cfg(feature = "compiler")]
 pub use data::Data;
 #[cfg(feature = "compiler")]

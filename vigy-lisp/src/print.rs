@@ -34,6 +34,7 @@ pub(crate) fn type_name(v: Value) -> &'static str {
         tag::LIST => "list",
         tag::STRING => "string",
         tag::MAP => "map",
+        tag::FUNCTION if v.stands_for_builtin() => "native-fn",
         tag::CLOSURE | tag::FUNCTION => "closure",
         tag::BUILTIN | tag::HOST => "native-fn",
         tag::ERROR => "error",

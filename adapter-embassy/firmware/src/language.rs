@@ -9,11 +9,12 @@ use crate::stack;
 
 include!(concat!(env!("OUT_DIR"), "/language.rs"));
 
-/// Runs the program with these builtins linked, and tells how much stack that took.
-pub(crate) fn main(builtins: &'static Builtins) -> ! {
+/// Runs the program with these builtins linked, and tells how much stack that took, and how large the rest of the library is in an image.
+pub(crate) fn main((builtins, rest): &'static (Builtins, u32)) -> ! {
     stack::paint();
     let done = hello(builtins);
     line("stack ", &stack::used().to_be_bytes());
+    line("rest ", &rest.to_be_bytes());
     exit(done);
     loop {
         cortex_m::asm::wfi();

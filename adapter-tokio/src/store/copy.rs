@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadOnlyDatabase};
 use vigy_core::record::Bytes;
-use vigy_core::{Incarnation, Unfinished};
+use vigy_core::{Incarnation, Timestamp, Unfinished};
 
 use super::engine::{self, Changes, Direction, Engine, Snapshot};
 use super::lock;
 use super::read::standings;
-use super::schema::{self, EVERYTHING, Part, RunRow, decode, encode};
+use super::schema::{self, EVERYTHING, Part, RunRow, Space, decode, encode};
+use super::transaction::Log;
 use crate::{OpenError, StoreError};
 
 /// A copy that was not made. The file it should have become is not there.
@@ -83,13 +84,17 @@ pub(super) fn backup(rows: &dyn Snapshot, path: &Path) -> Result<(), CopyError> 
     })
 }
 
+/// How many numbers the log of a restored store leaves out for each millisecond since 1970. Then its first ones still are integers in JSON.
+const EVENT_NUMBERS_PER_MS: u64 = 1000;
+
 /// Makes a new store of a backup. Its vigies live again: kv, history, dead letters and declarations are as they were, and each has a new
 /// incarnation, so that no key of the first life comes back. What was in flight when the backup was made is not taken up: the first life
-/// went on with it.
+/// went on with it. The event log begins anew, at a number that the first life did not come to (unless it told a million events a second):
+/// a listener that comes back with a number of the first life's log is told that this is another.
 ///
 /// # Errors
 /// [`CopyError`]: nothing is overwritten.
-pub fn restore(backup: &Path, path: &Path, mut mint: impl FnMut() -> Incarnation) -> Result<(), CopyError> {
+pub fn restore(backup: &Path, path: &Path, now: Timestamp, mut mint: impl FnMut() -> Incarnation) -> Result<(), CopyError> {
     whole(path, |partial| {
         let io = |source| CopyError::Io { path: partial.to_owned(), source };
         // Held while it is copied: nobody writes to it.
@@ -97,7 +102,11 @@ pub fn restore(backup: &Path, path: &Path, mut mint: impl FnMut() -> Incarnation
         fs::copy(backup, partial).map_err(io)?;
         drop(held);
         let store = lock::open_file(partial)?;
-        let changes = new_lives(&*store.snapshot()?, &mut mint)?;
+        let rows = store.snapshot()?;
+        let mut changes = new_lives(&*rows, &mut mint)?;
+        changes.remove_range(schema::space(Space::Event));
+        let begins = Log::of(&*rows)?.last.max(now.0.saturating_mul(EVENT_NUMBERS_PER_MS));
+        changes.set(schema::meta(schema::META_LOG), Some(begins.to_be_bytes().to_vec()));
         Ok(store.commit(&changes)?)
     })
 }

@@ -44,7 +44,9 @@ pub(super) fn open_file(path: &Path) -> Result<RedbEngine, OpenError> {
 fn create(path: &Path) -> Result<RedbEngine, OpenError> {
     let database = Database::create(path).map_err(|error| open_error(error, path))?;
     look(&database, path)?;
-    Ok(RedbEngine::new(database)?)
+    let path = path.to_owned();
+    // What is not there any more is not made anew: that would be another store.
+    Ok(RedbEngine::new(database)?.reopens(move || Database::open(&path)))
 }
 
 pub(super) fn open_error(error: DatabaseError, path: &Path) -> OpenError {

@@ -48,7 +48,8 @@ const GROUP_BYTES: usize = 16 << 20;
 /// How long to wait between two attempts to get a busy store.
 const LOCK_POLL: Duration = Duration::from_millis(50);
 
-type Job = Box<dyn FnOnce(&mut Transaction) -> Reply + Send>;
+/// Is given the transaction, or why there is none.
+type Job = Box<dyn FnOnce(Result<&mut Transaction, &StoreError>) -> Reply + Send>;
 
 /// Tells a job's caller how it ended, once the commit has.
 type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
@@ -60,6 +61,7 @@ type Newest = Arc<RwLock<Arc<dyn Snapshot>>>;
 pub struct Store {
     newest: Newest,
     last_event: watch::Receiver<u64>,
+    log_begins: u64,
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     _pid: Option<lock::PidFile>,
@@ -103,8 +105,9 @@ impl Store {
 
     fn start(engine: Arc<dyn Engine>, pid: Option<lock::PidFile>) -> Result<Self, OpenError> {
         lock::begin(&*engine)?;
-        let mut writer = Writer::new(engine)?;
+        let mut writer = Writer::new(engine.clone())?;
         let (newest, last_event) = (writer.newest.clone(), writer.last_event.subscribe());
+        let log_begins = Log::begins(&*engine.snapshot()?)?;
         let (jobs, queue) = mpsc::channel();
         let thread = thread::Builder::new().name("vigy-store".to_owned());
         let running = thread.spawn(move || {
@@ -113,7 +116,7 @@ impl Store {
             }
         });
         let running = running.map_err(|error| StoreError(error.to_string()))?;
-        Ok(Self { newest, last_event, jobs: Mutex::new(Some(jobs)), writer: Mutex::new(Some(running)), _pid: pid })
+        Ok(Self { newest, last_event, log_begins, jobs: Mutex::new(Some(jobs)), writer: Mutex::new(Some(running)), _pid: pid })
     }
 
     /// Does `job` in the next commit and returns when that is durable. A job that fails changes nothing, and fails alone; when the commit
@@ -132,7 +135,7 @@ impl Store {
     ) -> Result<Pending<T>, StoreError> {
         let (done, result) = oneshot::channel();
         let job: Job = Box::new(move |transaction| {
-            let value = transaction.run(job);
+            let value = transaction.map_err(StoreError::clone).and_then(|transaction| transaction.run(job));
             // The caller may be gone; the work is done all the same.
             Box::new(move |outcome| drop(done.send(value.and_then(|value| outcome.map(|()| value)))))
         });
@@ -155,13 +158,24 @@ impl Store {
         self.last_event.clone()
     }
 
+    /// The number before the first event of the log. Smaller numbers, but for 0, are another log's.
+    pub(crate) const fn log_begins(&self) -> u64 {
+        self.log_begins
+    }
+
     /// Runs `read` on a snapshot, on a thread that may wait.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&dyn Snapshot) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let snapshot = self.snapshot();
-        blocking(move || read(&*snapshot)).await?
+        blocking(move || read(&*snapshot)).await?.inspect_err(|_| self.look_again())
+    }
+
+    /// After an error: the medium may be well again, and then the rows are read anew.
+    pub(crate) fn look_again(&self) {
+        // An empty job. When the store is closed, there is nothing to look at.
+        drop(self.begin(|_| Ok(())));
     }
 
     /// Walks over every row and holds it against the others. Empty when the store is whole.
@@ -253,32 +267,49 @@ impl Writer {
     fn group(&mut self, jobs: impl Iterator<Item = Job>) {
         let mut replies = Vec::new();
         let committed = self.commit(jobs, &mut replies);
+        if committed.is_err() {
+            // Readers get what there is now, and with it whatever the commit that failed has left.
+            _ = self.show(None);
+        }
         for reply in replies {
             reply(committed.clone());
         }
     }
 
     fn commit(&mut self, jobs: impl Iterator<Item = Job>, replies: &mut Vec<Reply>) -> Result<(), StoreError> {
-        let rows = self.engine.snapshot()?;
-        let log = self.log.take().map_or_else(|| Log::of(&*rows), Ok)?;
-        let mut transaction = Transaction::new(rows, log);
+        let begun = self.engine.snapshot().and_then(|rows| {
+            let log = self.log.take().map_or_else(|| Log::of(&*rows), Ok)?;
+            Ok(Transaction::new(rows, log))
+        });
+        let mut transaction = match begun {
+            Ok(transaction) => transaction,
+            Err(error) => {
+                replies.extend(jobs.map(|job| job(Err(&error))));
+                return Err(error);
+            }
+        };
         for job in jobs.take(GROUP) {
-            replies.push(job(&mut transaction));
+            replies.push(job(Ok(&mut transaction)));
             if transaction.bytes() >= GROUP_BYTES {
                 break;
             }
         }
         let log = transaction.commit(&*self.engine)?;
         self.log = Some(log);
-        match self.engine.snapshot() {
-            Ok(rows) => {
-                // The snapshot is swapped whole, whoever panicked.
-                *self.newest.write().unwrap_or_else(PoisonError::into_inner) = rows;
-                self.last_event.send_if_modified(|last| std::mem::replace(last, log.last) != log.last);
-            }
+        if let Err(error) = self.show(Some(log)) {
             // What is committed is committed. Readers see it, and hear of its events, after the next commit.
-            Err(error) => tracing::error!(%error, "could not read what was committed"),
+            tracing::error!(%error, "could not read what was committed");
         }
+        Ok(())
+    }
+
+    /// Shows readers the rows as they are now, whose log ends there, if that is known.
+    fn show(&mut self, log: Option<Log>) -> Result<(), StoreError> {
+        let rows = self.engine.snapshot()?;
+        let log = log.map_or_else(|| Log::of(&*rows), Ok)?;
+        // The snapshot is swapped whole, whoever panicked.
+        *self.newest.write().unwrap_or_else(PoisonError::into_inner) = rows;
+        self.last_event.send_if_modified(|last| std::mem::replace(last, log.last) != log.last);
         Ok(())
     }
 }

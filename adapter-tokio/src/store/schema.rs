@@ -94,6 +94,8 @@ pub(super) fn meta(name: &str) -> Vec<u8> {
 /// The facts' names.
 pub(super) const META_FORMAT: &str = "format";
 pub(super) const META_SECRET: &str = "secret";
+/// The number before the first event of the log; 0 when it is left out. See [`super::restore`].
+pub(super) const META_LOG: &str = "log";
 
 pub(super) fn name(name: &str) -> Vec<u8> {
     [&[Space::Name as u8], name.as_bytes()].concat()

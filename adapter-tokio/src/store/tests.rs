@@ -69,8 +69,8 @@ impl Stored {
             }
             job(transaction)
         };
-        self.writer.group(std::iter::once(Box::new(move |transaction: &mut Transaction| -> Reply {
-            let value = transaction.run(job);
+        self.writer.group(std::iter::once(Box::new(move |transaction: Result<&mut Transaction, &StoreError>| -> Reply {
+            let value = transaction.map_err(StoreError::clone).and_then(|transaction| transaction.run(job));
             Box::new(move |outcome| drop(done.send(value.and_then(|value| outcome.map(|()| value)))))
         }) as Job));
         // The writer replies, or drops what would.

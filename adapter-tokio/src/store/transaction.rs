@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::engine::{Changes, Direction, Engine, Snapshot, Visit};
+use super::read::damaged;
 use super::schema::{self, Happening, Key, Space, encode};
 use crate::StoreError;
 
@@ -32,11 +33,17 @@ enum Undo {
 pub(crate) struct Log {
     /// The oldest event kept; behind the last when there is none.
     pub(crate) first: u64,
-    /// The newest event; 0 before the first ever.
+    /// The newest event; before the first, the number before it.
     pub(crate) last: u64,
 }
 
 impl Log {
+    /// The number before the first event of the log: 0, but in a store that was made of a backup.
+    pub(crate) fn begins(rows: &dyn Snapshot) -> Result<u64, StoreError> {
+        let begins = rows.get(&schema::meta(schema::META_LOG))?.map(|begins| begins.try_into().map(u64::from_be_bytes));
+        begins.transpose().map_err(|_| damaged("its event log begins nowhere")).map(Option::unwrap_or_default)
+    }
+
     pub(crate) fn of(rows: &dyn Snapshot) -> Result<Self, StoreError> {
         let end = |direction| {
             let (range, mut found) = (schema::space(Space::Event), None);
@@ -49,7 +56,7 @@ impl Log {
             })?;
             Ok::<_, StoreError>(found)
         };
-        let last = end(Direction::Backward)?.unwrap_or(0);
+        let last = end(Direction::Backward)?.map_or_else(|| Self::begins(rows), Ok)?;
         Ok(Self { first: end(Direction::Forward)?.unwrap_or(last + 1), last })
     }
 }

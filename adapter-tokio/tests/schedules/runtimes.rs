@@ -103,7 +103,7 @@ pub(crate) fn every_event_is_told() {
             while let Some(event) = events.next().await.expect("a read") {
                 match event {
                     Event::Happened { seq, .. } => seen.push(seq),
-                    Event::Missed { .. } => panic!("nothing was given up"),
+                    Event::Missed { .. } | Event::Reset => panic!("nothing was given up"),
                 }
             }
             seen

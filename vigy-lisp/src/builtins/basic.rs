@@ -233,3 +233,20 @@ pub(super) fn fulfil(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     }
     Ok(m.heap.field(p, 0))
 }
+
+/// `(%next-name)`: the number of the next generated name.
+pub(super) fn next_name(m: &mut Machine<'_>, _: usize, _: usize) -> Answer {
+    let number = m.heap.int(m.gensyms as i64 + 1)?;
+    m.gensyms += 1;
+    Ok(number)
+}
+
+/// `(%error keyword message plist)`
+pub(super) fn make_error(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let [kind, message, data] = [0, 1, 2].map(|i| m.at(at + i));
+    // Whoever reads an error trusts its parts.
+    if !kind.is(tag::KEYWORD) || !message.is(tag::STRING) || !data.is_list() {
+        return Err(m.mismatch("keyword, string and list", kind));
+    }
+    Ok(m.heap.error(kind, message, data)?)
+}

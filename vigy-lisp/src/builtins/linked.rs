@@ -23,7 +23,9 @@ fn absent(m: &mut Machine<'_>, _: usize, _: usize) -> Answer {
 }
 
 impl Builtin {
-    const fn numbered(number: u32) -> Self {
+    /// The one with that number; without one, what raises an error.
+    #[must_use]
+    pub const fn numbered(number: u32) -> Self {
         let (at, known) = (number as usize, (number as usize) < ROWS.len());
         Self {
             run: if known { ROWS[at].run } else { absent },
@@ -194,6 +196,13 @@ impl Builtins {
     #[cfg(feature = "compiler")]
     pub fn names() -> impl Iterator<Item = &'static str> {
         super::names()
+    }
+
+    /// The numbers of those that have no definition in the language: all that programs call that were compiled with
+    /// [`Library::Portable`](crate::Library::Portable).
+    #[cfg(feature = "compiler")]
+    pub fn primitives() -> impl Iterator<Item = u32> {
+        (0..).zip(super::names()).filter(|(_, name)| !crate::compile::is_portable(name)).map(|(number, _)| number)
     }
 
     /// The name of a builtin that a program may call and that is not here.

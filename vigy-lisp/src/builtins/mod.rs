@@ -322,6 +322,17 @@ const ROWS: &[Row] = &[
     row("%bracket?", 1, 1, list::is_bracket),
     row("sha1", 1, 1, encode::sha1),
     row("hmac-sha256", 2, 2, encode::hmac_sha256),
+    row("%type-name", 1, 1, types::name),
+    row("%text", 2, 2, string::text_of),
+    row("%print", 1, 1, string::print),
+    row("%find", 3, 3, search::find_from),
+    row("%entry", 2, 2, map::entry),
+    row("%divide", 2, 2, number::divide),
+    row("%next-name", 0, 0, basic::next_name),
+    row("%error", 3, 3, basic::make_error),
+    row("%character", 1, 1, string::character),
+    row("%bits", 1, 1, real::bits),
+    row("%from-bits", 1, 1, real::from_bits),
 ];
 
 /// The names and arities of all builtins.

@@ -170,6 +170,12 @@ pub(super) fn div(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     fold(m, at + 1, n - 1, Arith::Div, first)
 }
 
+/// `(%divide x y)`
+pub(super) fn divide(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let (x, y) = (m.at(at), m.at(at + 1));
+    arith(m, Arith::Div, x, y)
+}
+
 pub(super) fn modulo(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let (x, y) = (m.at(at), m.at(at + 1));
     modulo_of(m, x, y)
@@ -300,7 +306,7 @@ pub(super) fn gcd(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
 }
 
 pub(super) fn lcm(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
-    sizes(m, at, n, "lcm", 1, |a, b| (a / common(a, b)).checked_mul(b))
+    sizes(m, at, n, "lcm", 1, |a, b| (a / common(a, b)).checked_mul(b).filter(|r| *r <= 1 << 63))
 }
 
 fn chain(m: &mut Machine<'_>, at: usize, n: usize, f: fn(Ordering) -> bool) -> Answer {

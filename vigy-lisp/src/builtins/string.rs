@@ -209,7 +209,7 @@ pub(super) fn part(m: &mut Machine<'_>, v: Value, from: usize, to: usize) -> Ans
 }
 
 /// The byte at which character `i` starts; the end for the number of characters.
-fn byte_of(m: &mut Machine<'_>, v: Value, i: i64) -> Result<Option<usize>, Stop> {
+pub(super) fn byte_of(m: &mut Machine<'_>, v: Value, i: i64) -> Result<Option<usize>, Stop> {
     let len = m.heap.bytes(v).len();
     let Some(i) = usize::try_from(i).ok().filter(|i| *i <= len) else {
         return Ok(None);
@@ -435,4 +435,37 @@ pub(super) fn to_number(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
         Some(f) if f.is_finite() => Ok(m.heap.float(f)?),
         _ => Err(m.error(Tag::NativeFn, &["`string->number`: not a number"])),
     }
+}
+
+/// `(%text xs readable?)`: the texts of all elements, one behind the other; readable as `pr-str` writes them, else as `str` does.
+pub(super) fn text_of(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let mut list = super::list::list_arg(m, at)?;
+    let style = if m.at(at + 1).is_true() { Style::Readable } else { Style::Raw };
+    let n = m.heap.length(list);
+    m.charge(n / 8)?;
+    let functions = m.named();
+    build(m, |w| {
+        while list.is_pair() {
+            let v = w.heap().first(list);
+            if style == Style::Readable || !v.is_nil() {
+                push_value(w, functions, v, style);
+            }
+            list = w.heap().rest(list);
+        }
+    })
+}
+
+/// `(%print s)`
+pub(super) fn print(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let s = text(m, at)?;
+    // What is printed is the newest object, which is given back.
+    let copy = build(m, |w| w.push_text(s))?;
+    Err(m.take_output(copy))
+}
+
+/// `(%character code)`: nil for what is none.
+pub(super) fn character(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let code = m.at(at).as_small_int().and_then(|code| u32::try_from(code).ok()).and_then(char::from_u32);
+    let Some(c) = code else { return Ok(Value::NIL) };
+    Ok(m.heap.string(c.encode_utf8(&mut [0; 4]))?)
 }

@@ -148,3 +148,9 @@ pub(super) fn cast(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     }
     if matches(m, v, spec, 0)? { Ok(v) } else { Err(refuse(m, Tag::TypeMismatch, spec, v)) }
 }
+
+/// `(%type-name x)`: as messages name types.
+pub(super) fn name(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let name = print::type_name(m.at(at));
+    Ok(m.heap.string(name)?)
+}

@@ -29,7 +29,7 @@ pub(crate) use memory::Full;
 
 use crate::budget::Budget;
 use crate::builtins::Builtins;
-use crate::code::Op;
+use crate::code::{Op, bx, c};
 use crate::heap::{Exhausted, Heap};
 use crate::image::{Program, WINDOW, stack_len};
 use crate::print::{self, Functions, Style};
@@ -452,15 +452,28 @@ impl<'m> Machine<'m> {
 
     /// The name of the library's function that runs: one of the prelude, or else the builtin at `pc`; empty without one.
     fn running(&self) -> &'m str {
-        let own = Value(self.stack[self.base - 2]);
-        let function = match own.object_tag() {
-            tag::FUNCTION | tag::CLOSURE => Some(self.program.function(self.heap.function_of(own))),
-            _ => None,
+        let function = |base: usize| {
+            let own = self.at(base - 2);
+            matches!(own.object_tag(), tag::FUNCTION | tag::CLOSURE).then(|| self.program.function(self.heap.function_of(own)))
         };
-        let name = match function {
+        let (mut pc, mut base, mut own) = (self.pc, self.base, Value::NIL);
+        // What stands for a builtin speaks of whoever called it, as the builtin would.
+        while base > 2 && function(base).is_some_and(|f| f.stands) {
+            own = self.at(base - 2);
+            let (back, distance) = frames::place(self.stack[base - 1]);
+            (pc, base) = (back.saturating_sub(1), base - distance);
+        }
+        let code = self.program.code;
+        let name = match function(base) {
+            Some(f) if f.stands => "",
             Some(f) if f.native && f.name != u32::MAX => print::name(&self.program.names, f.name),
-            _ => match self.program.code.get(self.pc).and_then(|word| Op::decode(*word)) {
-                Some(Op::Builtin) => self.builtins.name(self.program.code[self.pc + 1]),
+            _ => match code.get(pc).and_then(|word| Op::decode(*word)) {
+                Some(Op::Builtin) => self.builtins.name(code[pc + 1]),
+                // Called by its own name, not as a value.
+                Some(op @ (Op::CallKnown | Op::Call)) if own.is(tag::FUNCTION) => {
+                    let named = if op == Op::Call { c(code[pc]) == 1 } else { bx(code[pc]) == own.index_of() as usize };
+                    if named { print::name(&self.program.names, self.program.function(own.index_of()).name) } else { "" }
+                }
                 Some(Op::Mul) => "*",
                 Some(Op::Mod) => "modulo",
                 Some(Op::Cons) => "cons",

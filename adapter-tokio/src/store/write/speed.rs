@@ -45,7 +45,7 @@ fn cpu() -> u64 {
 
 fn job(work: impl FnOnce(&mut Transaction) -> Result<(), StoreError> + Send + 'static) -> Job {
     Box::new(move |transaction| {
-        transaction.run(work).unwrap();
+        transaction.unwrap().run(work).unwrap();
         Box::new(|outcome| outcome.unwrap())
     })
 }
