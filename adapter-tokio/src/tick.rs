@@ -58,17 +58,18 @@ pub(crate) async fn tick(
         // What the agenda knew is not true any more.
         return Ok(Ended::Early(standing.turn()));
     }
-    let Some(revision) = read::revision(&*rows, id, standing.revision)? else { return Ok(Ended::Gone) };
+    let read = || Ok(read::revision(&*rows, id, standing.revision)?.map(|row| (Arc::new(row.vigy), row.image)));
+    let Some((vigy, image)) = shared.declarations.get((id, life, standing.revision), read)? else { return Ok(Ended::Gone) };
     // A snapshot keeps the store from using its space again.
     drop(rows);
-    let vigy = Arc::new(revision.vigy);
     if let Some(host) = shared.elsewhere(&vigy) {
         return Ok(Ended::Elsewhere(host.to_owned()));
     }
     let (begun, late) = (Instant::now(), standing.turn().due.filter(|_| !early).map(|due| Duration::from_millis(now.since(due))));
     let span = tracing::info_span!("tick", vigy = %vigy.name, tick = standing.checkpoint.ticks + 1);
-    let evaluated = async {
-        let loaded = guarded(|| shared.program(&vigy, revision.image.as_ref()))??;
+    // It is as large as the machine in it: on the heap it is moved about once, and not by everyone who hands it on.
+    let evaluated = Box::pin(async {
+        let loaded = guarded(|| shared.program(&vigy, image.as_ref()))??;
         let spec = Spec { program: loaded.hash(), schedule: plan(&vigy.schedule, now), policy: vigy.policy, limits: vigy.limits };
         let mut checkpoint = standing.checkpoint;
         let mut space = shared.spaces.take(&vigy.limits, guarded(|| loaded.words(&vigy.limits))?);
@@ -120,7 +121,7 @@ pub(crate) async fn tick(
         // Every tick ends with a batch or a settlement, which told it.
         let turn = turn.ok_or_else(|| VigyError::Host("the tick has left nothing".to_owned()))?;
         Ok(Ended::Over(RunKey { incarnation: life, tick: checkpoint.ticks }, turn))
-    };
+    });
     match evaluated.instrument(span).await {
         Err(VigyError::NotFound(_)) => Ok(Ended::Gone),
         ended => ended,
