@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tracing::Instrument as _;
+use vigy_core::record::Place;
 use vigy_core::{
     ActionKey, ActionKind, Ask, AskError, AsyncClock, AsyncEffects, AsyncStorage, Batch, Door, Draft, Evaluator, Failure, Host, HostError,
     Incarnation, Outcome, Piece, ReconcileAction, RunKey, SecretKey, Settlement, Spec, Step, Timestamp, Unfinished, Vigy, VigyId,
@@ -170,6 +171,10 @@ impl<E: Evaluator> Evaluator for Guarded<E> {
 
     fn fuel_used(&self) -> u64 {
         if self.panicked { 0 } else { self.evaluation.fuel_used() }
+    }
+
+    fn place(&self) -> Option<Place> {
+        if self.panicked { None } else { self.evaluation.place() }
     }
 }
 
