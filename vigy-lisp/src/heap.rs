@@ -298,6 +298,21 @@ impl<'m> Heap<'m> {
         Value::make(tag::STRING, at, 0)
     }
 
+    /// The string of all parts, one behind the other. What does not fit into so many bytes is cut off. Errors of the language are made without
+    /// `core::fmt`, which is large.
+    pub(crate) fn joined<'p>(&mut self, parts: impl Iterator<Item = &'p &'p str>, bytes: usize) -> Result<Value, Exhausted> {
+        let (mut writer, mut room) = (self.writer()?, bytes);
+        for part in parts {
+            let fits = part.floor_char_boundary(room);
+            writer.push_bytes(&part.as_bytes()[..fits]);
+            room -= fits;
+            if fits < part.len() {
+                break;
+            }
+        }
+        writer.seal()
+    }
+
     /// Starts a string of unknown length in the free words behind everything else. Nothing may be allocated before it is sealed.
     pub(crate) fn writer(&mut self) -> Result<Writer<'_, 'm>, Exhausted> {
         let at = self.alloc(1)?;

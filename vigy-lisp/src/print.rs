@@ -50,16 +50,14 @@ pub(crate) struct Functions<'m> {
     pub(crate) builtins: &'m Builtins,
 }
 
-impl<'m> Functions<'m> {
-    /// The name of a function; nothing of what is none.
-    fn name(&self, heap: &Heap<'_>, v: Value) -> Option<&'m str> {
-        Some(match v.tag() {
-            tag::BUILTIN => self.builtins.name(v.index_of()),
-            tag::HOST => self.program.import_name(v.index_of()),
-            tag::CLOSURE | tag::FUNCTION => name(&self.program.names, self.program.function(heap.function_of(v)).name),
-            _ => return None,
-        })
-    }
+/// The name of a function; nothing of what is none.
+fn function_name<'m>(heap: &Heap<'_>, program: &Program<'m>, builtins: &'m Builtins, v: Value) -> Option<&'m str> {
+    Some(match v.object_tag() {
+        tag::BUILTIN => builtins.name(v.index_of()),
+        tag::HOST => program.import_name(v.index_of()),
+        tag::CLOSURE | tag::FUNCTION => name(&program.names, program.function(heap.function_of(v)).name),
+        _ => return None,
+    })
 }
 
 /// What is still to be written of a list, map or error.
@@ -148,7 +146,7 @@ pub(crate) fn write_to(out: &mut dyn Sink, functions: Functions<'_>, v: Value, s
     let mut current = Some(v);
     loop {
         if let Some(v) = current.take() {
-            let open = match v.tag() {
+            let open = match v.object_tag() {
                 tag::LIST => {
                     out.write_char('(')?;
                     Some(Open { v, next: 0, close: ")" })
@@ -194,7 +192,7 @@ pub(crate) fn write_to(out: &mut dyn Sink, functions: Functions<'_>, v: Value, s
             return Ok(());
         };
         let heap = out.heap();
-        let part = match open.v.tag() {
+        let part = match open.v.object_tag() {
             tag::LIST => {
                 let first = heap.first(open.v);
                 open.v = heap.rest(open.v);
@@ -226,6 +224,7 @@ pub(crate) fn write_to(out: &mut dyn Sink, functions: Functions<'_>, v: Value, s
 // Within the loop of `write_to`, what it needs for each kind of value would be worked out for every value.
 #[cfg_attr(target_os = "none", inline(never))]
 fn write_leaf(functions: &Functions<'_>, v: Value, style: Style, out: &mut dyn Sink) -> fmt::Result {
+    let program = &functions.program;
     let int = out.heap().as_int(v);
     if let Some(i) = int {
         return out.write_str(&digits(i));
@@ -234,7 +233,7 @@ fn write_leaf(functions: &Functions<'_>, v: Value, style: Style, out: &mut dyn S
     if let Some(f) = float {
         return write_float(f, out);
     }
-    match v.tag() {
+    match v.object_tag() {
         tag::CONST => out.write_str(match v {
             Value::TRUE => "#t",
             Value::FALSE => "#f",
@@ -248,7 +247,6 @@ fn write_leaf(functions: &Functions<'_>, v: Value, style: Style, out: &mut dyn S
 
         tag::STRING => write_text(out, v, style == Style::Readable),
         tag::CLOSURE | tag::FUNCTION => {
-            let program = &functions.program;
             let f = program.function(out.heap().function_of(v));
             // A function that the library itself made is as nameless as the program's own.
             if f.native && f.name != u32::MAX {
@@ -274,7 +272,7 @@ fn write_leaf(functions: &Functions<'_>, v: Value, style: Style, out: &mut dyn S
         }
         tag::BUILTIN | tag::HOST => {
             out.write_str("#<native ")?;
-            let name = functions.name(out.heap(), v);
+            let name = function_name(out.heap(), program, functions.builtins, v);
             out.write_str(name.unwrap_or_default())?;
             out.write_char('>')
         }
@@ -288,6 +286,6 @@ pub(crate) fn name<'i>(names: &Names<'i>, id: u32) -> &'i str {
 }
 
 /// The name in messages of what is called.
-pub(crate) fn callee<'m>(m: &Machine<'m>, v: Value) -> &'m str {
-    m.named().name(&m.heap, v).unwrap_or_else(|| type_name(v))
+pub(crate) fn callee<'m>(heap: &Heap<'_>, program: &Program<'m>, builtins: &'m Builtins, v: Value) -> &'m str {
+    function_name(heap, program, builtins, v).unwrap_or_else(|| type_name(v))
 }

@@ -135,6 +135,12 @@ impl Value {
         }
     }
 
+    /// The tag byte of what is no small number; no tag at all of what is one.
+    #[inline]
+    pub(crate) const fn object_tag(self) -> u8 {
+        self.0 as u8
+    }
+
     #[inline]
     pub(crate) const fn is(self, tag: u8) -> bool {
         self.0 as u8 == tag
@@ -176,7 +182,7 @@ impl Value {
     }
 
     pub(crate) const fn is_callable(self) -> bool {
-        matches!(self.tag(), tag::CLOSURE | tag::FUNCTION | tag::BUILTIN | tag::HOST)
+        matches!(self.object_tag(), tag::CLOSURE | tag::FUNCTION | tag::BUILTIN | tag::HOST)
     }
 
     /// Whether the value can be a key, and one that only the same word is equal to.
@@ -189,7 +195,7 @@ impl Value {
     /// Whether the value refers to words of a heap or an image.
     pub(crate) const fn is_object(self) -> bool {
         matches!(
-            self.tag(),
+            self.object_tag(),
             tag::LIST
                 | tag::STRING
                 | tag::MAP

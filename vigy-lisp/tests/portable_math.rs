@@ -1,6 +1,6 @@
 //! Logarithms, powers and angles as definitions in the language: bit by bit the answers of the builtins.
 
-use vigy_lisp::{Arity, Budget, Builtins, CompileOptions, Data, HostFn, Image, Library, Machine, Step, compile};
+use vigy_lisp::{Arity, Budget, Builtin, Builtins, CompileOptions, Data, HostFn, Image, Library, Machine, Step, compile};
 
 const INPUTS: HostFn = HostFn { name: "inputs", arity: Arity::exactly(0), writes: false, secret: false, doc: "" };
 
@@ -39,7 +39,7 @@ fn answers(image: &Image, builtins: &Builtins, arguments: &[Vec<f64>]) -> Vec<f6
 
 /// The definition of `function` gives what the builtin gives, to the bit.
 fn same(function: &str, arguments: &[Vec<f64>]) {
-    let primitives = Builtins::only(&Vec::from_iter(Builtins::primitives()));
+    let primitives = Builtins::only(Vec::from_iter(Builtins::primitives().map(Builtin::numbered)).leak());
     let (native, portable) = (image(function, Library::Native), image(function, Library::Portable));
     assert!(Builtins::names().position(|name| name == function).is_some_and(|n| !portable.program().builtins().any(|b| b as usize == n)));
     for batch in arguments.chunks(BATCH) {

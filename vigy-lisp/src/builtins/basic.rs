@@ -71,7 +71,7 @@ predicates! {
     is_error(h, v) = v.is(tag::ERROR);
     is_channel(h, v) = v.is(tag::CHANNEL);
     is_fiber(h, v) = v.is(tag::FIBER);
-    is_foreign(h, v) = matches!(v.tag(), tag::CHANNEL | tag::FIBER);
+    is_foreign(h, v) = matches!(v.object_tag(), tag::CHANNEL | tag::FIBER);
     is_atom(h, v) = !v.is_list() && !v.is(tag::MAP) && !v.is_callable();
     is_absent(h, v) = v == Value::ABSENT;
     is_forced(h, v) = v.is(tag::PROMISE) && h.count(v) == 1;
@@ -87,13 +87,15 @@ pub(super) fn type_of(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 }
 
 pub(super) fn throw(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    Err(Stop::Thrown(m.at(at)))
+    let v = m.at(at);
+    Err(m.stop(Stop::Thrown, v))
 }
 
 /// `(%rethrow e raised?)`: passes on what a handler caught, as what it was.
 pub(super) fn rethrow(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let v = m.at(at);
-    Err(if m.at(at + 1) == Value::TRUE && v.is(tag::ERROR) { Stop::Raised(v) } else { Stop::Thrown(v) })
+    let raised = m.at(at + 1) == Value::TRUE && v.is(tag::ERROR);
+    Err(m.stop(if raised { Stop::Raised } else { Stop::Thrown }, v))
 }
 
 /// `(%fail "tag" "message")`: an error of the language, raised by the prelude.
@@ -102,7 +104,7 @@ pub(super) fn fail(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let message = super::string::text(m, at + 1)?;
     let kind = m.intern_value(tag::KEYWORD, kind)?;
     let e = m.heap.error(kind, message, Value::NIL)?;
-    Err(Stop::Raised(e))
+    Err(m.stop(Stop::Raised, e))
 }
 
 /// `(%mismatch "expected" value)`
@@ -128,7 +130,7 @@ fn data(m: &mut Machine<'_>, at: usize) -> Answer {
 /// `(error tag message)`, `(error tag message plist)`: an error value; nothing is raised.
 pub(super) fn error(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let v = m.at(at);
-    if !matches!(v.tag(), tag::KEYWORD | tag::STRING | tag::SYMBOL) {
+    if !matches!(v.object_tag(), tag::KEYWORD | tag::STRING | tag::SYMBOL) {
         return Err(m.mismatch("keyword, string or symbol", v));
     }
     let kind = m.intern_value(tag::KEYWORD, v)?;
@@ -190,7 +192,7 @@ pub(super) fn gensym(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let mut name = heapless::String::<128>::new();
     if n == 1 {
         let v = m.at(at);
-        if !matches!(v.tag(), tag::STRING | tag::SYMBOL) {
+        if !matches!(v.object_tag(), tag::STRING | tag::SYMBOL) {
             return Err(m.mismatch("string or symbol", v));
         }
         for c in m.heap.text(v).chars() {

@@ -302,7 +302,7 @@ fn push_plain(w: &mut Writer<'_, '_>, functions: print::Functions<'_>, v: Value,
         Value::TRUE => w.push_bytes(b"true"),
         Value::FALSE => w.push_bytes(b"false"),
         Value::NIL => w.push_bytes(nil.as_bytes()),
-        _ if matches!(v.tag(), tag::KEYWORD | tag::SYMBOL) => w.push_text(v),
+        _ if matches!(v.object_tag(), tag::KEYWORD | tag::SYMBOL) => w.push_text(v),
         _ => push_value(w, functions, v, Style::Raw),
     }
 }

@@ -116,7 +116,7 @@ fn refuse(m: &mut Machine<'_>, kind: Tag, spec: Value, v: Value) -> Stop {
     let _ = text.write_str(", got ");
     let _ = print::write(m, v, Style::Readable, &mut text);
     match m.make_error(kind.text(), &[text.as_str()]) {
-        Ok(e) => Stop::Thrown(e),
+        Ok(e) => m.stop(Stop::Thrown, e),
         Err(e) => e.into(),
     }
 }

@@ -1,7 +1,7 @@
 //! The loop over instructions.
 
 use super::frames::{Called, place, place_word};
-use super::{HostCall, Machine, Message, State, Step, Stop, Tag};
+use super::{HostCall, Machine, State, Step, Stop, Tag};
 use crate::builtins;
 use crate::builtins::number::{self, Arith};
 use crate::code::{a, b, bx, byte, c, sabc, sbx};
@@ -10,7 +10,6 @@ use crate::heap::move_down;
 use crate::image::WINDOW;
 use crate::value::{Value, tag};
 use core::cmp::Ordering;
-use core::fmt::Write;
 
 /// The words of a frame: callee, return address, registers.
 const FRAME: usize = 2 + WINDOW;
@@ -212,10 +211,10 @@ impl Machine<'_> {
                                 self.state = State::Calling(call);
                                 return Step::Call;
                             }
-                            Err(Stop::Output(text)) => {
+                            Err(Stop::Output) => {
                                 self.stack[at] = Value::NIL.0;
                                 leave!(pc + 1);
-                                return self.give_output(text);
+                                return self.give_output();
                             }
                             Err(stop) => stop!(stop),
                         }
@@ -492,10 +491,10 @@ impl Machine<'_> {
                                     frame[rc(word)] = v.0;
                                     pc += 2;
                                 }
-                                Err(Stop::Output(text)) => {
+                                Err(Stop::Output) => {
                                     self.stack[here + rc(word)] = Value::NIL.0;
                                     leave!(pc + 2);
-                                    return self.give_output(text);
+                                    return self.give_output();
                                 }
                                 Err(stop) => stop!(stop),
                             }
@@ -538,15 +537,7 @@ impl Machine<'_> {
                         byte::Raise => {
                             let kind = Tag::from_code(a(word)).unwrap_or(Tag::NotImplemented);
                             let message = Value(p.constants[code[pc + 1] as usize]);
-                            let mut text = Message::default();
-                            // A message keeps what fits.
-                            let _ = text.write_str(self.heap.text(message));
-                            let stop = self.error(kind, &[text.as_str()]);
-                            // What modules say is thrown by the library, not by the language.
-                            stop!(match stop {
-                                Stop::Raised(e) if kind.is_thrown() => Stop::Thrown(e),
-                                stop => stop,
-                            });
+                            stop!(self.raised(kind, message));
                         }
                         _ => unreachable!("the image was verified"),
                     }
@@ -587,6 +578,17 @@ impl Machine<'_> {
         }
     }
 
+    /// An error that the program says itself.
+    #[cold]
+    fn raised(&mut self, kind: Tag, message: Value) -> Stop {
+        let made = self.intern(tag::KEYWORD, kind.text()).and_then(|tag| self.heap.error(tag, message, Value::NIL));
+        match made {
+            // What modules say is thrown by the library, not by the language.
+            Ok(error) => self.stop(if kind.is_thrown() { Stop::Thrown } else { Stop::Raised }, error),
+            Err(full) => full.into(),
+        }
+    }
+
     /// `=` of any two values.
     fn same(&mut self, x: Value, y: Value) -> Result<bool, Stop> {
         if x.is(tag::STRING) && y.is(tag::STRING) {
@@ -600,7 +602,8 @@ impl Machine<'_> {
         answer.map_err(|w| builtins::work(self, w))
     }
 
-    fn give_output(&mut self, text: Value) -> Step {
+    fn give_output(&mut self) -> Step {
+        let text = self.cause;
         // The text is the newest object: it is given back when the run goes on.
         let top = text.index_of() as usize;
         self.state = State::Output { text, top };

@@ -1,6 +1,6 @@
 //! Calls of values: arguments, frames, arities.
 
-use super::{HostCall, Machine, Message, Stop, Tag};
+use super::{HostCall, Machine, Stop, Tag};
 use crate::builtins;
 use crate::heap::move_down;
 use crate::image::WINDOW;
@@ -72,7 +72,7 @@ impl Machine<'_> {
     pub(super) fn call_value(&mut self, at: usize, n: usize, tail: bool, base: usize, after: usize) -> Result<Called, Stop> {
         let callee = self.at(at);
         self.base = base;
-        match callee.tag() {
+        match callee.object_tag() {
             tag::CLOSURE | tag::FUNCTION => {
                 let f = self.program.function(self.heap.function_of(callee));
                 let (required, optional) = (usize::from(f.required), usize::from(f.optional));
@@ -142,8 +142,8 @@ impl Machine<'_> {
 
     #[cold]
     fn wrong_arity(&mut self, callee: Value, n: usize) -> Stop {
-        let name = print::callee(self, callee);
-        let (min, max) = match callee.tag() {
+        let name = print::callee(&self.heap, &self.program, self.builtins, callee);
+        let (min, max) = match callee.object_tag() {
             tag::BUILTIN => self.builtins.arity(callee.index_of()),
             tag::HOST => self.program.import_arity(callee.index_of()),
             tag::CLOSURE | tag::FUNCTION => {
@@ -153,8 +153,12 @@ impl Machine<'_> {
             }
             _ => (1, Some(2)),
         };
-        let mut wants = Message::default();
-        let _ = crate::arity::write(&mut wants, min, max);
-        self.error(Tag::ArityMismatch, &["`", name, "` expected ", wants.as_str(), ", got ", &digits(n as i64)])
+        let (fewest, most) = (digits(min as i64), max.map(|max| digits(max as i64)));
+        let wants = crate::arity::parts(min, max, &fewest, most.as_deref());
+        self.error_in(
+            Tag::ArityMismatch,
+            &["`", name, "` expected "],
+            &[wants[0], wants[1], wants[2], wants[3], ", got ", &digits(n as i64)],
+        )
     }
 }

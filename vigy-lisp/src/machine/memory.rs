@@ -29,7 +29,7 @@ impl Machine<'_> {
     /// Where the registers of the frame that runs end. What lies behind is not used.
     pub(super) fn frame_end(&self) -> usize {
         let own = self.at(self.base - 2);
-        let function = if matches!(own.tag(), tag::FUNCTION | tag::CLOSURE) { self.heap.function_of(own) } else { 0 };
+        let function = if matches!(own.object_tag(), tag::FUNCTION | tag::CLOSURE) { self.heap.function_of(own) } else { 0 };
         let end = self.base + usize::from(self.program.function(function).registers);
         match self.state {
             State::Calling(call) => end.max(call.at + call.args),

@@ -138,6 +138,8 @@ pub struct Machine<'m> {
     pub(crate) gensyms: u64,
     /// Where the numbers of generated names start.
     pub(crate) gensym_base: u64,
+    /// What was raised, thrown or printed last.
+    cause: Value,
     /// Why the run failed: what [`Self::fault`] is told from.
     failure: Option<Stop>,
 }
@@ -191,6 +193,7 @@ impl<'m> Machine<'m> {
             output_left: 0,
             gensyms: 0,
             gensym_base: 0,
+            cause: Value::NIL,
             failure: None,
         })
     }
@@ -319,7 +322,10 @@ impl<'m> Machine<'m> {
         // The failure belongs to the call, which lies in front of where the machine would go on.
         self.pc = self.pc.saturating_sub(1);
         let raised = match made {
-            Ok(error) => self.unwind(Stop::Raised(error)).is_ok(),
+            Ok(error) => {
+                let stop = self.stop(Stop::Raised, error);
+                self.unwind(stop).is_ok()
+            }
             Err(full) => {
                 let _ = self.fail(full.into());
                 false
@@ -346,7 +352,7 @@ impl<'m> Machine<'m> {
     #[must_use]
     #[inline]
     pub fn text(&self, v: Value) -> Option<&str> {
-        matches!(v.tag(), tag::STRING | tag::SYMBOL | tag::KEYWORD).then(|| self.heap.text(v))
+        matches!(v.object_tag(), tag::STRING | tag::SYMBOL | tag::KEYWORD).then(|| self.heap.text(v))
     }
 
     /// Writes `v` as text. Nesting deeper than 128 is written as `…`.
@@ -399,17 +405,35 @@ impl<'m> Machine<'m> {
         self.heap.intern_value(tag, v)
     }
 
+    /// An error value. A message that is too long is cut off.
     pub(crate) fn make_error(&mut self, tag: &str, message: &[&str]) -> Result<Value, Exhausted> {
+        self.make_error_in(tag, &[], message)
+    }
+
+    /// The same, with where it happened in front of the message.
+    fn make_error_in(&mut self, tag: &str, place: &[&str], message: &[&str]) -> Result<Value, Exhausted> {
         let tag = self.intern(tag::KEYWORD, tag)?;
-        let text = Message::of(message);
-        let message = self.heap.string(text.as_str())?;
+        let message = self.heap.joined(place.iter().chain(message), Message::BYTES)?;
         self.heap.error(tag, message, Value::NIL)
+    }
+
+    /// Stops for this, because of a value.
+    pub(crate) fn stop(&mut self, stop: Stop, cause: Value) -> Stop {
+        self.cause = cause;
+        stop
     }
 
     /// An error of the language, ready to be returned by a builtin.
     #[cold]
     pub(crate) fn error(&mut self, tag: Tag, message: &[&str]) -> Stop {
-        self.make_error(tag.text(), message).map_or_else(|e| e.into(), Stop::Raised)
+        self.error_in(tag, &[], message)
+    }
+
+    fn error_in(&mut self, tag: Tag, place: &[&str], message: &[&str]) -> Stop {
+        match self.make_error_in(tag.text(), place, message) {
+            Ok(error) => self.stop(Stop::Raised, error),
+            Err(full) => full.into(),
+        }
     }
 
     #[cold]
@@ -421,15 +445,16 @@ impl<'m> Machine<'m> {
     /// An error that says which function of the library it happened in, where that is known.
     #[cold]
     pub(crate) fn complain(&mut self, tag: Tag, message: &[&str]) -> Stop {
-        let (text, name) = (Message::of(message), self.running());
-        if name.is_empty() { self.error(tag, message) } else { self.error(tag, &["`", name, "`: ", text.as_str()]) }
+        let name = self.running();
+        let place = ["`", name, "`: "];
+        self.error_in(tag, if name.is_empty() { &[] } else { &place }, message)
     }
 
     /// The name of the library's function that runs: one of the prelude, or else the builtin at `pc`; empty without one.
     fn running(&self) -> &'m str {
         let function = |base: usize| {
             let own = self.at(base - 2);
-            matches!(own.tag(), tag::FUNCTION | tag::CLOSURE).then(|| self.program.function(self.heap.function_of(own)))
+            matches!(own.object_tag(), tag::FUNCTION | tag::CLOSURE).then(|| self.program.function(self.heap.function_of(own)))
         };
         let (mut pc, mut base, mut own) = (self.pc, self.base, Value::NIL);
         // What stands for a builtin speaks of whoever called it, as the builtin would.
@@ -502,7 +527,7 @@ impl<'m> Machine<'m> {
         match self.output_left.checked_sub(u32::try_from(len).unwrap_or(u32::MAX)) {
             Some(left) => {
                 self.output_left = left;
-                Stop::Output(text)
+                self.stop(Stop::Output, text)
             }
             None => Stop::OutOfOutput,
         }
