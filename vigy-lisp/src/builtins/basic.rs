@@ -241,13 +241,25 @@ pub(super) fn next_name(m: &mut Machine<'_>, _: usize, _: usize) -> Answer {
     Ok(number)
 }
 
-/// `(%error keyword message plist)`
+/// `(%compare x y)`: the order of two strings, symbols or keywords by their bytes: -1, 0 or 1.
+pub(super) fn compare_texts(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let (x, y) = (m.at(at), m.at(at + 1));
+    if x.tag() != y.tag() || !matches!(x.tag(), tag::STRING | tag::SYMBOL | tag::KEYWORD) {
+        return Err(m.mismatch("two texts", x));
+    }
+    let order = m.heap.bytes(x).cmp(m.heap.bytes(y));
+    Ok(Value::small_int(order as i64).unwrap_or(Value::NIL))
+}
+
+/// `(%error kind message plist)`
 pub(super) fn make_error(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let [kind, message, data] = [0, 1, 2].map(|i| m.at(at + i));
     // Whoever reads an error trusts its parts.
-    if !kind.is(tag::KEYWORD) || !message.is(tag::STRING) || !data.is_list() {
+    let named = matches!(kind.tag(), tag::KEYWORD | tag::STRING | tag::SYMBOL);
+    if !named || !message.is(tag::STRING) || !data.is_list() {
         return Err(m.mismatch("keyword, string and list", kind));
     }
+    let kind = m.intern_value(tag::KEYWORD, kind)?;
     Ok(m.heap.error(kind, message, data)?)
 }
 

@@ -323,7 +323,7 @@ const ROWS: &[Row] = &[
     row("sha1", 1, 1, encode::sha1),
     row("hmac-sha256", 2, 2, encode::hmac_sha256),
     row("%type-name", 1, 1, types::name),
-    row("%text", 2, 2, string::text_of),
+    row("%show", 2, 2, string::show),
     row("%print", 1, 1, string::print),
     row("%find", 3, 3, search::find_from),
     row("%entry", 2, 2, map::entry),
@@ -337,6 +337,8 @@ const ROWS: &[Row] = &[
     row("%complain", 1, 1, basic::complain),
     row("%map", 0, 0, map::empty),
     row("%codes", 1, 1, string::codes),
+    row("%join", 1, 1, string::join_all),
+    row("%compare", 2, 2, basic::compare_texts),
 ];
 
 /// The names and arities of all builtins.
