@@ -3,7 +3,11 @@
 use super::{Answer, work};
 use crate::equal::{self, Numbers};
 use crate::machine::{Machine, Stop, Tag};
+use crate::number::digits;
 use crate::value::{Value, tag};
+
+/// Parts of the message of `%fail`, at most.
+pub(super) const FAIL_PARTS: usize = 8;
 
 pub(super) fn equal_values(m: &mut Machine<'_>, x: Value, y: Value, numbers: Numbers) -> Result<bool, Stop> {
     let mut fuel = m.fuel;
@@ -98,10 +102,22 @@ pub(super) fn rethrow(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     Err(m.stop(if raised { Stop::Raised } else { Stop::Thrown }, v))
 }
 
-/// `(%fail "tag" "message")`: an error of the language, raised by the prelude.
-pub(super) fn fail(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+/// `(%fail "tag" "message" …)`: an error of the language, raised by the prelude. More parts of the message may follow, texts and small ints.
+pub(super) fn fail(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let kind = super::string::text(m, at)?;
-    let message = super::string::text(m, at + 1)?;
+    let mut message = super::string::text(m, at + 1)?;
+    if n > 2 {
+        let mut parts = [Value::NIL; FAIL_PARTS];
+        parts.iter_mut().zip(at + 1..at + n).for_each(|(part, at)| *part = m.at(at));
+        message = super::string::build(m, |w| {
+            for part in parts {
+                match part.as_small_int() {
+                    Some(i) => w.push_bytes(digits(i).as_bytes()),
+                    None => w.push_text(part),
+                }
+            }
+        })?;
+    }
     let kind = m.intern_value(tag::KEYWORD, kind)?;
     let e = m.heap.error(kind, message, Value::NIL)?;
     Err(m.stop(Stop::Raised, e))
@@ -204,7 +220,7 @@ pub(super) fn gensym(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
         // A short prefix fits.
         let _ = name.push('g');
     }
-    let number = crate::number::digits(m.gensyms as i64 + 1);
+    let number = digits(m.gensyms as i64 + 1);
     let _ = ["__", &number, "__auto"].iter().try_for_each(|part| name.push_str(part));
     let symbol = m.intern(tag::SYMBOL, &name)?;
     m.gensyms += 1;

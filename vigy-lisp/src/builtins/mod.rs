@@ -286,7 +286,7 @@ const ROWS: &[Row] = &[
     row("%promised", 1, 1, basic::promised),
     row("%fulfil", 2, 2, basic::fulfil),
     row("%rethrow", 2, 2, basic::rethrow),
-    row("%fail", 2, 2, basic::fail),
+    row("%fail", 2, 1 + basic::FAIL_PARTS as u8, basic::fail),
     row("%mismatch", 2, 2, basic::mismatch),
     row("%shape", 2, 2, list::shape),
     row("%go-next", 1, 1, channel::next),
