@@ -146,7 +146,7 @@ pub(super) fn length(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
         m.heap.bytes(v).len()
     } else {
         m.charge(m.heap.bytes(v).len() / 64)?;
-        m.heap.text(v).chars().count()
+        m.heap.bytes(v).iter().filter(|b| **b & 0xc0 != 0x80).count()
     }))
 }
 
