@@ -171,6 +171,12 @@ impl<'m> Machine<'m> {
         let (globals, memory) = memory.split_at_mut(program.globals.len());
         let (stack, heap) = memory.split_at_mut(stack_len(budget));
         globals.copy_from_slice(program.globals);
+        #[cfg_attr(not(target_os = "none"), allow(unused_mut, reason = "a host has all there is to maps"))]
+        let mut heap = Heap::new(program.frozen, program.names, heap, budget.heap_bytes);
+        #[cfg(target_os = "none")]
+        {
+            heap.lookup = builtins.lookup;
+        }
         Ok(Self {
             program,
             builtins,
@@ -178,7 +184,7 @@ impl<'m> Machine<'m> {
             globals,
             stack,
             written: 0,
-            heap: Heap::new(program.frozen, program.names, heap, budget.heap_bytes),
+            heap,
             state: State::Fresh,
             pc: 0,
             base: 2,
