@@ -91,6 +91,18 @@ fn edges_give_the_same_on_primitives_alone() {
 }
 
 #[test]
+fn every_letter_has_the_same_cases_on_primitives_alone() {
+    let letters = ('\u{80}'..=char::MAX).filter(|c| !c.to_lowercase().eq([*c]) || !c.to_uppercase().eq([*c]));
+    // Each with its neighbours, which may have no other case.
+    let near = |c: char| [-1, 0, 1].into_iter().filter_map(move |by| char::from_u32((c as u32).wrapping_add_signed(by)));
+    let letters = Vec::from_iter(letters.flat_map(near));
+    let both = |text: &[char]| format!("(list (string-uppercase {0:?}) (string-lowercase {0:?}))", String::from_iter(text));
+    let programs = Vec::from_iter(letters.chunks(100).map(both));
+    let different = different(programs.iter().map(|program| (program.as_str(), &Json::Null)));
+    assert!(programs.len() > 50 && different.is_empty(), "{}", different.join("\n"));
+}
+
+#[test]
 fn no_definition_is_untested() {
     let primitives: BTreeSet<u32> = Builtins::primitives().collect();
     let portable = (0..).zip(Builtins::names()).filter(|(number, _)| !primitives.contains(number)).map(|(_, name)| name);

@@ -266,3 +266,15 @@ pub(super) fn make_error(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     }
     Ok(m.heap.error(kind, message, data)?)
 }
+
+/// `(%complain "message")`: values of the wrong type, told of the function of the library that runs.
+pub(super) fn complain(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let message = super::string::text(m, at)?;
+    let text = crate::machine::Message::of(&[m.heap.text(message)]);
+    Err(m.complain(Tag::TypeMismatch, &[text.as_str()]))
+}
+
+/// `(%same? x y)`: whether two values are one word: the same object, or the same small number.
+pub(super) fn same_word(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    Ok(Value::bool(m.at(at) == m.at(at + 1)))
+}

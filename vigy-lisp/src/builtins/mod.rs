@@ -342,6 +342,10 @@ const ROWS: &[Row] = &[
     row("%character", 1, 1, string::character),
     row("%bits", 1, 1, real::bits),
     row("%from-bits", 1, 1, real::from_bits),
+    row("%same?", 2, 2, basic::same_word),
+    row("%complain", 1, 1, basic::complain),
+    row("%map", 0, 0, map::empty),
+    row("%codes", 1, 1, string::codes),
 ];
 
 /// The names and arities of all builtins.

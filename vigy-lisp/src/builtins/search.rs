@@ -3,7 +3,7 @@
 use memchr::memmem;
 
 use super::Answer;
-use super::string::{build, byte_of, char_at, chars_of, part, push_part, script_text};
+use super::string::{build, byte_of, char_at, chars_of, part, push_part, script_text, text};
 use crate::machine::{Machine, Stop};
 use crate::value::Value;
 
@@ -47,13 +47,28 @@ pub(super) fn index(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     Ok(find(m.heap.bytes(a), m.heap.bytes(b), 0).map_or(Value::NIL, |byte| position(m, a, byte)))
 }
 
-/// `(%find s part i)`: position of the first occurrence at or behind position `i`, nil without one.
+/// `(%find s part i)`: position of the first occurrence at or behind position `i`, nil without one. Looks at one place after the other:
+/// what that takes is charged, and the code is small.
 pub(super) fn find_from(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let (s, part) = two(m, at, "%find")?;
+    let (s, part) = (text(m, at)?, text(m, at + 1)?);
     let i = m.at(at + 2);
     let from = super::number::int(m, i)?;
-    let Some(from) = byte_of(m, s, from)? else { return Ok(Value::NIL) };
-    let found = find(m.heap.bytes(s), m.heap.bytes(part), from);
+    let Some(mut from) = byte_of(m, s, from)? else { return Ok(Value::NIL) };
+    let (bytes, wanted) = (m.heap.bytes(s), m.heap.bytes(part));
+    let most = usize::try_from(m.fuel).unwrap_or(0).saturating_mul(16);
+    let mut work = 0;
+    let found = loop {
+        let rest = bytes.get(from..).unwrap_or_default();
+        if rest.starts_with(wanted) {
+            break Some(from);
+        }
+        if rest.len() <= wanted.len() || work > most {
+            break None;
+        }
+        work += if rest.first() == wanted.first() { 1 + wanted.len() / 8 } else { 1 };
+        from += 1;
+    };
+    m.charge(work / 16)?;
     Ok(found.map_or(Value::NIL, |byte| position(m, s, byte)))
 }
 

@@ -470,3 +470,18 @@ pub(super) fn character(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let Some(c) = code else { return Ok(Value::NIL) };
     Ok(m.heap.string(c.encode_utf8(&mut [0; 4]))?)
 }
+
+/// `(%codes s)`: the numbers of its characters.
+pub(super) fn codes(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let s = text(m, at)?;
+    let n = m.heap.bytes(s).len();
+    m.charge(n / 4)?;
+    // A character has a byte at least.
+    let buffer = m.heap.buffer(n)?;
+    let mut at = 0;
+    while let Some((c, width)) = char_at(m.heap.bytes(s), at) {
+        m.heap.buffer_push(buffer, Value::index(c as usize));
+        at += width;
+    }
+    Ok(m.heap.buffer_seal(buffer, Value::NIL))
+}

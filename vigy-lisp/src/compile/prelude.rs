@@ -29,9 +29,11 @@ const PORTABLE_SOURCES: &[&str] = &[
     include_str!("../prelude/portable/math.tlisp"),
     include_str!("../prelude/portable/maps.tlisp"),
     include_str!("../prelude/portable/text.tlisp"),
+    include_str!("../prelude/portable/cases.tlisp"),
     include_str!("../prelude/portable/values.tlisp"),
     include_str!("../prelude/portable/types.tlisp"),
     include_str!("../prelude/portable/reader.tlisp"),
+    include_str!("../prelude/portable/decimal.tlisp"),
 ];
 
 const DEFINE: &[u8] = b"\n(define ";
