@@ -11,6 +11,9 @@ use crate::image::WINDOW;
 use crate::value::{Value, tag};
 use core::cmp::Ordering;
 
+/// On bare metal, flash counts: what can also be done out of line is done there alone.
+const SHORT: bool = cfg!(target_os = "none");
+
 /// The words of a frame: callee, return address, registers.
 const FRAME: usize = 2 + WINDOW;
 const CALLEE: usize = 0;
@@ -177,7 +180,8 @@ impl Machine<'_> {
                     ($callee:expr, $at:expr, $n:expr, $tail:expr) => {{
                         let callee = Value($callee);
                         let at = here + 2 + $at;
-                        if (callee.is(tag::CLOSURE) || callee.is(tag::FUNCTION))
+                        if !SHORT
+                            && (callee.is(tag::CLOSURE) || callee.is(tag::FUNCTION))
                             && let Some(entry) = p.entry_for(self.heap.function_of(callee), $n)
                             && ($tail || (self.depth < self.budget.depth && at + FRAME <= self.written))
                         {
@@ -228,7 +232,7 @@ impl Machine<'_> {
                     macro_rules! arith {
                         ($x:expr, $y:expr, $small:expr) => {{
                             let (x, y): (u64, u64) = ($x, $y);
-                            if (x | y) & 3 != 0 {
+                            if SHORT || (x | y) & 3 != 0 {
                                 break 'slow (x, y);
                             }
                             let Some(r) = $small(x as i64, y as i64) else { break 'slow (x, y) };
@@ -240,7 +244,7 @@ impl Machine<'_> {
                     macro_rules! test {
                         ($small:expr) => {{
                             let (x, y) = (frame[rb(word)], frame[rc(word)]);
-                            if (x | y) & 3 != 0 {
+                            if SHORT || (x | y) & 3 != 0 {
                                 break 'slow (x, y);
                             }
                             frame[ra(word)] = Value::bool($small(&(x as i64), &(y as i64))).0;
@@ -250,7 +254,7 @@ impl Machine<'_> {
                     macro_rules! unless {
                         ($x:expr, $y:expr, $small:expr) => {{
                             let (x, y): (u64, u64) = ($x, $y);
-                            if (x | y) & 3 != 0 {
+                            if SHORT || (x | y) & 3 != 0 {
                                 break 'slow (x, y);
                             }
                             branch!($small(&(x as i64), &(y as i64)));
@@ -439,7 +443,8 @@ impl Machine<'_> {
                         byte::Get => break 'slow (frame[rb(word)], frame[rc(word)]),
                         byte::Field => {
                             let (map, key) = (Value(frame[rb(word)]), Value(p.constants[c(word)]));
-                            if map.is(tag::MAP)
+                            if !SHORT
+                                && map.is(tag::MAP)
                                 && key.is(tag::KEYWORD)
                                 && let Some(found) = self.heap.map_get_word(map, key)
                             {
@@ -454,7 +459,8 @@ impl Machine<'_> {
                         byte::Call => {
                             tick!();
                             let (callee, map) = (Value(frame[ra(word)]), Value(frame[ra(word) + 2]));
-                            if callee.is(tag::KEYWORD)
+                            if !SHORT
+                                && callee.is(tag::KEYWORD)
                                 && b(word) == 1
                                 && map.is(tag::MAP)
                                 && let Some(found) = self.heap.map_get_word(map, callee)
