@@ -39,7 +39,7 @@ fn prometheus_scrapes_a_daemon_and_its_linter_finds_nothing() {
     };
     disabled("good", "(vigy-push {:n (vigy-incr \"n\")})", &["--on-action", "exec:exit 65"]);
     disabled("bad", "(car 1)", &[]);
-    home.does(&["register", &home.hello(), "--name", "due", "--every", "1h"]);
+    home.does(&["register", &home.hello(), "--name", "due", "--every", "1h", "--jitter", "0s"]);
     tail.next_of("run");
     for (name, often) in [("good", 3), ("bad", 2)] {
         (0..often).for_each(|_| _ = home.vigy(&["tick", name, "--force"]));

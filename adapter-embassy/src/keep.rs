@@ -120,11 +120,77 @@ pub async fn tick<C: AsyncClock, S: AsyncStorage, F: AsyncEffects>(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::boxed::Box;
     use std::vec::Vec;
-    use vigy_core::TickInterval;
+
+    use embassy_futures::block_on;
+    use vigy_core::sim::MemoryStorage;
+    use vigy_core::{Batch, Draft, Incarnation, Piece, RunKey, Settlement, Storage as _, TickBuffers, TickInterval, Timestamp};
+
     use vigy_lisp::Builtin;
+
+    use super::*;
+    use crate::Refuse;
+
+    /// Time that goes on when somebody sleeps, and stands still otherwise.
+    struct Sleeper(Timestamp);
+
+    impl AsyncClock for Sleeper {
+        fn now(&mut self) -> Timestamp {
+            self.0
+        }
+        async fn sleep_until(&mut self, until: Timestamp) {
+            self.0 = self.0.max(until);
+        }
+        async fn yield_now(&mut self) {}
+    }
+
+    /// A store in memory.
+    #[derive(Default)]
+    struct Kept(MemoryStorage);
+
+    impl AsyncStorage for Kept {
+        type Error = <MemoryStorage as vigy_core::Storage>::Error;
+
+        async fn get(&mut self, key: &str, into: &mut [u8]) -> Result<Option<usize>, Self::Error> {
+            self.0.get(key, into)
+        }
+        async fn save(&mut self, draft: &Draft<'_>) -> Result<(), Self::Error> {
+            self.0.save(draft)
+        }
+        async fn commit(&mut self, batch: &Batch<'_>) -> Result<(), Self::Error> {
+            self.0.commit(batch)
+        }
+        async fn settle(&mut self, settlement: &Settlement<'_>) -> Result<(), Self::Error> {
+            self.0.settle(settlement)
+        }
+        async fn unfinished(&mut self, run: RunKey, mut visit: impl FnMut(Piece<'_>)) -> Result<(), Self::Error> {
+            self.0.unfinished(run, &mut visit)
+        }
+    }
+
+    #[test]
+    fn a_parked_vigy_is_left_alone_until_it_is_resumed() {
+        let image = lisp::compile("(if (< (vigy-tick-count) 6) (car 1))", &[]).expect("it compiles");
+        let (interval, limits) = (TickInterval::default(), Limits { heap_bytes: 4096, ..Limits::default() });
+        let installed = Installed::new(image.program(), Builtins::ALL, interval, limits).expect("it is whole");
+        let vigy = installed.with_policy(Policy { park_after: 3, ..Policy::DEFAULT });
+        let mut buffers = TickBuffers::for_limits(&limits);
+        let mut words = std::vec![0; lisp::words_needed(image.program(), &limits)];
+        let mut host = Host { clock: Sleeper(Timestamp(1000)), storage: Kept::default(), effects: Refuse };
+        let mut checkpoint = Checkpoint::new(Incarnation(1), Timestamp(1000));
+        let mut keeps = |host: &mut Host<Sleeper, Kept, Refuse>, checkpoint: &mut Checkpoint, ticks| {
+            let mut memory = Memory { tick: buffers.memory(), words: &mut words };
+            block_on(keep(host, &vigy, checkpoint, &mut memory, ticks)).expect("the store is well");
+            (checkpoint.ticks, checkpoint.parked, host.clock.0)
+        };
+        let (ticks, parked, at) = keeps(&mut host, &mut checkpoint, u64::MAX);
+        assert_eq!((ticks, parked), (3, true), "for ever ends where it is parked");
+        assert_eq!(keeps(&mut host, &mut checkpoint, u64::MAX), (3, true, at), "nobody sleeps, and nothing ticks");
+        checkpoint.resume(&vigy.spec.schedule, at);
+        let (ticks, parked, _) = keeps(&mut host, &mut checkpoint, 4);
+        assert_eq!((ticks, parked, checkpoint.failures), (7, false, 0), "two ticks fail, and two go well");
+    }
 
     #[test]
     fn a_program_is_refused_where_a_builtin_is_missing() {

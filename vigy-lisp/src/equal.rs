@@ -9,6 +9,9 @@ use crate::value::{Value, tag};
 pub(crate) enum Work {
     TooDeep,
     OutOfFuel,
+    /// No builtin that is linked has to do with maps.
+    #[cfg_attr(not(target_os = "none"), allow(dead_code, reason = "a host has all there is to maps"))]
+    NoMaps,
 }
 
 /// Nesting up to which values are compared and hashed.
@@ -29,7 +32,7 @@ pub(crate) enum Numbers {
 
 /// Exact order of an int and a double, without rounding either.
 pub(crate) fn compare_int_float(i: i64, f: f64) -> Option<core::cmp::Ordering> {
-    use core::cmp::Ordering::{Equal, Greater, Less};
+    use core::cmp::Ordering::{Greater, Less};
     if f.is_nan() {
         return None;
     }
@@ -39,12 +42,9 @@ pub(crate) fn compare_int_float(i: i64, f: f64) -> Option<core::cmp::Ordering> {
     if f < -9_223_372_036_854_775_808.0 {
         return Some(Greater);
     }
-    let whole = libm::trunc(f);
-    Some(match i.cmp(&(whole as i64)) {
-        Equal if f > whole => Less,
-        Equal if f < whole => Greater,
-        order => order,
-    })
+    // What is cut off decides only where the rest is the same, and that is a double, too.
+    let whole = f as i64;
+    if i == whole { (whole as f64).partial_cmp(&f) } else { Some(i.cmp(&whole)) }
 }
 
 /// Order of two numbers; `None` when one is NaN or no number.

@@ -113,6 +113,8 @@ pub(crate) struct Heap<'m> {
     pub(crate) names: Names<'m>,
     pub(crate) words: &'m mut [u64],
     pub(crate) tables: Tables<'m>,
+    #[cfg(target_os = "none")]
+    pub(crate) lookup: crate::map::Lookup,
     pub(crate) top: usize,
     /// Where the free words end.
     pub(crate) limit: usize,
@@ -126,7 +128,18 @@ impl<'m> Heap<'m> {
     pub(crate) fn new(frozen: &'m [u64], names: Names<'m>, memory: &'m mut [u64], bytes: u32) -> Self {
         let (words, tables) = memory.split_at_mut(Self::own_words(bytes));
         let tables = Tables::new(tables, words.len());
-        let mut heap = Self { frozen, names, words, tables, top: 0, limit: 0, made: 1, peak: 0 };
+        let mut heap = Self {
+            frozen,
+            names,
+            words,
+            tables,
+            #[cfg(target_os = "none")]
+            lookup: crate::map::no_maps,
+            top: 0,
+            limit: 0,
+            made: 1,
+            peak: 0,
+        };
         heap.rewind();
         heap
     }

@@ -16,9 +16,11 @@
 use core::fmt;
 
 use crate::budget::Budget;
+use crate::builtins::LOOKUP;
+use crate::code::byte;
 use crate::heap::{Heap, hash_bytes};
 use crate::span::Span;
-use crate::value::{FROZEN, Value};
+use crate::value::{FROZEN, Value, tag};
 
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"vigylisp");
 /// Version of the format and of the instruction set.
@@ -296,12 +298,22 @@ impl<'i> Program<'i> {
             let call = *code.get(at)?;
             let instruction = at;
             at += crate::code::length(code, at).unwrap_or(1);
-            Some((call as u8 == crate::code::byte::Builtin).then(|| code.get(instruction + 1).copied()).flatten())
+            Some(match call as u8 {
+                byte::Builtin => code.get(instruction + 1).copied(),
+                byte::Get | byte::Field => Some(LOOKUP),
+                _ => None,
+            })
         });
         // What lies in the objects is data: no compiler puts a function there.
         let words = self.constants.iter().chain(self.globals);
-        let values = words.map(|word| Value(*word)).filter(|value| value.is(crate::value::tag::BUILTIN));
-        called.flatten().chain(values.map(|value| value.index_of()))
+        let values = words.map(|word| Value(*word)).filter_map(|value| match value.object_tag() {
+            tag::BUILTIN => Some(value.index_of()),
+            tag::MAP => Some(LOOKUP),
+            _ => None,
+        });
+        // What the host answers may be maps, and what lists of the image hold.
+        let holds_maps = !self.imports.is_empty() || self.frozen.iter().any(|word| Value(*word).is(tag::MAP));
+        called.flatten().chain(values).chain(holds_maps.then_some(LOOKUP))
     }
 
     /// Words of memory that a [`crate::Machine`] needs to run this program within `budget`.

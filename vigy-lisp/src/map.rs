@@ -72,6 +72,21 @@ const fn fitting(n: usize) -> usize {
     }
 }
 
+/// A search of a map that is linked where a builtin is that has to do with maps.
+#[cfg(target_os = "none")]
+pub(crate) fn look(heap: &Heap<'_>, map: Value, key: Value, fuel: &mut i64) -> Result<Option<Value>, MapError> {
+    heap.map_look(map, key, fuel)
+}
+
+/// How maps are looked into on bare metal: by nothing where no builtin is linked that has to do with maps.
+#[cfg(target_os = "none")]
+pub(crate) type Lookup = fn(&Heap<'_>, Value, Value, &mut i64) -> Result<Option<Value>, MapError>;
+
+#[cfg(target_os = "none")]
+pub(crate) fn no_maps(_: &Heap<'_>, _: Value, _: Value, _: &mut i64) -> Result<Option<Value>, MapError> {
+    Err(MapError::Work(Work::NoMaps))
+}
+
 impl Heap<'_> {
     /// An empty map with room for `capacity` entries.
     pub(crate) fn map(&mut self, capacity: usize) -> Result<Value, Exhausted> {
@@ -201,7 +216,16 @@ impl Heap<'_> {
         Some(entries.iter().find(|e| e[1] == key.0).map(|e| Value(e[2])))
     }
 
+    /// What a map has under a key.
+    #[inline]
     pub(crate) fn map_get(&self, map: Value, key: Value, fuel: &mut i64) -> Result<Option<Value>, MapError> {
+        #[cfg(target_os = "none")]
+        return (self.lookup)(self, map, key, fuel);
+        #[cfg(not(target_os = "none"))]
+        self.map_look(map, key, fuel)
+    }
+
+    fn map_look(&self, map: Value, key: Value, fuel: &mut i64) -> Result<Option<Value>, MapError> {
         if !key.is(tag::STRING)
             && let Some(found) = self.map_get_plain(map, key)
         {

@@ -12,10 +12,9 @@ fn image(function: &str, library: Library) -> Image {
     compile(&source, &CompileOptions { hosts: &[&[INPUTS]], library, ..CompileOptions::default() }).expect("a program")
 }
 
-/// What the function of an image gives for each list of arguments, in a machine with these builtins.
-fn answers(image: &Image, builtins: &Builtins, arguments: &[Vec<f64>]) -> Vec<f64> {
-    let lists = arguments.iter().map(|list| Data::List(list.iter().map(|x| Data::Float(*x)).collect()));
-    let inputs = postcard::to_allocvec(&Data::List(lists.collect())).expect("data is serialisable");
+/// What the function of an image gives for each list of arguments, in a machine with these builtins: the bits of doubles, `None` for nil.
+fn answers(image: &Image, builtins: &Builtins, arguments: &[Vec<Data>]) -> Vec<Option<u64>> {
+    let inputs = postcard::to_allocvec(&Data::List(arguments.iter().cloned().map(Data::List).collect())).expect("data is serialisable");
     let budget = Budget { fuel: 1 << 40, heap_bytes: 8 << 20, ..Budget::default() };
     let mut memory = vec![0; image.program().words_needed(&budget)];
     let mut machine = Machine::with_builtins(image.program(), builtins, &mut memory, &budget).expect("memory of the size asked for");
@@ -29,8 +28,12 @@ fn answers(image: &Image, builtins: &Builtins, arguments: &[Vec<f64>]) -> Vec<f6
                 let mut bytes = vec![0; 64 << 10];
                 let n = machine.encode(v, &mut bytes).expect("data");
                 let Ok(Data::List(list)) = postcard::from_bytes(&bytes[..n]) else { panic!("no list") };
-                let float = |x: Data| if let Data::Float(x) = x { x } else { panic!("{x:?} is no float") };
-                return list.into_iter().map(float).collect();
+                let bits = |x: Data| match x {
+                    Data::Float(x) => Some(x.to_bits()),
+                    Data::Nil => None,
+                    other => panic!("{other:?} is no double"),
+                };
+                return list.into_iter().map(bits).collect();
             }
             other => panic!("{other:?}: {:?}", machine.fault()),
         }
@@ -39,14 +42,20 @@ fn answers(image: &Image, builtins: &Builtins, arguments: &[Vec<f64>]) -> Vec<f6
 
 /// The definition of `function` gives what the builtin gives, to the bit.
 fn same(function: &str, arguments: &[Vec<f64>]) {
+    same_of(function, &Vec::from_iter(arguments.iter().map(|list| list.iter().map(|x| Data::Float(*x)).collect())));
+}
+
+fn same_of(function: &str, arguments: &[Vec<Data>]) {
     let primitives = Builtins::only(Vec::from_iter(Builtins::primitives().map(Builtin::numbered)).leak());
     let (native, portable) = (image(function, Library::Native), image(function, Library::Portable));
     assert!(Builtins::names().position(|name| name == function).is_some_and(|n| !portable.program().builtins().any(|b| b as usize == n)));
     for batch in arguments.chunks(BATCH) {
         let (expected, got) = (answers(&native, Builtins::ALL, batch), answers(&portable, &primitives, batch));
         assert_eq!(expected.len(), batch.len());
-        let wrong = expected.iter().zip(&got).zip(batch).filter(|((expected, got), _)| expected.to_bits() != got.to_bits());
-        let wrong: Vec<_> = wrong.map(|((expected, got), list)| format!("({function} {list:?}): {expected:?}, not {got:?}")).collect();
+        let shown = |bits: &Option<u64>| bits.map(f64::from_bits);
+        let wrong = expected.iter().zip(&got).zip(batch).filter(|((expected, got), _)| expected != got);
+        let wrong: Vec<_> =
+            wrong.map(|((expected, got), list)| format!("({function} {list:?}): {:?}, not {:?}", shown(expected), shown(got))).collect();
         assert!(wrong.is_empty(), "{} of {}\n{}", wrong.len(), batch.len(), wrong[..wrong.len().min(10)].join("\n"));
     }
 }
@@ -227,4 +236,42 @@ fn powers() {
     all.extend((-40..40).flat_map(|x| (-40..40).map(move |y| vec![f64::from(x) / 2.0, f64::from(y) / 2.0])));
     same("expt", &all);
     same("math/pow", &all[..BATCH]);
+}
+
+#[test]
+fn texts() {
+    let mut bits = Bits(15);
+    let mut texts: Vec<String> = special().iter().flat_map(|x| [format!("{x}"), format!("{x:e}")]).collect();
+    for _ in 0..1_000 {
+        let (x, y) = (bits.any(), bits.next());
+        texts.extend([format!("{x:e}"), format!("{}.{}E{}", y >> 40, y & 0xffff, y as i64 % 340), format!("{}", bits.within(12))]);
+    }
+    same_of("parse-float", &Vec::from_iter(texts.into_iter().map(|text| vec![Data::Str(text)])));
+}
+
+#[test]
+fn long_texts() {
+    // The middle between the least double and nothing, with all its digits: 751 of them count.
+    let least = format!("{:.1074}", 5e-324);
+    let halved = least.bytes().skip(2).chain([b'0']).scan(0, |rest, digit| {
+        let n = 10 * *rest + u32::from(digit - b'0');
+        *rest = n % 2;
+        char::from_digit(n / 2, 10)
+    });
+    let middle: String = halved.collect();
+    let texts = [740, 760, 767, 768, 769, 770, 800, 1000, 1070, 1074, 1075].into_iter().flat_map(|n| {
+        let (zeros, cut) = ("0".repeat(n), &middle[..n]);
+        [
+            format!("0.{cut}"),
+            format!("0.{cut}1"),
+            format!("0.{cut}0000000000000000"),
+            format!("1{zeros}"),
+            format!("9007199254740993.{zeros}1"),
+            format!("9007199254740993.{zeros}"),
+            format!("0.{zeros}1e{n}"),
+            format!("9007199254740993{zeros}e-{n}"),
+            format!("9007199254740993{zeros}1e-{}", n + 1),
+        ]
+    });
+    same_of("parse-float", &Vec::from_iter(texts.map(|text| vec![Data::Str(text)])));
 }

@@ -100,10 +100,16 @@ pub(crate) enum Bug {
     DraftStays,
     /// A removed range stays when the vigy is deleted.
     RangeStays,
+    /// Actions that failed for good follow in a commit of their own.
+    LettersApart,
+    /// An action that is tried again has another key. Not the engine's bug.
+    RetriesAnew,
+    /// A secret answer is kept like any other. Not the engine's bug.
+    SecretKept,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::NotDurable,
         Self::RepliesFirst,
         Self::TwoCommits,
@@ -113,12 +119,16 @@ impl Bug {
         Self::TrimsFirst,
         Self::DraftStays,
         Self::RangeStays,
+        Self::LettersApart,
+        Self::RetriesAnew,
+        Self::SecretKept,
     ];
 }
 
 /// The names of rows, as the store's schema has them.
 const STANDING: u8 = 2;
 const EVENT: u8 = 3;
+pub(crate) const LETTER: u8 = 4;
 const VIGY: u8 = 5;
 const KV: u8 = 1;
 const DRAFT: u8 = 9;
@@ -162,6 +172,8 @@ impl Engine for Buggy {
             }
             Bug::KvApart => both(|key, _| !is_part(key, KV)),
             Bug::EventsApart => both(|key, _| key[0] != EVENT),
+            Bug::LettersApart => both(|key, _| key[0] != LETTER),
+            Bug::RetriesAnew | Bug::SecretKept => self.engine.commit(changes),
             Bug::SettlesFirst => both(|key, _| key[0] == STANDING),
             Bug::TrimsFirst => both(|_, value| value.is_none()),
             Bug::DraftStays => self.engine.commit(&part_of(changes, |range| !is_part(&range.start, DRAFT), |_, _| true)),

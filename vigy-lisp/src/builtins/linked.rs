@@ -5,6 +5,8 @@
 use super::ANY;
 use super::{Answer, ROWS, Run, exists, name};
 use crate::machine::{Machine, Tag};
+#[cfg(target_os = "none")]
+use crate::map::{Lookup, look, no_maps};
 
 /// A builtin that can be linked.
 #[derive(Clone, Copy)]
@@ -137,6 +139,7 @@ impl Builtins {
 #[cfg(target_os = "none")]
 pub struct Builtins {
     rows: &'static [Builtin],
+    pub(crate) lookup: Lookup,
 }
 
 #[cfg(target_os = "none")]
@@ -160,7 +163,13 @@ impl Builtins {
     /// Those: in a `static`, no others are linked.
     #[must_use]
     pub const fn only(rows: &'static [Builtin]) -> Self {
-        Self { rows }
+        let (mut at, mut maps) = (0, false);
+        while at < rows.len() {
+            let number = rows[at].number as usize;
+            maps |= number < ROWS.len() && ROWS[number].maps;
+            at += 1;
+        }
+        Self { rows, lookup: if maps { look } else { no_maps } }
     }
 
     fn row(&self, number: u32) -> Option<&Builtin> {

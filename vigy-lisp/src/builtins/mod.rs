@@ -39,6 +39,15 @@ struct Row {
     min: u8,
     max: u8,
     run: Run,
+    /// Whether it makes maps or looks into them.
+    #[cfg_attr(not(target_os = "none"), allow(dead_code, reason = "a host has all there is to maps"))]
+    maps: bool,
+}
+
+impl Row {
+    const fn maps(self) -> Self {
+        Self { maps: true, ..self }
+    }
 }
 
 /// A builtin, but for its code.
@@ -53,7 +62,7 @@ struct Signature {
 const ANY: u8 = u8::MAX;
 
 const fn row(name: &'static str, min: u8, max: u8, run: Run) -> Row {
-    Row { name, min, max, run }
+    Row { name, min, max, run, maps: false }
 }
 
 /// All builtins. The position of a row is its number in images: rows are only ever added at the end.
@@ -182,29 +191,29 @@ const ROWS: &[Row] = &[
     row("vec", 1, 1, list::seq),
     row("member?", 2, 2, list::member),
     row("position", 2, 2, list::position),
-    row("hash-map", 0, ANY, map::hash_map),
+    row("hash-map", 0, ANY, map::hash_map).maps(),
     row("hash-map-count", 1, 1, map::count),
     row("hash-map-empty?", 1, 1, map::is_empty),
-    row("hash-map-has?", 2, 2, map::has),
-    row("contains?", 2, 2, map::contains),
-    row("hash-map-get", 2, 2, map::get_strict),
-    row("hash-map-get-or", 3, 3, map::get_strict),
-    row("get", 2, 3, map::get),
-    row("get-in", 2, 3, map::get_in),
-    row("hash-map-set", 3, 3, map::set_strict),
-    row("assoc", 3, ANY, map::assoc),
-    row("hash-map-remove", 2, 2, map::remove),
-    row("dissoc", 1, ANY, map::dissoc),
-    row("hash-map-keys", 1, 1, map::keys),
-    row("hash-map-values", 1, 1, map::values),
-    row("hash-map-entries", 1, 1, map::entries),
-    row("keys", 1, 1, map::keys_lenient),
-    row("vals", 1, 1, map::values_lenient),
-    row("hash-map-merge", 1, ANY, map::merge_strict),
-    row("merge", 0, ANY, map::merge),
-    row("select-keys", 2, 2, map::select_keys),
-    row("zipmap", 2, 2, map::zipmap),
-    row("into-hash-map", 1, 1, map::into_map),
+    row("hash-map-has?", 2, 2, map::has).maps(),
+    row("contains?", 2, 2, map::contains).maps(),
+    row("hash-map-get", 2, 2, map::get_strict).maps(),
+    row("hash-map-get-or", 3, 3, map::get_strict).maps(),
+    row("get", 2, 3, map::get).maps(),
+    row("get-in", 2, 3, map::get_in).maps(),
+    row("hash-map-set", 3, 3, map::set_strict).maps(),
+    row("assoc", 3, ANY, map::assoc).maps(),
+    row("hash-map-remove", 2, 2, map::remove).maps(),
+    row("dissoc", 1, ANY, map::dissoc).maps(),
+    row("hash-map-keys", 1, 1, map::keys).maps(),
+    row("hash-map-values", 1, 1, map::values).maps(),
+    row("hash-map-entries", 1, 1, map::entries).maps(),
+    row("keys", 1, 1, map::keys_lenient).maps(),
+    row("vals", 1, 1, map::values_lenient).maps(),
+    row("hash-map-merge", 1, ANY, map::merge_strict).maps(),
+    row("merge", 0, ANY, map::merge).maps(),
+    row("select-keys", 2, 2, map::select_keys).maps(),
+    row("zipmap", 2, 2, map::zipmap).maps(),
+    row("into-hash-map", 1, 1, map::into_map).maps(),
     row("str", 0, ANY, string::str),
     row("string", 1, 1, string::string),
     row("pr-str", 1, 1, string::pr_str),
@@ -278,8 +287,8 @@ const ROWS: &[Row] = &[
     row("%seal", 1, 1, list::seal),
     row("%part", 2, 2, list::part),
     row("%parts", 2, 2, list::parts),
-    row("%count-into", 2, 2, map::count_into),
-    row("%put", 3, 3, map::put_own),
+    row("%count-into", 2, 2, map::count_into).maps(),
+    row("%put", 3, 3, map::put_own).maps(),
     row("%absent?", 1, 1, basic::is_absent),
     row("%delay", 1, 1, basic::delay),
     row("%forced?", 1, 1, basic::is_forced),
@@ -291,17 +300,17 @@ const ROWS: &[Row] = &[
     row("%shape", 2, 2, list::shape),
     row("%go-next", 1, 1, channel::next),
     row("%go-end", 2, 2, channel::end),
-    row("read-string", 1, 1, read::read_string),
-    row("read-all", 1, 1, read::read_all),
+    row("read-string", 1, 1, read::read_string).maps(),
+    row("read-all", 1, 1, read::read_all).maps(),
     row("re-match?", 2, 2, regex::is_match),
     row("re-find", 2, 2, regex::find),
     row("re-find-all", 2, 2, regex::find_all),
     row("re-captures", 2, 2, regex::captures),
     row("re-split", 2, 2, regex::split),
     row("re-replace", 3, 3, regex::replace),
-    row("json-parse", 1, 1, json::json_parse),
+    row("json-parse", 1, 1, json::json_parse).maps(),
     row("json-stringify", 1, 1, json::json_stringify),
-    row("json/parse", 1, 1, json::parse_maps),
+    row("json/parse", 1, 1, json::parse_maps).maps(),
     row("json/write", 1, 1, json::write_maps),
     row("json/array", 1, 1, json::array),
     row("base64-encode", 1, 1, encode::base64_encode),
@@ -374,6 +383,23 @@ static NAMES: &str = {
     }
 };
 
+/// What looks into maps: programs that can do so without a builtin need it all the same.
+pub(crate) const LOOKUP: u32 = {
+    let mut at = 0;
+    while !is(ROWS[at].name.as_bytes(), b"hash-map-get-or") {
+        at += 1;
+    }
+    at as u32
+};
+
+const fn is(one: &[u8], other: &[u8]) -> bool {
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
+}
+
 pub(crate) fn exists(id: u32) -> bool {
     (id as usize) < TABLE.len()
 }
@@ -430,6 +456,7 @@ static INDEX: crate::compile::table::Index<1024> = {
 pub(crate) fn work(m: &mut Machine<'_>, w: Work) -> Stop {
     match w {
         Work::OutOfFuel => Stop::OutOfFuel,
+        Work::NoMaps => m.error(Tag::NativeFn, &["this machine does not have maps"]),
         Work::TooDeep => m.error(Tag::DepthExceeded, &["a value is nested too deeply to compare"]),
     }
 }

@@ -146,7 +146,8 @@ pub(super) fn length(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
         m.heap.bytes(v).len()
     } else {
         m.charge(m.heap.bytes(v).len() / 64)?;
-        m.heap.bytes(v).iter().filter(|b| **b & 0xc0 != 0x80).count()
+        // Each character has one byte that goes on with no other.
+        m.heap.bytes(v).iter().filter(|byte| **byte & 0xc0 != 0x80).count()
     }))
 }
 

@@ -153,12 +153,12 @@ impl Machine<'_> {
             }
             _ => (1, Some(2)),
         };
-        let (fewest, most) = (digits(min as i64), max.map(|max| digits(max as i64)));
-        let wants = crate::arity::parts(min, max, &fewest, most.as_deref());
+        let (fewest, most) = (digits(min as i64), digits(max.unwrap_or(min) as i64));
+        let wants = crate::arity::parts(min, max, &fewest, &most);
         self.error_in(
             Tag::ArityMismatch,
             &["`", name, "` expected "],
-            &[wants[0], wants[1], wants[2], wants[3], ", got ", &digits(n as i64)],
+            &[wants[0], wants[1], wants[2], wants[3], wants[4], ", got ", &digits(n as i64)],
         )
     }
 }

@@ -31,7 +31,7 @@ use crate::budget::Budget;
 use crate::builtins::Builtins;
 use crate::code::{Op, bx, c};
 use crate::heap::{Exhausted, Heap};
-use crate::image::{Program, WINDOW, stack_len};
+use crate::image::{Function, Program, WINDOW, stack_len};
 use crate::print::{self, Functions, Style};
 use crate::span::Span;
 use crate::value::{Value, tag};
@@ -171,6 +171,12 @@ impl<'m> Machine<'m> {
         let (globals, memory) = memory.split_at_mut(program.globals.len());
         let (stack, heap) = memory.split_at_mut(stack_len(budget));
         globals.copy_from_slice(program.globals);
+        #[cfg_attr(not(target_os = "none"), allow(unused_mut, reason = "a host has all there is to maps"))]
+        let mut heap = Heap::new(program.frozen, program.names, heap, budget.heap_bytes);
+        #[cfg(target_os = "none")]
+        {
+            heap.lookup = builtins.lookup;
+        }
         Ok(Self {
             program,
             builtins,
@@ -178,7 +184,7 @@ impl<'m> Machine<'m> {
             globals,
             stack,
             written: 0,
-            heap: Heap::new(program.frozen, program.names, heap, budget.heap_bytes),
+            heap,
             state: State::Fresh,
             pc: 0,
             base: 2,
@@ -450,21 +456,24 @@ impl<'m> Machine<'m> {
         self.error_in(tag, if name.is_empty() { &[] } else { &place }, message)
     }
 
+    /// The function whose registers start at `base`; none for the program itself.
+    #[cfg_attr(target_os = "none", inline(never))]
+    fn function_at(&self, base: usize) -> Option<Function> {
+        let own = self.at(base - 2);
+        matches!(own.object_tag(), tag::FUNCTION | tag::CLOSURE).then(|| self.program.function(self.heap.function_of(own)))
+    }
+
     /// The name of the library's function that runs: one of the prelude, or else the builtin at `pc`; empty without one.
     fn running(&self) -> &'m str {
-        let function = |base: usize| {
-            let own = self.at(base - 2);
-            matches!(own.object_tag(), tag::FUNCTION | tag::CLOSURE).then(|| self.program.function(self.heap.function_of(own)))
-        };
         let (mut pc, mut base, mut own) = (self.pc, self.base, Value::NIL);
         // What stands for a builtin speaks of whoever called it, as the builtin would.
-        while base > 2 && function(base).is_some_and(|f| f.stands) {
+        while base > 2 && self.function_at(base).is_some_and(|f| f.stands) {
             own = self.at(base - 2);
             let (back, distance) = frames::place(self.stack[base - 1]);
             (pc, base) = (back.saturating_sub(1), base - distance);
         }
         let code = self.program.code;
-        let name = match function(base) {
+        let name = match self.function_at(base) {
             Some(f) if f.stands => "",
             Some(f) if f.native && f.name != u32::MAX => print::name(&self.program.names, f.name),
             _ => match code.get(pc).and_then(|word| Op::decode(*word)) {
@@ -485,7 +494,7 @@ impl<'m> Machine<'m> {
         };
         // What a form is rewritten to has a name that no program knows.
         // A name that is too long for a message is left out.
-        if name.starts_with('%') || name.len() > 48 { "" } else { name }
+        if name.as_bytes().first() == Some(&b'%') || name.len() > 48 { "" } else { name }
     }
 
     #[cfg_attr(not(target_os = "none"), inline)]

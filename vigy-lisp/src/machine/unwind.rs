@@ -80,7 +80,7 @@ impl Machine<'_> {
         let (mut pc, mut base) = (self.pc, self.base);
         loop {
             if let Some(span) = self.program.span_at(pc as u32)
-                && chain.push(Frame { function: self.function_at(base), span }).is_err()
+                && chain.push(Frame { function: self.number_at(base), span }).is_err()
             {
                 break;
             }
@@ -111,7 +111,7 @@ impl Machine<'_> {
     }
 
     /// The number of the function whose registers start at `base`.
-    fn function_at(&self, base: usize) -> u32 {
+    fn number_at(&self, base: usize) -> u32 {
         let callee = self.at(base - 2);
         match callee.object_tag() {
             tag::FUNCTION | tag::CLOSURE => self.heap.function_of(callee),
