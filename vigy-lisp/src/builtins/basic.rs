@@ -260,7 +260,7 @@ pub(super) fn next_name(m: &mut Machine<'_>, _: usize, _: usize) -> Answer {
     Ok(number)
 }
 
-/// `(%compare x y)`: the order of two strings, symbols or keywords by their bytes: -1, 0 or 1.
+/// `(%text-order x y)`: the order of two strings, symbols or keywords by their bytes: -1, 0 or 1.
 pub(super) fn compare_texts(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let (x, y) = (m.at(at), m.at(at + 1));
     if x.tag() != y.tag() || !matches!(x.tag(), tag::STRING | tag::SYMBOL | tag::KEYWORD) {
@@ -270,7 +270,7 @@ pub(super) fn compare_texts(m: &mut Machine<'_>, at: usize, _: usize) -> Answer 
     Ok(Value::small_int(order as i64).unwrap_or(Value::NIL))
 }
 
-/// `(%error kind message plist)`
+/// `(%new-error kind message plist)`
 pub(super) fn make_error(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let [kind, message, data] = [0, 1, 2].map(|i| m.at(at + i));
     // Whoever reads an error trusts its parts.
