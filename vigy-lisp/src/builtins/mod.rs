@@ -295,7 +295,7 @@ const ROWS: &[Row] = &[
     row("%promised", 1, 1, basic::promised),
     row("%fulfil", 2, 2, basic::fulfil),
     row("%rethrow", 2, 2, basic::rethrow),
-    row("%fail", 2, 1 + basic::FAIL_PARTS as u8, basic::fail),
+    row("%fail", 2, 1 + basic::PARTS as u8, basic::fail),
     row("%mismatch", 2, 2, basic::mismatch),
     row("%shape", 2, 2, list::shape),
     row("%go-next", 1, 1, channel::next),
@@ -343,7 +343,7 @@ const ROWS: &[Row] = &[
     row("%bits", 1, 1, real::bits),
     row("%from-bits", 1, 1, real::from_bits),
     row("%same?", 2, 2, basic::same_word),
-    row("%complain", 1, 1, basic::complain),
+    row("%complain", 1, basic::PARTS as u8, basic::complain),
     row("%map", 0, 0, map::empty),
     row("%codes", 1, 1, string::codes),
 ];
