@@ -174,7 +174,7 @@ mod tests {
         let mut words = std::vec![0; lisp::words_needed(image.program(), &limits)];
         let mut host = Host { clock: Sleeper(Timestamp(1000)), storage: Kept::default(), effects: Refuse };
         let mut checkpoint = Checkpoint::new(Incarnation(1), Timestamp(1000));
-        let mut keeps = |host: &mut Host<_, _, _>, checkpoint: &mut Checkpoint, ticks| {
+        let mut keeps = |host: &mut Host<Sleeper, Kept, Refuse>, checkpoint: &mut Checkpoint, ticks| {
             let mut memory = Memory { tick: buffers.memory(), words: &mut words };
             block_on(keep(host, &vigy, checkpoint, &mut memory, ticks)).expect("the store is well");
             (checkpoint.ticks, checkpoint.parked, host.clock.0)
