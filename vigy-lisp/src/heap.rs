@@ -256,6 +256,7 @@ impl<'m> Heap<'m> {
         self.boxed(tag::PROMISE, thunk.0)
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn as_int(&self, v: Value) -> Option<i64> {
         match v.as_small_int() {
             Some(i) => Some(i),
@@ -264,6 +265,7 @@ impl<'m> Heap<'m> {
         }
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn as_float(&self, v: Value) -> Option<f64> {
         if v.is_small_float() {
             Some(v.small_float_value())

@@ -6,8 +6,8 @@ use crate::machine::{Machine, Stop, Tag};
 use crate::number::digits;
 use crate::value::{Value, tag};
 
-/// Parts of the message of `%fail` or `%complain`, at most.
-pub(super) const MESSAGE_PARTS: usize = 8;
+/// Parts of a message of the prelude, at most.
+pub(super) const PARTS: usize = 8;
 
 pub(super) fn equal_values(m: &mut Machine<'_>, x: Value, y: Value, numbers: Numbers) -> Result<bool, Stop> {
     let mut fuel = m.fuel;
@@ -102,11 +102,12 @@ pub(super) fn rethrow(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     Err(m.stop(if raised { Stop::Raised } else { Stop::Thrown }, v))
 }
 
-/// The text of `n` arguments from `at` on, which are strings and ints.
-fn message(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
-    let mut parts = [Value::NIL; MESSAGE_PARTS];
+/// The text of `place`, and behind it of `n` arguments: texts and ints. Who complains of a number needs no printer.
+fn message(m: &mut Machine<'_>, place: &[&str], at: usize, n: usize) -> Answer {
+    let mut parts = [Value::NIL; PARTS];
     parts.iter_mut().zip(at..at + n).for_each(|(part, at)| *part = m.at(at));
     super::string::build(m, |w| {
+        place.iter().for_each(|part| w.push_bytes(part.as_bytes()));
         for part in parts {
             if let Some(i) = w.heap().as_int(part) {
                 w.push_bytes(digits(i).as_bytes());
@@ -117,10 +118,10 @@ fn message(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     })
 }
 
-/// `(%fail "tag" "message" …)`: an error of the language, raised by the prelude. The message may have more parts, texts and ints.
+/// `(%fail "tag" "message" …)`: an error of the language, raised by the prelude. The message may have several parts.
 pub(super) fn fail(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let kind = super::string::text(m, at)?;
-    let message = message(m, at + 1, n - 1)?;
+    let message = if n == 2 { super::string::text(m, at + 1)? } else { message(m, &[], at + 1, n - 1)? };
     let kind = m.intern_value(tag::KEYWORD, kind)?;
     let e = m.heap.error(kind, message, Value::NIL)?;
     Err(m.stop(Stop::Raised, e))
@@ -282,11 +283,12 @@ pub(super) fn make_error(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     Ok(m.heap.error(kind, message, data)?)
 }
 
-/// `(%complain "message" …)`: values of the wrong type, told of the function of the library that runs; in parts, as for `%fail`.
+/// `(%complain "message" …)`: values of the wrong type, told of the function of the library that runs. The message may have several parts.
 pub(super) fn complain(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
-    let message = message(m, at, n)?;
-    let text = crate::machine::Message::of(&[m.heap.text(message)]);
-    Err(m.complain(Tag::TypeMismatch, &[text.as_str()]))
+    let name = m.running();
+    let place = ["`", name, "`: "];
+    let message = message(m, if name.is_empty() { &[] } else { &place }, at, n)?;
+    Err(m.raised(Tag::TypeMismatch, message))
 }
 
 /// `(%same? x y)`: whether two values are one word: the same object, or the same small number.

@@ -587,17 +587,6 @@ impl Machine<'_> {
         }
     }
 
-    /// An error that the program says itself.
-    #[cold]
-    fn raised(&mut self, kind: Tag, message: Value) -> Stop {
-        let made = self.intern(tag::KEYWORD, kind.text()).and_then(|tag| self.heap.error(tag, message, Value::NIL));
-        match made {
-            // What modules say is thrown by the library, not by the language.
-            Ok(error) => self.stop(if kind.is_thrown() { Stop::Thrown } else { Stop::Raised }, error),
-            Err(full) => full.into(),
-        }
-    }
-
     /// `=` of any two values.
     fn same(&mut self, x: Value, y: Value) -> Result<bool, Stop> {
         if x.is(tag::STRING) && y.is(tag::STRING) {

@@ -442,6 +442,17 @@ impl<'m> Machine<'m> {
         }
     }
 
+    /// An error whose message is a string already.
+    #[cold]
+    pub(crate) fn raised(&mut self, kind: Tag, message: Value) -> Stop {
+        let made = self.intern(tag::KEYWORD, kind.text()).and_then(|tag| self.heap.error(tag, message, Value::NIL));
+        match made {
+            // What modules say is thrown by the library, not by the language.
+            Ok(error) => self.stop(if kind.is_thrown() { Stop::Thrown } else { Stop::Raised }, error),
+            Err(full) => full.into(),
+        }
+    }
+
     #[cold]
     pub(crate) fn mismatch(&mut self, expected: &str, got: Value) -> Stop {
         let got = print::type_name(got);
@@ -464,7 +475,7 @@ impl<'m> Machine<'m> {
     }
 
     /// The name of the library's function that runs: one of the prelude, or else the builtin at `pc`; empty without one.
-    fn running(&self) -> &'m str {
+    pub(crate) fn running(&self) -> &'m str {
         let (mut pc, mut base, mut own) = (self.pc, self.base, Value::NIL);
         // What stands for a builtin speaks of whoever called it, as the builtin would.
         while base > 2 && self.function_at(base).is_some_and(|f| f.stands) {
