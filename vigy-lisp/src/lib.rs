@@ -7,6 +7,9 @@
 //! program's globals, its macros and the library: the image of a program that does so carries both (about 120 KB), and needs no compiler
 //! where it runs. Such a form may not hold `match`, `for`, `with-gensyms` or a definition of a record, machine or typed function.
 //!
+//! A small device links the primitives among the builtins and no others ([`Builtins::primitives`]). A program compiled with
+//! [`Library::Portable`] brings the rest of what it reaches along, written in the language, and gives the same results and errors.
+//!
 //! The feature `compiler` (default) brings reader, compiler, owned images and owned data, and needs an allocator; `embed` (default) brings
 //! `Host` and `Script`, and needs atomics that swap. Without both, this
 //! crate is the machine alone: no allocator, no text, for a firmware that is sent images. On bare metal, what is small and called from

@@ -279,3 +279,14 @@ impl Compiler<'_> {
         Ok(meaning)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_for_builtins_hides_nothing_of_the_prelude() {
+        let twice = |place: &&Place| FUNCTIONS.find(place.name()).is_some() || MACROS.find(place.name()).is_some();
+        assert_eq!(PORTABLE.places.iter().find(twice).map(|place| place.name()), None);
+    }
+}
