@@ -13,8 +13,9 @@ impl Loader for Modules<'_> {
     }
 }
 
-/// What a program gives: its value or its error with the message, and what it prints.
-fn outcome(source: &str, modules: &Modules<'_>, library: Library, builtins: &Builtins) -> (Result<String, String>, String) {
+/// What a program gives: its value or its error with the message, and what it prints. When `squeezed`, its heap is collected again and
+/// again while it runs.
+fn outcome(source: &str, modules: &Modules<'_>, library: Library, builtins: &Builtins, squeezed: bool) -> (Result<String, String>, String) {
     let options = CompileOptions { loader: Some(modules), force: true, library, ..CompileOptions::default() };
     let image = match compile(source, &options) {
         Ok(image) => image,
@@ -24,12 +25,18 @@ fn outcome(source: &str, modules: &Modules<'_>, library: Library, builtins: &Bui
     if let Some(missing) = builtins.missing(&program) {
         return (Err(format!("the machine has no `{missing}`")), String::new());
     }
-    let budget = Budget { fuel: 200_000_000, heap_bytes: 64 << 20, depth: 100_000, stack_words: 4 << 20, ..Budget::default() };
+    let fuel = if squeezed { u64::MAX } else { 200_000_000 };
+    let budget = Budget { fuel, heap_bytes: 64 << 20, depth: 100_000, stack_words: 4 << 20, ..Budget::default() };
     let mut memory = vec![0; program.words_needed(&budget)];
     let mut machine = Machine::with_builtins(program, builtins, &mut memory, &budget).expect("memory of the size asked for");
     let mut printed = String::new();
+    let mut pauses = 0;
     loop {
-        match machine.run(u64::MAX) {
+        pauses += 1;
+        if squeezed && pauses < 1_000 {
+            machine.squeeze([0, 1, 2, 3, 5, 8, 13, 21][pauses % 8]);
+        }
+        match machine.run(if squeezed && pauses < 1_000 { 1 } else { 10_000 }) {
             Step::Done(v) => {
                 let mut text = String::new();
                 machine.display(v, Style::Readable, &mut text).expect("a string takes everything");
@@ -48,12 +55,12 @@ fn primitives() -> Builtins {
 }
 
 /// Programs that give something else, each with both outcomes.
-fn different<'a>(cases: impl IntoIterator<Item = (&'a str, &'a Json)>) -> Vec<String> {
+fn different<'a>(cases: impl IntoIterator<Item = (&'a str, &'a Json)>, squeezed: bool) -> Vec<String> {
     let primitives = primitives();
     let differs = |(source, case): (&str, &Json)| {
         let modules = Modules(case);
-        let native = outcome(source, &modules, Library::Native, Builtins::ALL);
-        let portable = outcome(source, &modules, Library::Portable, &primitives);
+        let native = outcome(source, &modules, Library::Native, Builtins::ALL, false);
+        let portable = outcome(source, &modules, Library::Portable, &primitives, squeezed);
         (native != portable).then(|| format!("{source}\n    native:   {native:?}\n    portable: {portable:?}"))
     };
     cases.into_iter().filter_map(differs).collect()
@@ -80,13 +87,21 @@ fn edges() -> impl Iterator<Item = &'static str> {
 #[test]
 fn the_corpus_gives_the_same_on_primitives_alone() {
     let corpus = corpus();
-    let different = different(corpus.iter().filter_map(|case| Some((source(case)?, case))));
+    let different = different(corpus.iter().filter_map(|case| Some((source(case)?, case))), false);
     assert!(different.is_empty(), "{} of {}:\n{}", different.len(), corpus.len(), different.join("\n"));
 }
 
 #[test]
+fn a_short_heap_changes_nothing() {
+    let corpus = corpus();
+    let cases = corpus.iter().filter_map(|case| Some((source(case)?, case)));
+    let different = different(cases.chain(edges().map(|line| (line, &Json::Null))), true);
+    assert!(different.is_empty(), "{}:\n{}", different.len(), different.join("\n"));
+}
+
+#[test]
 fn edges_give_the_same_on_primitives_alone() {
-    let different = different(edges().map(|line| (line, &Json::Null)));
+    let different = different(edges().map(|line| (line, &Json::Null)), false);
     assert!(different.is_empty(), "{}:\n{}", different.len(), different.join("\n"));
 }
 
@@ -98,7 +113,7 @@ fn every_letter_has_the_same_cases_on_primitives_alone() {
     let letters = Vec::from_iter(letters.flat_map(near));
     let both = |text: &[char]| format!("(list (string-uppercase {0:?}) (string-lowercase {0:?}))", String::from_iter(text));
     let programs = Vec::from_iter(letters.chunks(100).map(both));
-    let different = different(programs.iter().map(|program| (program.as_str(), &Json::Null)));
+    let different = different(programs.iter().map(|program| (program.as_str(), &Json::Null)), false);
     assert!(programs.len() > 50 && different.is_empty(), "{}", different.join("\n"));
 }
 
