@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use adapter_tokio::store::engine::{Changes, Direction, Engine, RedbEngine};
+use adapter_tokio::store::engine::{Changes, Direction, Engine, MemoryEngine, RedbEngine};
 use adapter_tokio::store::{CopyError, Exported, Finding, Happened, Problem, Store, restore};
 use adapter_tokio::{Builder, Event, HostEffects, OpenError, Registered, RuntimeHandle};
 use async_trait::async_trait;
@@ -227,6 +227,33 @@ async fn a_listener_of_the_first_life_hears_that_the_log_is_another() {
     // The same backup once more, and nothing has happened since.
     restore(&copy, &newer, NOW.plus(1000), || Incarnation(lives.next().unwrap())).unwrap();
     assert_eq!(heard(builder().open(&newer).await.unwrap(), second_life).await, [Event::Reset]);
+}
+
+/// Events that a store keeps at least, and how many more it lets gather before it drops them.
+const EVENTS_KEPT: u64 = 100_000;
+const EVENTS_TRIMMED: u64 = 1000;
+
+#[tokio::test]
+async fn a_slow_listener_is_told_how_much_it_missed() {
+    let engine = Arc::new(MemoryEngine::new());
+    let runtime = builder().over(engine.clone()).await.unwrap();
+    let id = register(&runtime, "v", COUNTING).await.id;
+    runtime.shutdown(Duration::from_secs(5)).await;
+    // It happens again and again, as if nobody had listened for days.
+    let key = |seq: u64| [&[3][..], &seq.to_be_bytes()].concat();
+    let event = engine.snapshot().unwrap().get(&key(1)).unwrap().expect("it was registered");
+    let mut changes = Changes::default();
+    (2..=EVENTS_KEPT + EVENTS_TRIMMED).for_each(|seq| _ = changes.set(key(seq), Some(event.clone())));
+    engine.commit(&changes).unwrap();
+
+    let runtime = builder().over(engine).await.unwrap();
+    let mut slow = runtime.events(Some(5));
+    runtime.disable(id).await.unwrap();
+    let oldest = EVENTS_TRIMMED + 2;
+    assert_eq!(slow.next().await.unwrap(), Some(Event::Missed { events: oldest - 5 - 1 }));
+    let Some(Event::Happened { seq, .. }) = slow.next().await.unwrap() else { panic!("the rest is kept") };
+    assert_eq!(seq, oldest);
+    assert_eq!(runtime.store().check().await.unwrap(), []);
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ mod data;
 mod decimal;
 #[cfg(feature = "compiler")]
 mod diagnostic;
+mod division;
 #[cfg(feature = "embed")]
 mod embed;
 mod equal;

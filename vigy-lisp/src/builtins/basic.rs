@@ -6,8 +6,8 @@ use crate::machine::{Machine, Stop, Tag};
 use crate::number::digits;
 use crate::value::{Value, tag};
 
-/// Parts of a message of the prelude, at most.
-pub(super) const PARTS: usize = 8;
+/// Parts of the message of `%fail` or `%complain`, at most.
+pub(super) const MESSAGE_PARTS: usize = 8;
 
 pub(super) fn equal_values(m: &mut Machine<'_>, x: Value, y: Value, numbers: Numbers) -> Result<bool, Stop> {
     let mut fuel = m.fuel;
@@ -102,25 +102,26 @@ pub(super) fn rethrow(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     Err(m.stop(if raised { Stop::Raised } else { Stop::Thrown }, v))
 }
 
-/// The text of `place`, and behind it of `n` arguments: texts and small ints. Who complains of a number needs no printer.
+/// The text of `place`, and behind it of `n` arguments from `at` on, which are strings and ints.
 fn message(m: &mut Machine<'_>, place: &[&str], at: usize, n: usize) -> Answer {
-    let mut parts = [Value::NIL; PARTS];
+    let mut parts = [Value::NIL; MESSAGE_PARTS];
     parts.iter_mut().zip(at..at + n).for_each(|(part, at)| *part = m.at(at));
     super::string::build(m, |w| {
         place.iter().for_each(|part| w.push_bytes(part.as_bytes()));
         for part in parts {
-            match part.as_small_int() {
-                Some(i) => w.push_bytes(digits(i).as_bytes()),
-                None => w.push_text(part),
+            if let Some(i) = w.heap().as_int(part) {
+                w.push_bytes(digits(i).as_bytes());
+            } else if part.is(tag::STRING) {
+                w.push_text(part);
             }
         }
     })
 }
 
-/// `(%fail "tag" "message" …)`: an error of the language, raised by the prelude. The message may have several parts.
+/// `(%fail "tag" "message" …)`: an error of the language, raised by the prelude. The message may have more parts, texts and ints.
 pub(super) fn fail(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let kind = super::string::text(m, at)?;
-    let message = if n == 2 { super::string::text(m, at + 1)? } else { message(m, &[], at + 1, n - 1)? };
+    let message = message(m, &[], at + 1, n - 1)?;
     let kind = m.intern_value(tag::KEYWORD, kind)?;
     let e = m.heap.error(kind, message, Value::NIL)?;
     Err(m.stop(Stop::Raised, e))
@@ -260,17 +261,29 @@ pub(super) fn next_name(m: &mut Machine<'_>, _: usize, _: usize) -> Answer {
     Ok(number)
 }
 
-/// `(%error keyword message plist)`
+/// `(%compare x y)`: the order of two strings, symbols or keywords by their bytes: -1, 0 or 1.
+pub(super) fn compare_texts(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let (x, y) = (m.at(at), m.at(at + 1));
+    if x.tag() != y.tag() || !matches!(x.tag(), tag::STRING | tag::SYMBOL | tag::KEYWORD) {
+        return Err(m.mismatch("two texts", x));
+    }
+    let order = m.heap.bytes(x).cmp(m.heap.bytes(y));
+    Ok(Value::small_int(order as i64).unwrap_or(Value::NIL))
+}
+
+/// `(%error kind message plist)`
 pub(super) fn make_error(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let [kind, message, data] = [0, 1, 2].map(|i| m.at(at + i));
     // Whoever reads an error trusts its parts.
-    if !kind.is(tag::KEYWORD) || !message.is(tag::STRING) || !data.is_list() {
+    let named = matches!(kind.tag(), tag::KEYWORD | tag::STRING | tag::SYMBOL);
+    if !named || !message.is(tag::STRING) || !data.is_list() {
         return Err(m.mismatch("keyword, string and list", kind));
     }
+    let kind = m.intern_value(tag::KEYWORD, kind)?;
     Ok(m.heap.error(kind, message, data)?)
 }
 
-/// `(%complain "message" …)`: values of the wrong type, told of the function of the library that runs. The message may have several parts.
+/// `(%complain "message" …)`: values of the wrong type, told of the function of the library that runs; in parts, as for `%fail`.
 pub(super) fn complain(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let name = m.running();
     let place = ["`", name, "`: "];

@@ -295,7 +295,7 @@ const ROWS: &[Row] = &[
     row("%promised", 1, 1, basic::promised),
     row("%fulfil", 2, 2, basic::fulfil),
     row("%rethrow", 2, 2, basic::rethrow),
-    row("%fail", 2, 1 + basic::PARTS as u8, basic::fail),
+    row("%fail", 2, 1 + basic::MESSAGE_PARTS as u8, basic::fail),
     row("%mismatch", 2, 2, basic::mismatch),
     row("%shape", 2, 2, list::shape),
     row("%go-next", 1, 1, channel::next),
@@ -332,7 +332,7 @@ const ROWS: &[Row] = &[
     row("sha1", 1, 1, encode::sha1),
     row("hmac-sha256", 2, 2, encode::hmac_sha256),
     row("%type-name", 1, 1, types::name),
-    row("%text", 2, 2, string::text_of),
+    row("%show", 2, 2, string::show),
     row("%print", 1, 1, string::print),
     row("%find", 3, 3, search::find_from),
     row("%entry", 2, 2, map::entry),
@@ -343,9 +343,11 @@ const ROWS: &[Row] = &[
     row("%bits", 1, 1, real::bits),
     row("%from-bits", 1, 1, real::from_bits),
     row("%same?", 2, 2, basic::same_word),
-    row("%complain", 1, basic::PARTS as u8, basic::complain),
+    row("%complain", 1, basic::MESSAGE_PARTS as u8, basic::complain),
     row("%map", 0, 0, map::empty),
     row("%codes", 1, 1, string::codes),
+    row("%join", 1, 1, string::join_all),
+    row("%compare", 2, 2, basic::compare_texts),
 ];
 
 /// The names and arities of all builtins.

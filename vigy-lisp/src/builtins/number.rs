@@ -5,6 +5,7 @@ use core::cmp::Ordering;
 use super::Answer;
 use crate::case::is_space;
 use crate::decimal;
+use crate::division;
 use crate::equal::compare_numbers;
 use crate::machine::{Machine, Stop, Tag};
 use crate::value::{Value, tag};
@@ -83,8 +84,8 @@ fn combine(m: &mut Machine<'_>, op: Arith, x: Num, y: Num) -> Result<Num, Stop> 
             Arith::Sub => x.checked_sub(y),
             Arith::Mul => x.checked_mul(y),
             Arith::Div if y == 0 => return Err(zero_divisor(m)),
-            Arith::Div => match x.checked_rem(y) {
-                Some(0) => Some(x / y),
+            Arith::Div => match division::divide_signed(x, y) {
+                Some((whole, 0)) => Some(whole),
                 Some(_) => return Ok(Num::Float(x as f64 / y as f64)),
                 None => None,
             },
@@ -187,7 +188,7 @@ pub(crate) fn modulo_of(m: &mut Machine<'_>, x: Value, y: Value) -> Answer {
     if y == 0 {
         return Err(zero_divisor(m));
     }
-    let r = x.checked_rem_euclid(y).ok_or_else(|| overflow(m, "modulo"))?;
+    let r = division::modulo(x, y).ok_or_else(|| overflow(m, "modulo"))?;
     Ok(m.heap.int(r)?)
 }
 

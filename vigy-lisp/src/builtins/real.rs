@@ -183,8 +183,10 @@ pub(super) fn to_float(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 /// `(%bits x)`: those of the double, as an int.
 pub(super) fn bits(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let v = m.at(at);
-    let x = num(m, v)?.float();
-    Ok(m.heap.int(x.to_bits() as i64)?)
+    match m.heap.as_float(v) {
+        Some(x) => Ok(m.heap.int(x.to_bits() as i64)?),
+        None => Err(m.mismatch("float", v)),
+    }
 }
 
 /// `(%from-bits i)`: the double that has them.

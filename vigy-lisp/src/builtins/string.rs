@@ -438,18 +438,23 @@ pub(super) fn to_number(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     }
 }
 
-/// `(%text xs readable?)`: the texts of all elements, one behind the other; readable as `pr-str` writes them, else as `str` does.
-pub(super) fn text_of(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    let mut list = super::list::list_arg(m, at)?;
+/// `(%show x readable?)`: the text of a value; readable as `pr-str` writes it, else as `print` does.
+pub(super) fn show(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let v = m.at(at);
     let style = if m.at(at + 1).is_true() { Style::Readable } else { Style::Raw };
-    let n = m.heap.length(list);
-    m.charge(n / 8)?;
     let functions = m.named();
+    build(m, |w| push_value(w, functions, v, style))
+}
+
+/// `(%join xs)`: the strings of a list, one behind the other.
+pub(super) fn join_all(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let mut list = super::list::list_arg(m, at)?;
+    m.charge(m.heap.length(list) / 8)?;
     build(m, |w| {
         while list.is_pair() {
             let v = w.heap().first(list);
-            if style == Style::Readable || !v.is_nil() {
-                push_value(w, functions, v, style);
+            if v.is(tag::STRING) {
+                w.push_text(v);
             }
             list = w.heap().rest(list);
         }

@@ -393,7 +393,7 @@ impl Machine<'_> {
                         byte::Mul => arith!(frame[rb(word)], frame[rc(word)], |x: i64, y| (x >> 2).checked_mul(y)),
                         byte::AddInt => arith!(frame[rb(word)], (i64::from(c(word) as u8 as i8) << 2) as u64, i64::checked_add),
                         // Words are four times their ints, so their rests are, too.
-                        byte::Mod => arith!(frame[rb(word)], frame[rc(word)], i64::checked_rem_euclid),
+                        byte::Mod => arith!(frame[rb(word)], frame[rc(word)], crate::division::modulo),
                         byte::Less => test!(i64::lt),
                         byte::AtMost => test!(i64::le),
                         byte::Equal => test!(i64::eq),
