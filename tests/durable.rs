@@ -5,8 +5,11 @@ mod common;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::process::Command;
+use std::time::Instant;
 
-use common::{Home, PATIENCE};
+use common::{Daemon, Home, PATIENCE};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::{Value, json};
 
 /// What is asked on the store itself, and then through a daemon.
@@ -297,6 +300,49 @@ fn a_daemon_counts_what_it_does() {
         assert!(answer.lines().any(|found| found == line), "`{line}` is missing in\n{answer}");
     }
     assert!(daemon.stop().success());
+}
+
+/// How many bytes of a file the daemon may write from now on.
+fn may_write(daemon: &Daemon, bytes: Option<u64>) {
+    let pid = Pid::from_raw(daemon.pid().cast_signed()).unwrap();
+    prlimit(Some(pid), Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();
+}
+
+#[test]
+fn a_daemon_goes_on_when_its_disk_has_room_again() {
+    let home = Home::new();
+    home.does(&["register", &home.file("p.tlisp", "(vigy-incr \"n\")"), "--name", "n", "--every", "100"]);
+    // A file that may not grow any more is as good as a full disk, for a process that takes the error and not the signal.
+    let serve = home.command(&["serve", "--json"]);
+    let mut shell = Command::new("bash");
+    shell.args(["-c", "trap '' XFSZ; exec \"$@\"", "bash"]).arg(serve.get_program()).args(serve.get_args()).current_dir(home.dir.path());
+    for (name, value) in serve.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    let daemon = home.daemon(shell);
+    let tick = || home.vigy(&["tick", "n", "--force"]);
+    assert_eq!(tick().code, Some(0));
+
+    may_write(&daemon, Some(0));
+    let refused = std::iter::repeat_with(tick).take(1000).find(|ran| ran.code != Some(0)).unwrap();
+    assert!(refused.code == Some(1) && refused.err.contains("the store failed"), "{refused:#?}");
+    // It says so to whoever asks, and is not gone.
+    let refused = tick();
+    assert!(refused.code == Some(1) && refused.err.contains("the store failed"), "{refused:#?}");
+
+    may_write(&daemon, None);
+    let begun = Instant::now();
+    let ran = std::iter::repeat_with(tick).find(|ran| ran.code == Some(0) || begun.elapsed() > PATIENCE).unwrap();
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    // By itself, too.
+    home.tail(&[]).next_of("run");
+    assert!(daemon.stop().success());
+    let inspected = home.json(&["inspect", "n"]);
+    assert_eq!(inspected["state"]["kv"]["n"], inspected["ticks"], "no tick is lost, and none is there twice");
+    assert_eq!(home.json(&["store", "check"]), json!([]));
 }
 
 #[test]

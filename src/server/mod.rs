@@ -278,7 +278,9 @@ async fn events(
         // Also when nobody is left who could say so.
         _ = closing.wait_for(|closing| *closing).await;
     };
-    let events = events.take_until(Box::pin(closed)).filter_map(async |event| {
+    // A store that cannot be read ends the stream: whoever listens comes back, with the last number, when they like.
+    let read = events.take_while(|event| std::future::ready(event.is_ok()));
+    let events = read.take_until(Box::pin(closed)).filter_map(async |event| {
         let told = event.ok()?;
         let (name, data) = sse::encode(&told.event);
         let event = axum::response::sse::Event::default().data(data.to_string());

@@ -82,7 +82,13 @@ impl Home {
     /// Starts a daemon and waits until it listens.
     #[track_caller]
     pub(crate) fn serve(&self, args: &[&str]) -> Daemon {
-        let mut child = self.command(&[&["serve", "--json"], args].concat()).stdout(Stdio::piped()).spawn().unwrap();
+        self.daemon(self.command(&[&["serve", "--json"], args].concat()))
+    }
+
+    /// Starts a daemon by a command that is one, and waits until it listens.
+    #[track_caller]
+    pub(crate) fn daemon(&self, mut command: Command) -> Daemon {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = lines(child.stdout.take().unwrap());
         let line = lines.recv_timeout(PATIENCE).expect("the daemon says where it listens");
         Daemon { child, place: serde_json::from_str(&line).unwrap() }

@@ -102,6 +102,14 @@ fn every_letter_has_the_same_cases_on_primitives_alone() {
     assert!(programs.len() > 50 && different.is_empty(), "{}", different.join("\n"));
 }
 
+/// `%name` is the library's `name`, whatever a program defines: unless there is a primitive of that name.
+#[test]
+fn no_primitive_hides_a_name_of_the_library() {
+    let plain = Builtins::names().filter_map(|name| name.strip_prefix('%'));
+    let hidden = Vec::from_iter(plain.filter(|name| compile(name, &CompileOptions::default()).is_ok()));
+    assert!(hidden.is_empty(), "{hidden:?}");
+}
+
 #[test]
 fn no_definition_is_untested() {
     let primitives: BTreeSet<u32> = Builtins::primitives().collect();

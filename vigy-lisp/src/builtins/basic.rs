@@ -6,8 +6,8 @@ use crate::machine::{Machine, Stop, Tag};
 use crate::number::digits;
 use crate::value::{Value, tag};
 
-/// Parts of the message of `%fail` or `%complain`, at most.
-pub(super) const MESSAGE_PARTS: usize = 8;
+/// Parts of a message of the prelude, at most.
+pub(super) const PARTS: usize = 8;
 
 pub(super) fn equal_values(m: &mut Machine<'_>, x: Value, y: Value, numbers: Numbers) -> Result<bool, Stop> {
     let mut fuel = m.fuel;
@@ -102,9 +102,9 @@ pub(super) fn rethrow(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     Err(m.stop(if raised { Stop::Raised } else { Stop::Thrown }, v))
 }
 
-/// The text of `place`, and behind it of `n` arguments from `at` on, which are strings and ints.
+/// The text of `place`, and behind it of `n` arguments: texts and ints. Who complains of a number needs no printer.
 fn message(m: &mut Machine<'_>, place: &[&str], at: usize, n: usize) -> Answer {
-    let mut parts = [Value::NIL; MESSAGE_PARTS];
+    let mut parts = [Value::NIL; PARTS];
     parts.iter_mut().zip(at..at + n).for_each(|(part, at)| *part = m.at(at));
     super::string::build(m, |w| {
         place.iter().for_each(|part| w.push_bytes(part.as_bytes()));
@@ -118,10 +118,10 @@ fn message(m: &mut Machine<'_>, place: &[&str], at: usize, n: usize) -> Answer {
     })
 }
 
-/// `(%fail "tag" "message" …)`: an error of the language, raised by the prelude. The message may have more parts, texts and ints.
+/// `(%fail "tag" "message" …)`: an error of the language, raised by the prelude. The message may have several parts.
 pub(super) fn fail(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let kind = super::string::text(m, at)?;
-    let message = message(m, &[], at + 1, n - 1)?;
+    let message = if n == 2 { super::string::text(m, at + 1)? } else { message(m, &[], at + 1, n - 1)? };
     let kind = m.intern_value(tag::KEYWORD, kind)?;
     let e = m.heap.error(kind, message, Value::NIL)?;
     Err(m.stop(Stop::Raised, e))
@@ -261,7 +261,7 @@ pub(super) fn next_name(m: &mut Machine<'_>, _: usize, _: usize) -> Answer {
     Ok(number)
 }
 
-/// `(%compare x y)`: the order of two strings, symbols or keywords by their bytes: -1, 0 or 1.
+/// `(%text-order x y)`: the order of two strings, symbols or keywords by their bytes: -1, 0 or 1.
 pub(super) fn compare_texts(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let (x, y) = (m.at(at), m.at(at + 1));
     if x.tag() != y.tag() || !matches!(x.tag(), tag::STRING | tag::SYMBOL | tag::KEYWORD) {
@@ -271,7 +271,7 @@ pub(super) fn compare_texts(m: &mut Machine<'_>, at: usize, _: usize) -> Answer 
     Ok(Value::small_int(order as i64).unwrap_or(Value::NIL))
 }
 
-/// `(%error kind message plist)`
+/// `(%new-error kind message plist)`
 pub(super) fn make_error(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let [kind, message, data] = [0, 1, 2].map(|i| m.at(at + i));
     // Whoever reads an error trusts its parts.
@@ -283,7 +283,7 @@ pub(super) fn make_error(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     Ok(m.heap.error(kind, message, data)?)
 }
 
-/// `(%complain "message" …)`: values of the wrong type, told of the function of the library that runs; in parts, as for `%fail`.
+/// `(%complain "message" …)`: values of the wrong type, told of the function of the library that runs. The message may have several parts.
 pub(super) fn complain(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let name = m.running();
     let place = ["`", name, "`: "];

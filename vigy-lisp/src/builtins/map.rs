@@ -290,7 +290,7 @@ pub(super) fn entry(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     Ok(m.heap.list(&[k.0, v.0], Value::NIL)?)
 }
 
-/// `(%map)`: a new map with nothing in it.
+/// `(%new-map)`: a new map with nothing in it.
 pub(super) fn empty(m: &mut Machine<'_>, _: usize, _: usize) -> Answer {
     Ok(m.heap.map(0)?)
 }

@@ -47,7 +47,7 @@ pub(super) fn index(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     Ok(find(m.heap.bytes(a), m.heap.bytes(b), 0).map_or(Value::NIL, |byte| position(m, a, byte)))
 }
 
-/// `(%find s part i)`: position of the first occurrence at or behind position `i`, nil without one. Looks at one place after the other:
+/// `(%find-text s part i)`: position of the first occurrence at or behind position `i`, nil without one. Looks at one place after the other:
 /// what that takes is charged, and the code is small.
 pub(super) fn find_from(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let (s, part) = (text(m, at)?, text(m, at + 1)?);

@@ -461,7 +461,7 @@ pub(super) fn join_all(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     })
 }
 
-/// `(%print s)`
+/// `(%output s)`
 pub(super) fn print(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let s = text(m, at)?;
     // What is printed is the newest object, which is given back.
