@@ -233,3 +233,30 @@ impl core::fmt::Debug for Builtins {
         write!(f, "Builtins({} of {})", self.len(), ROWS.len())
     }
 }
+
+#[cfg(all(test, feature = "compiler"))]
+mod tests {
+    use super::*;
+    use crate::builtins::LOOKUP;
+    use crate::{Arity, CompileOptions, HostFn, compile};
+
+    fn looks_into_maps(source: &str) -> bool {
+        let ask = [HostFn { name: "ask", arity: Arity::exactly(0), writes: false, secret: false, doc: "" }];
+        let options = CompileOptions { hosts: &[&ask], exports: true, ..CompileOptions::default() };
+        compile(source, &options).expect("it compiles").program().builtins().any(|number| number == LOOKUP)
+    }
+
+    #[test]
+    fn a_program_that_may_meet_maps_names_what_looks_into_them() {
+        assert_eq!(name(LOOKUP), "hash-map-get-or");
+        for source in ["(define (f m) (:a m))", "(define (f m) (get m :a))", "'(1 {:a 1})", "(= (ask) (ask))"] {
+            assert!(looks_into_maps(source), "{source}");
+        }
+        assert!(!looks_into_maps("(define (f xs) (= xs '(1 2)))"));
+    }
+
+    #[test]
+    fn rows_are_in_order() {
+        assert_eq!(Builtin::rows([5, 1, 3]).map(|row| row.number), [1, 3, 5]);
+    }
+}
