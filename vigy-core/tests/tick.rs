@@ -63,7 +63,7 @@ fn verdict(evaluator: &mut impl Evaluator) -> String {
     let (mut host, mut checkpoint) = (Sim::default(), new_vigy());
     let mut buffers = TickBuffers::for_limits(&SPEC.limits);
     host.tick(&SPEC, &mut checkpoint, buffers.memory(), evaluator).unwrap();
-    let record = vigy_core::record::Record::parse(host.storage.runs.values().next().unwrap()).unwrap();
+    let record = Record::parse(host.storage.runs.values().next().unwrap()).unwrap();
     vigy_core::record::Explain(record.end().0, &SPEC.limits).to_string()
 }
 
