@@ -17,8 +17,8 @@ pub trait HostEffects: Send + Sync + 'static {
     }
 
     /// Whether the actions of this vigy have no handler: that they stand in the run's record is all there is to do. See
-    /// [`vigy_core::Effects::only_records`]. They are ok as of the tick's batch; the log tells of them once that is durable, under the
-    /// target `vigy::action`, and not again after a crash. Default: no.
+    /// [`vigy_core::Effects::only_records`]. They are ok as of the tick's batch. The log tells of them when that is durable, under the
+    /// target `vigy::action`: at most once, as a crash in between takes the line. The record has them. Default: no.
     fn only_records(&self, _vigy: &Vigy) -> bool {
         false
     }

@@ -18,7 +18,7 @@ pub struct Schedule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_delay_ms: Option<u64>,
     /// The most milliseconds by which a vigy's ticks are put off, so that many do not wake together. When left out, the interval up to
-    /// 10 seconds, and of longer ones a tenth, from 10 to 30 seconds.
+    /// 5 seconds, and of longer ones a tenth, from 5 to 30 seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jitter_ms: Option<u32>,
     /// Five fields of cron, as `0 3 * * *`, in place of an interval.

@@ -17,8 +17,8 @@ pub struct Cadence {
     /// How long after its registration it ticks first. Default 0, at most [`TickInterval::MAX`].
     pub initial_delay_ms: u64,
     /// The most by which a new grid is put off, so that vigies with one interval do not wake together. Every vigy has its own share of
-    /// it. Default the whole interval up to 10 seconds, so that any number of vigies is work at a steady rate; of longer ones a tenth, but
-    /// at least 10 seconds and at most 30. At most the interval. [`Pace::Sharp`] knows none.
+    /// it. Default the whole interval up to 5 seconds, so that any number of vigies is work at a steady rate; of longer ones a tenth, but
+    /// at least 5 seconds and at most 30. At most the interval. [`Pace::Sharp`] knows none.
     pub jitter_ms: u32,
 }
 
@@ -48,8 +48,8 @@ impl Cadence {
     /// The most jitter that a cadence has by default: 30 seconds.
     pub const MAX_DEFAULT_JITTER_MS: u32 = 30_000;
 
-    /// Intervals up to this one are spread over the whole interval by default: 10 seconds.
-    pub const SPREAD_WHOLE_MS: u32 = 10_000;
+    /// Intervals up to this one are spread over the whole interval by default: 5 seconds.
+    pub const SPREAD_WHOLE_MS: u32 = 5_000;
 
     /// A steady cadence.
     #[must_use]
