@@ -20,16 +20,24 @@ cargo fuzz --version 2>/dev/null | grep -qx 'cargo-fuzz 0.13.2' || cargo install
 cargo run --locked --quiet --manifest-path $fuzz/Cargo.toml --example seeds -- tests/conformance/open.json $fuzz/corpus/reader $fuzz/corpus/compiler
 # Without a sanitizer: there is no unsafe code to watch, and overflow checks are on.
 cargo "+$nightly" fuzz build -s none --fuzz-dir $fuzz
-for target in "${targets[@]}"; do
-    found=$fuzz/artifacts/$target
+host=$(rustc -vV | sed -n 's/^host: //p')
+
+# One target for as long as it may take.
+fuzz_one() {
+    local target=$1 found=$fuzz/artifacts/$1
     mkdir -p $fuzz/{corpus,artifacts,found}/"$target"
     # The binary itself: cargo-fuzz would build again. A run that takes more than 10 seconds hangs.
-    if ! "$CARGO_TARGET_DIR/$(rustc -vV | sed -n 's/^host: //p')/release/$target" $fuzz/corpus/"$target" $fuzz/found/"$target" \
+    if ! "$CARGO_TARGET_DIR/$host/release/$target" $fuzz/corpus/"$target" $fuzz/found/"$target" \
         -artifact_prefix="$found/" -max_total_time="$seconds" -timeout=10 -max_len=2048 -rss_limit_mb=2048 -print_final_stats=1 >"$found.log" 2>&1; then
         tail -n 40 "$found.log" >&2
         echo "fuzz.sh: $target found something; it is in $found, and again in base64 above. See it again with" >&2
         echo "    cargo +$nightly fuzz run -s none --fuzz-dir $fuzz $target FILE" >&2
-        exit 1
+        return 1
     fi
     echo "fuzz: $target, $seconds s, $(sed -n 's/^stat::number_of_executed_units: *//p' "$found.log") runs, 0 crashes"
-done
+}
+export -f fuzz_one
+export fuzz seconds nightly host
+
+# Each is one thread: as many at a time as there are cores.
+printf '%s\n' "${targets[@]}" | xargs -P "$(nproc)" -I '{}' bash -euo pipefail -c 'fuzz_one {}'

@@ -52,9 +52,14 @@ fn json_has_the_value_the_output_and_the_mistake() {
     assert_eq!((&done["value"], &done["output"]), (&json!("(1 \"a\")"), &json!("hi")));
     assert!(done["fuel"].is_u64() && done["heap_bytes"].is_u64(), "{done}");
     let ran = home.vigy(&["eval", "--json", "-e", "(display \"hi\") (throw :no)"]);
-    assert_eq!((ran.code, ran.out.as_str()), (Some(1), "{\"value\":null,\"output\":\"hi\"}\n"));
+    let said: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((ran.code, &said["value"], &said["output"]), (Some(1), &json!(null), &json!("hi")));
+    assert_eq!((&said["diagnostics"][0]["code"], &said["diagnostics"][0]["span"]["column"]), (&json!("E0039"), &json!(16)));
     let error: serde_json::Value = serde_json::from_str(&ran.err).unwrap();
     assert!(error["error"].as_str().unwrap().contains("-e:1:16"), "{error}");
+    let two: serde_json::Value = serde_json::from_str(&home.vigy(&["eval", "--json", "-e", "(one) (two)"]).out).unwrap();
+    let messages = two["diagnostics"].as_array().unwrap().iter().map(|d| d["message"].as_str().unwrap());
+    assert_eq!(messages.collect::<Vec<_>>(), ["`one` is not defined", "`two` is not defined"]);
 }
 
 #[test]

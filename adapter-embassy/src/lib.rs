@@ -33,4 +33,4 @@ pub use effects::{Recorded, RecordedAnswer, Refuse};
 pub use keep::{Installed, Memory, NotInstalled, keep, tick};
 pub use store::{FlashError, PART_BYTES, Store, StoreError, Words, WordsError};
 pub use stream::Streamed;
-pub use vigy_lisp::{Builtins, ImageError, Program};
+pub use vigy_lisp::{Builtin, Builtins, ImageError, Program};

@@ -9,7 +9,7 @@ use vigy_core::{Incarnation, SecretKey, Timestamp};
 
 use crate::extension::extended;
 use crate::keeper::Keeper;
-use crate::programs::Programs;
+use crate::programs::{Declarations, Programs};
 use crate::reconciler::Reconcilers;
 use crate::runtime::{RuntimeHandle, Shared};
 use crate::space::Spaces;
@@ -213,6 +213,7 @@ impl Builder {
             effects: extended(self.effects, self.extensions, self.executors),
             evaluators: self.evaluators,
             programs: Programs::default(),
+            declarations: Declarations::default(),
             reconcilers: self.reconcilers,
             now: self.now,
             mint: self.mint,

@@ -16,6 +16,13 @@ pub trait HostEffects: Send + Sync + 'static {
         false
     }
 
+    /// Whether the actions of this vigy have no handler: that they stand in the run's record is all there is to do. See
+    /// [`vigy_core::Effects::only_records`]. They are ok as of the tick's batch; the log tells of them once that is durable, under the
+    /// target `vigy::action`, and not again after a crash. Default: no.
+    fn only_records(&self, _vigy: &Vigy) -> bool {
+        false
+    }
+
     /// Whether a vigy may be registered whose program calls `operations`: its handler is understood, its capabilities are well formed, and
     /// they cover what it calls.
     ///
@@ -30,7 +37,7 @@ pub trait HostEffects: Send + Sync + 'static {
     async fn act(&self, vigy: &Vigy, action: ReconcileAction<'_>) -> Outcome;
 }
 
-/// A host without operations, which logs actions and calls them done.
+/// A host without operations, whose only handler records actions and logs them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LogEffects;
 
@@ -41,6 +48,10 @@ impl HostEffects for LogEffects {
     }
 
     fn is_immediate(&self) -> bool {
+        true
+    }
+
+    fn only_records(&self, _: &Vigy) -> bool {
         true
     }
 
@@ -55,8 +66,7 @@ impl HostEffects for LogEffects {
         Err(AskError::new("denied", format_args!("this host does not offer {}", ask.operation)))
     }
 
-    async fn act(&self, vigy: &Vigy, action: ReconcileAction<'_>) -> Outcome {
-        tracing::info!(vigy = %vigy.name, key = %action.key, kind = %action.kind, "action");
+    async fn act(&self, _: &Vigy, _: ReconcileAction<'_>) -> Outcome {
         Outcome::ok()
     }
 }

@@ -83,6 +83,10 @@ impl HostEffects for Extended {
         &self.operations
     }
 
+    fn only_records(&self, vigy: &Vigy) -> bool {
+        self.executor(&vigy.on_action).is_none() && self.own.only_records(vigy)
+    }
+
     fn check(&self, vigy: &Vigy, operations: &[&str]) -> Result<(), String> {
         for extension in &self.extensions {
             let asked = |operation: &&&str| self.extension(operation).is_some_and(|answers| Arc::ptr_eq(answers, extension));

@@ -9,7 +9,7 @@ use vigy_core::{ActionKey, Outcome, ReconcileAction, RunKey, Schedule, SecretKey
 
 use crate::builder::{Builder, Mint, Now};
 use crate::keeper::Keeper;
-use crate::programs::Programs;
+use crate::programs::{Declarations, Programs};
 use crate::reconciler::{PROGRAM, Reconciler, Reconcilers};
 use crate::space::Spaces;
 use crate::store::{DeadLetter, NewVigy, Registration, Retention, Store};
@@ -27,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) effects: Arc<dyn HostEffects>,
     pub(crate) evaluators: Arc<dyn Evaluators>,
     pub(crate) programs: Programs,
+    pub(crate) declarations: Declarations,
     pub(crate) reconcilers: Reconcilers,
     pub(crate) now: Now,
     pub(crate) mint: Mint,

@@ -13,8 +13,8 @@ use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 use vigy_core::record::Place;
 use vigy_core::{
-    Ask, AskError, AsyncClock, AsyncEffects, AsyncStorage, Batch, Door, Draft, Evaluator, Failure, Host, HostError, Incarnation, Outcome,
-    Piece, ReconcileAction, RunKey, SecretKey, Settlement, Spec, Step, Timestamp, Unfinished, Vigy, VigyId,
+    ActionKey, ActionKind, Ask, AskError, AsyncClock, AsyncEffects, AsyncStorage, Batch, Door, Draft, Evaluator, Failure, Host, HostError,
+    Incarnation, Outcome, Piece, ReconcileAction, RunKey, SecretKey, Settlement, Spec, Step, Timestamp, Unfinished, Vigy, VigyId,
 };
 use vigy_lisp::HostFn;
 
@@ -59,17 +59,18 @@ pub(crate) async fn tick(
         // What the agenda knew is not true any more.
         return Ok(Ended::Early(standing.turn()));
     }
-    let Some(revision) = read::revision(&*rows, id, standing.revision)? else { return Ok(Ended::Gone) };
+    let read = || Ok(read::revision(&*rows, id, standing.revision)?.map(|row| (Arc::new(row.vigy), row.image)));
+    let Some((vigy, image)) = shared.declarations.get((id, life, standing.revision), read)? else { return Ok(Ended::Gone) };
     // A snapshot keeps the store from using its space again.
     drop(rows);
-    let vigy = Arc::new(revision.vigy);
     if let Some(host) = shared.elsewhere(&vigy) {
         return Ok(Ended::Elsewhere(host.to_owned()));
     }
     let (begun, late) = (Instant::now(), standing.turn().due.filter(|_| !early).map(|due| Duration::from_millis(now.since(due))));
     let span = tracing::info_span!("tick", vigy = %vigy.name, tick = standing.checkpoint.ticks + 1);
-    let evaluated = async {
-        let loaded = guarded(|| shared.program(&vigy, revision.image.as_ref()))??;
+    // It is as large as the machine in it: on the heap it is moved about once, and not by everyone who hands it on.
+    let evaluated = Box::pin(async {
+        let loaded = guarded(|| shared.program(&vigy, image.as_ref()))??;
         let spec = Spec { program: loaded.hash(), schedule: plan(&vigy.schedule, now), policy: vigy.policy, limits: vigy.limits };
         let mut checkpoint = standing.checkpoint;
         let mut space = shared.spaces.take(&vigy.limits, guarded(|| loaded.words(&vigy.limits))?);
@@ -78,7 +79,15 @@ pub(crate) async fn tick(
         let mut evaluator = Guarded::new(evaluation);
         let mut host = Host {
             clock: VigyClock(shared),
-            storage: VigyStore { shared, id, version: standing.version, last: None },
+            storage: VigyStore {
+                shared,
+                id,
+                version: standing.version,
+                listened: listens(shared, &vigy),
+                recorded: Vec::new(),
+                last: None,
+                turn: None,
+            },
             effects: VigyEffects { shared, vigy: &vigy },
         };
         let only_finishes = !asked && checkpoint.unfinished != Unfinished::Nothing && checkpoint.due > now;
@@ -90,7 +99,7 @@ pub(crate) async fn tick(
         let panicked = evaluator.panicked;
         let (fuel, heap_bytes) = (evaluator.fuel_used(), if panicked { 0 } else { evaluator.evaluation.heap_used() });
         drop(evaluator);
-        let VigyStore { last, .. } = host.storage;
+        let VigyStore { last, recorded, turn, .. } = host.storage;
         if !panicked {
             space.give_back();
         }
@@ -99,23 +108,33 @@ pub(crate) async fn tick(
             HostError::Store(error) => error,
             other => VigyError::Host(other.to_string()),
         })?;
-        if let Some(last) = last {
-            written(id, last.durable().await?)?;
+        let turn = match last {
+            Some(last) => Some(written(id, last.durable().await?)?),
+            None => turn,
+        };
+        for (key, kind) in recorded {
+            tracing::info!(target: ACTION, vigy = %vigy.name, %key, %kind);
         }
         if let (Some(observer), Some(ok)) = (&shared.observer, done) {
             let run = RunKey { incarnation: life, tick: checkpoint.ticks };
             observer.ticked(&vigy, &Ticked { run, ok, late, took: begun.elapsed(), fuel, heap_bytes });
         }
-        Ok(())
-    };
+        // Every tick ends with a batch or a settlement, which told it.
+        let turn = turn.ok_or_else(|| VigyError::Host("the tick has left nothing".to_owned()))?;
+        Ok(Ended::Over(RunKey { incarnation: life, tick: checkpoint.ticks }, turn))
+    });
     match evaluated.instrument(span).await {
-        Ok(()) => {}
-        Err(VigyError::NotFound(_)) => return Ok(Ended::Gone),
-        Err(error) => return Err(error),
+        Err(VigyError::NotFound(_)) => Ok(Ended::Gone),
+        ended => ended,
     }
-    let after = read::standing(&*shared.store.snapshot(), id)?.filter(|after| after.checkpoint.incarnation == life);
-    let run = |tick| RunKey { incarnation: life, tick };
-    Ok(after.map_or(Ended::Gone, |after| Ended::Over(run(after.checkpoint.ticks), after.turn())))
+}
+
+/// Where the log tells of actions that are only recorded.
+const ACTION: &str = "vigy::action";
+
+/// Whether somebody reads in the log of a vigy's actions that have no handler.
+fn listens(shared: &Shared, vigy: &Vigy) -> bool {
+    tracing::enabled!(target: ACTION, tracing::Level::INFO) && shared.effects.only_records(vigy)
 }
 
 /// What a host's code returns, or why it did not return.
@@ -182,13 +201,18 @@ struct VigyStore<'s> {
     id: VigyId,
     /// Of the standing that the tick began with.
     version: u64,
+    /// Whether to keep the actions that are only recorded, for the log.
+    listened: bool,
+    recorded: Vec<(ActionKey, ActionKind)>,
     /// The batch of a tick that it ends. Nobody hears of the tick before that is durable.
-    last: Option<Pending<bool>>,
+    last: Option<Pending<Option<Turn>>>,
+    /// How the vigy stands by the last write that is durable.
+    turn: Option<Turn>,
 }
 
-/// Says so when a write found the vigy deleted.
-fn written(id: VigyId, alive: bool) -> Result<(), VigyError> {
-    if alive { Ok(()) } else { Err(VigyError::NotFound(id.to_string())) }
+/// What a write tells; it says so when it found the vigy deleted.
+fn written<T>(id: VigyId, told: Option<T>) -> Result<T, VigyError> {
+    told.ok_or_else(|| VigyError::NotFound(id.to_string()))
 }
 
 impl AsyncStorage for VigyStore<'_> {
@@ -203,12 +227,17 @@ impl AsyncStorage for VigyStore<'_> {
 
     async fn save(&mut self, draft: &Draft<'_>) -> Result<(), VigyError> {
         let draft = Saved::new(self.id, draft);
-        written(self.id, self.shared.store.write(move |transaction| draft.write(transaction)).await?)
+        let alive = self.shared.store.write(move |transaction| draft.write(transaction)).await?;
+        written(self.id, alive.then_some(()))
     }
 
     async fn commit(&mut self, batch: &Batch<'_>) -> Result<(), VigyError> {
         let ends = batch.checkpoint().unfinished == Unfinished::Nothing;
         let light = batch.record().len() + batch.values().map(|(_, value)| value.len()).sum::<usize>() <= LIGHT_BATCH;
+        if self.listened {
+            self.recorded
+                .extend(batch.actions().filter(|action| !action.kind.is_settled_at_once()).map(|action| (action.key, action.kind)));
+        }
         let batch = Committed::new(self.id, self.version, batch, self.shared.now())?;
         let retention = self.shared.retention;
         let pending = self.shared.store.begin(move |transaction| batch.write(transaction, retention))?;
@@ -216,12 +245,15 @@ impl AsyncStorage for VigyStore<'_> {
             self.last = Some(pending);
             return Ok(());
         }
-        written(self.id, pending.durable().await?)
+        self.turn = Some(written(self.id, pending.durable().await?)?);
+        Ok(())
     }
 
     async fn settle(&mut self, settlement: &Settlement<'_>) -> Result<(), VigyError> {
         let settlement = Settles::new(self.id, self.version, settlement, self.shared.now());
-        written(self.id, self.shared.store.write(move |transaction| settlement.write(transaction)).await?)
+        let told = self.shared.store.write(move |transaction| settlement.write(transaction)).await?;
+        self.turn = Some(written(self.id, told)?);
+        Ok(())
     }
 
     async fn unfinished(&mut self, run: RunKey, visit: impl FnMut(Piece<'_>)) -> Result<(), VigyError> {
@@ -278,6 +310,10 @@ impl AsyncEffects for VigyEffects<'_> {
             || AskError::new("too-large", format_args!("the answer has {size} bytes, the tick's limit `value_bytes` leaves {room}"));
         into.get_mut(..size).ok_or_else(too_large)?.copy_from_slice(&answer);
         Ok(size)
+    }
+
+    fn only_records(&self) -> bool {
+        self.shared.effects.only_records(self.vigy)
     }
 
     fn secret_key(&self) -> Option<SecretKey> {

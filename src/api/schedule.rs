@@ -17,8 +17,8 @@ pub struct Schedule {
     /// Milliseconds from the registration to the first tick; 0 when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_delay_ms: Option<u64>,
-    /// The most milliseconds by which a vigy's ticks are put off, so that many do not wake together; a tenth of the interval, at most 30
-    /// seconds, when left out.
+    /// The most milliseconds by which a vigy's ticks are put off, so that many do not wake together. When left out, the interval up to
+    /// 10 seconds, and of longer ones a tenth, from 10 to 30 seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jitter_ms: Option<u32>,
     /// Five fields of cron, as `0 3 * * *`, in place of an interval.

@@ -303,7 +303,7 @@ pub(crate) struct Timing {
     /// Time from the registration to the first tick
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     initial_delay: Option<u64>,
-    /// The most by which its ticks are put off, so that many vigies do not wake together [default: a tenth of the interval, at most 30s]
+    /// The most by which its ticks are put off, so that many vigies do not wake together [default: the interval up to 10s; of longer ones a tenth, from 10s to 30s]
     #[arg(long, value_name = "DURATION", value_parser = jitter, conflicts_with = "sharp")]
     jitter: Option<u32>,
     /// Tick by the calendar, in place of an interval: five fields (minute hour day month weekday), or @hourly and its kind

@@ -10,7 +10,7 @@ use vigy::Vigy;
 use super::args::{self, Eval};
 use super::failure::{Exit, Failure};
 use super::print::clean;
-use super::session::Session;
+use super::session::{Session, Unevaluated};
 
 pub(crate) fn eval(eval: &Eval, json: bool, out: &mut impl Write) -> Result<Exit, Failure> {
     let (name, source, directory) = source(eval)?;
@@ -30,7 +30,8 @@ pub(crate) fn eval(eval: &Eval, json: bool, out: &mut impl Write) -> Result<Exit
         }
         (Ok(done), false) => writeln!(out, "=> {}", clean(&done.value))?,
         (Err(failed), true) => {
-            writeln!(out, "{}", json!({ "value": null, "output": printed }))?;
+            let diagnostics = if let Unevaluated::Failed { diagnostics, .. } = &failed { diagnostics.as_slice() } else { &[] };
+            writeln!(out, "{}", json!({ "value": null, "output": printed, "diagnostics": diagnostics }))?;
             return Err(failed.into());
         }
         (Err(failed), false) => return Err(failed.into()),

@@ -10,9 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use vigy::service::{Error, ErrorKind};
 use vigy::{HostEffects as _, Platform};
 use vigy_core::lisp::VERB_FUNCTIONS;
-use vigy_lisp::{
-    Arity, Budget, CompileError, CompileOptions, Diagnostic, Fault, HostFn, Loader, Machine, Note, Program, Span, Step, Style, compile,
-};
+use vigy_lisp::{Arity, Budget, CompileOptions, Diagnostic, Fault, HostFn, Loader, Machine, Note, Program, Span, Step, Style, compile};
 
 use super::failure::Failure;
 
@@ -54,16 +52,26 @@ pub(crate) struct Evaluated {
 
 /// Why nothing came of it.
 pub(crate) enum Unevaluated {
-    Failed(Error),
+    /// All that is wrong, for people, and each of it for programs.
+    Failed {
+        error: Error,
+        diagnostics: Vec<Diagnostic>,
+    },
     Interrupted,
     /// What it printed cannot be written.
     Output(io::Error),
 }
 
+impl From<Error> for Unevaluated {
+    fn from(error: Error) -> Self {
+        Self::Failed { error, diagnostics: Vec::new() }
+    }
+}
+
 impl From<Unevaluated> for Failure {
     fn from(unevaluated: Unevaluated) -> Self {
         match unevaluated {
-            Unevaluated::Failed(error) => Self::from(error),
+            Unevaluated::Failed { error, .. } => Self::from(error),
             Unevaluated::Interrupted => Self::from(Error::new(ErrorKind::Failed, "interrupted")),
             Unevaluated::Output(error) => Self::from(error),
         }
@@ -155,12 +163,12 @@ impl Session {
     ) -> Result<(Evaluated, Spent), Unevaluated> {
         let hosts = [&[HERE][..], &VERB_FUNCTIONS, &self.operations];
         let options = CompileOptions { hosts: &hosts, loader: Some(&self.modules), ..CompileOptions::default() };
-        let image = compile(source, &options).map_err(|error| Unevaluated::Failed(self.refused(&error, source)))?;
+        let image = compile(source, &options).map_err(|error| self.told(ErrorKind::Program, error.diagnostics, source))?;
         let program = image.program();
         let budget = self.budget_now();
         let mut memory = vec![0; program.words_needed(&budget)];
         let mut machine =
-            Machine::new(program, &mut memory, &budget).map_err(|error| Unevaluated::Failed(Error::new(ErrorKind::TooLarge, error)))?;
+            Machine::new(program, &mut memory, &budget).map_err(|error| Unevaluated::from(Error::new(ErrorKind::TooLarge, error)))?;
         let imports: Vec<&str> = program.imports().collect();
         // Until the entry begins, its own fuel and heap are what the others used.
         let (mut before, mut output_bytes) = (Spent::default(), 0);
@@ -196,7 +204,7 @@ impl Session {
                     let (fuel, heap_bytes) = (spent.fuel - before.fuel, spent.heap_bytes - before.heap_bytes);
                     return Ok((Evaluated { value: text, fuel, heap_bytes }, spent));
                 }
-                Step::Failed => return Err(Unevaluated::Failed(self.failed(machine.fault(), program, source))),
+                Step::Failed => return Err(self.failed(machine.fault().as_ref(), program, source)),
             }
         }
     }
@@ -213,20 +221,16 @@ impl Session {
         }
     }
 
-    fn refused(&self, error: &CompileError, source: &str) -> Error {
-        self.told(ErrorKind::Program, error.diagnostics.clone(), source)
-    }
-
-    fn failed(&self, fault: Option<&Fault>, program: Program<'_>, source: &str) -> Error {
+    fn failed(&self, fault: Option<&Fault>, program: Program<'_>, source: &str) -> Unevaluated {
         match fault {
             Some(fault) => self.told(ErrorKind::Failed, vec![fault.diagnostic(program)], source),
-            None => Error::new(ErrorKind::Failed, "the machine failed without a fault"),
+            None => Error::new(ErrorKind::Failed, "the machine failed without a fault").into(),
         }
     }
 
     /// What is wrong, with places in the entries: the first of it on one line, and all of it with the lines it is about.
-    fn told(&self, kind: ErrorKind, diagnostics: Vec<Diagnostic>, source: &str) -> Error {
-        let (mut first, mut all) = (None, Vec::new());
+    fn told(&self, kind: ErrorKind, diagnostics: Vec<Diagnostic>, source: &str) -> Unevaluated {
+        let (mut first, mut all, mut placed) = (None, Vec::new(), Vec::new());
         for diagnostic in diagnostics {
             let (name, text, diagnostic) = self.within_entry(diagnostic, source);
             all.push(diagnostic.render(&name, text).to_string());
@@ -234,8 +238,10 @@ impl Session {
                 Some(_) => format!("{name}:{diagnostic}"),
                 None => diagnostic.to_string(),
             });
+            placed.push(diagnostic);
         }
-        Error { detail: Some(all.join("\n\n")), ..Error::new(kind, first.unwrap_or_default()) }
+        let error = Error { detail: Some(all.join("\n\n")), ..Error::new(kind, first.unwrap_or_default()) };
+        Unevaluated::Failed { error, diagnostics: placed }
     }
 
     /// A diagnostic as one of the entry where it is: what that is called, its text, and the diagnostic with places in it.

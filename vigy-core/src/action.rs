@@ -241,6 +241,28 @@ pub(crate) fn write_line(line: &Settled<'_>, into: &mut [u8]) -> Option<usize> {
     postcard::to_slice(&line, into).ok().map(|bytes| bytes.len())
 }
 
+/// The settlement of a run none of whose actions asked a handler.
+#[cfg(feature = "alloc")]
+pub(crate) fn settlement_at_once(record: &crate::record::Record<'_>) -> alloc::vec::Vec<u8> {
+    use crate::record::{Entry, Verdict};
+    let of_a_failed_run = record.end().0 != Verdict::Ok;
+    let actions = || record.entries().filter(|entry| matches!(entry, Entry::Action { .. }) && !of_a_failed_run);
+    let mut line = [0; crate::memory::OUTCOME_MIN + crate::MESSAGE_BYTES];
+    // The record of a run has at most 32,768 actions, and the line has room for the longest message.
+    let head = write_head(actions().count() as u16, &mut line).unwrap_or_default();
+    let mut settlement = line[..head].to_vec();
+    for (index, entry) in actions().enumerate() {
+        let Entry::Action { kind, message, .. } = entry else { continue };
+        let (status, message) = match kind {
+            ActionKind::Defer => (ResultStatus::Skipped, crate::door::cut(message.unwrap_or_default(), crate::MESSAGE_BYTES)),
+            _ => (ResultStatus::Ok, ""),
+        };
+        let len = write_line(&Settled { index: index as u16, kind, status, message, attempts: 0 }, &mut line).unwrap_or_default();
+        settlement.extend_from_slice(&line[..len]);
+    }
+    settlement
+}
+
 /// Writes the head of the payload of an emitted event, `{:event KIND :details …}`, of which the details follow, and says how many bytes it
 /// has; nothing when they do not fit.
 #[cfg(feature = "lisp")]

@@ -17,7 +17,8 @@ pub struct Cadence {
     /// How long after its registration it ticks first. Default 0, at most [`TickInterval::MAX`].
     pub initial_delay_ms: u64,
     /// The most by which a new grid is put off, so that vigies with one interval do not wake together. Every vigy has its own share of
-    /// it. Default a tenth of the interval, at most 30 seconds; at most the interval. [`Pace::Sharp`] knows none.
+    /// it. Default the whole interval up to 10 seconds, so that any number of vigies is work at a steady rate; of longer ones a tenth, but
+    /// at least 10 seconds and at most 30. At most the interval. [`Pace::Sharp`] knows none.
     pub jitter_ms: u32,
 }
 
@@ -47,13 +48,21 @@ impl Cadence {
     /// The most jitter that a cadence has by default: 30 seconds.
     pub const MAX_DEFAULT_JITTER_MS: u32 = 30_000;
 
+    /// Intervals up to this one are spread over the whole interval by default: 10 seconds.
+    pub const SPREAD_WHOLE_MS: u32 = 10_000;
+
     /// A steady cadence.
     #[must_use]
     pub const fn every(interval: TickInterval) -> Self {
-        let tenth = interval.as_millis() / 10;
-        let most = Self::MAX_DEFAULT_JITTER_MS;
-        // The smaller of the two fits.
-        let jitter_ms = if tenth < most as u64 { tenth as u32 } else { most };
+        let (whole, tenth) = (interval.as_millis(), interval.as_millis() / 10);
+        let (least, most) = (Self::SPREAD_WHOLE_MS, Self::MAX_DEFAULT_JITTER_MS);
+        // What is not more than one of the two fits.
+        let jitter_ms = match (whole, tenth) {
+            (whole, _) if whole <= least as u64 => whole as u32,
+            (_, tenth) if tenth <= least as u64 => least,
+            (_, tenth) if tenth <= most as u64 => tenth as u32,
+            _ => most,
+        };
         Self { interval, pace: Pace::Steady, initial_delay_ms: 0, jitter_ms }
     }
 

@@ -106,6 +106,7 @@ impl<C: Clock, S: Storage, F: Effects> Host<C, S, F> {
         evaluator: &mut E,
         checkpoint: &mut Checkpoint,
     ) -> Result<(), HostError<S::Error>> {
+        tick.only_record(self.effects.only_records());
         loop {
             match tick.next(evaluator, self.clock.now()) {
                 Need::Yield => {}
@@ -215,6 +216,7 @@ impl<C: AsyncClock, S: AsyncStorage, F: AsyncEffects> Host<C, S, F> {
         evaluator: &mut E,
         checkpoint: &mut Checkpoint,
     ) -> Result<(), HostError<S::Error>> {
+        tick.only_record(self.effects.only_records());
         loop {
             match tick.next(evaluator, self.clock.now()) {
                 Need::Yield => self.clock.yield_now().await,

@@ -14,6 +14,10 @@ impl<'m> KeyTable<'m> {
         Self { slots, used: 0 }
     }
 
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.used * 2 >= self.slots.len()
     }

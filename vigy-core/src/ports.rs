@@ -90,6 +90,12 @@ pub trait Effects {
     /// - MUST return in bounded time.
     fn act(&mut self, action: &ReconcileAction<'_>) -> Outcome;
 
+    /// Whether the actions have no handler: that they stand in the run's record is all there is to do. Then they are ok as of the batch,
+    /// and [`Effects::act`] never hears of them. MUST be false when anything outside depends on them. Default: they have a handler.
+    fn only_records(&self) -> bool {
+        false
+    }
+
     /// The key that secret answers are hashed under; asked for after each of them. The same for as long as the store lives. Without one, the answer to a secret ask is
     /// thrown away and the ask refused as `denied`.
     fn secret_key(&self) -> Option<SecretKey> {
@@ -134,6 +140,10 @@ pub trait AsyncEffects {
     async fn ask(&mut self, ask: &Ask<'_>, into: &mut [u8]) -> Result<usize, AskError>;
     /// As [`Effects::act`].
     async fn act(&mut self, action: &ReconcileAction<'_>) -> Outcome;
+    /// As [`Effects::only_records`].
+    fn only_records(&self) -> bool {
+        false
+    }
     /// As [`Effects::secret_key`].
     fn secret_key(&self) -> Option<SecretKey> {
         None

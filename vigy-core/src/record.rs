@@ -420,6 +420,14 @@ impl<'a> Record<'a> {
         end.unwrap_or((Verdict::Ok, 0))
     }
 
+    /// The settlement of a run none of whose actions asked a handler, as [`crate::Batch::outcomes`] had it: a store need not keep it.
+    /// Linear in the record.
+    #[cfg(feature = "alloc")]
+    #[must_use]
+    pub fn settled_at_once(&self) -> alloc::vec::Vec<u8> {
+        crate::action::settlement_at_once(self)
+    }
+
     /// The hashes of the values this record refers to, in order, possibly repeated.
     pub fn stored(&self) -> impl Iterator<Item = [u8; 32]> + use<'a> {
         entries(self.entries).filter_map(|(_, entry)| match entry.content() {
@@ -430,6 +438,11 @@ impl<'a> Record<'a> {
 }
 
 impl<'a> Entry<'a> {
+    /// Whether it tells of a state: desired, observed, a condition, a metric.
+    pub(crate) const fn is_state(&self) -> bool {
+        matches!(self, Self::Desired { .. } | Self::Observed { .. } | Self::Condition { .. } | Self::Metric { .. })
+    }
+
     /// The value this entry carries, if it carries one.
     #[must_use]
     pub const fn content(&self) -> Option<Content<'a>> {

@@ -259,4 +259,8 @@ impl<F: Effects> Effects for FlakyEffects<F> {
     fn act(&mut self, action: &ReconcileAction<'_>) -> Outcome {
         if self.fails() { Outcome::failed("injected") } else { self.inner.act(action) }
     }
+
+    fn only_records(&self) -> bool {
+        self.inner.only_records()
+    }
 }

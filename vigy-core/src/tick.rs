@@ -73,6 +73,8 @@ pub struct Tick<'m> {
     /// The program or its limits are not what they were when this tick was cut.
     changed: bool,
     failed: bool,
+    /// The actions have no handler.
+    only_records: bool,
     outcomes: &'m mut [u8],
     outcome_bytes: usize,
     settled: u16,
@@ -206,6 +208,7 @@ impl<'m> Tick<'m> {
             saved: 0,
             changed: false,
             failed: false,
+            only_records: false,
             outcomes,
             outcome_bytes: 0,
             settled: 0,
@@ -251,6 +254,11 @@ impl<'m> Tick<'m> {
     /// Hashes secret answers under this key. Without one, asks for them are refused.
     pub const fn hash_secrets_under(&mut self, key: Option<SecretKey>) {
         self.door.hash_secrets_under(key);
+    }
+
+    /// Whether the actions have no handler: see [`crate::Effects::only_records`]. Then they are ok as of the batch. Default: they have one.
+    pub const fn only_record(&mut self, only: bool) {
+        self.only_records = only;
     }
 
     /// What the tick needs next, at `now`. The whole control flow of a tick is here.
@@ -419,7 +427,7 @@ impl<'m> Tick<'m> {
         if self.failed { 0 } else { self.door.pending() }
     }
 
-    /// Gives `noop` and `defer` their outcomes, up to the next action that a handler must see.
+    /// Gives `noop`, `defer` and what is only recorded their outcomes, up to the next action that a handler must see.
     fn settle_what_needs_no_handler(&mut self) {
         while self.settled < self.queued() {
             let Some(action) = self.door.action(self.settled) else { break };
@@ -429,6 +437,7 @@ impl<'m> Tick<'m> {
                     let reason = crate::message(action.message.unwrap_or_default());
                     self.note(ActionKind::Defer, ResultStatus::Skipped, &reason);
                 }
+                kind if self.only_records => self.note(kind, ResultStatus::Ok, ""),
                 _ => return,
             }
         }

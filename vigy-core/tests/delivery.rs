@@ -37,9 +37,11 @@ enum Bug {
     DropsTheDraftAtRestart,
     CarriesOutAgainWhatIsSettled,
     TakesAFailureForDone,
+    /// Calls done in the batch what a handler has yet to do.
+    OnlyRecordsWhatHasAHandler,
 }
 
-const BUGS: [Bug; 9] = [
+const BUGS: [Bug; 10] = [
     Bug::KeysFromACounterInMemory,
     Bug::NewKeyForARetry,
     Bug::SettlesBeforeItActs,
@@ -49,6 +51,7 @@ const BUGS: [Bug; 9] = [
     Bug::DropsTheDraftAtRestart,
     Bug::CarriesOutAgainWhatIsSettled,
     Bug::TakesAFailureForDone,
+    Bug::OnlyRecordsWhatHasAHandler,
 ];
 
 const TICKS: u64 = 3;
@@ -314,6 +317,10 @@ impl AsyncEffects for Life {
         self.power.step().await;
         self.world.borrow_mut().said(key, outcome.status);
         if self.has(Bug::TakesAFailureForDone) { Outcome::ok() } else { outcome }
+    }
+
+    fn only_records(&self) -> bool {
+        self.has(Bug::OnlyRecordsWhatHasAHandler)
     }
 }
 

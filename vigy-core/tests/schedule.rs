@@ -130,7 +130,9 @@ fn vigies_with_one_interval_do_not_wake_together() {
     let mut tenths = [0; 10];
     (0..10_000).for_each(|life| tenths[(due(life) / 3001) as usize] += 1);
     assert!(tenths.iter().all(|count| (850..1150).contains(count)), "{tenths:?}");
-    assert_eq!(Cadence::every(TickInterval::MIN).jitter_ms, 10, "a tenth of the interval");
+    let jitter = |interval| Cadence::every(TickInterval::from_millis(interval).unwrap()).jitter_ms;
+    let jitters = [100, 10_000, 10_001, MINUTE, 2 * MINUTE, 5 * MINUTE, HOUR].map(jitter);
+    assert_eq!(jitters, [100, 10_000, 10_000, 10_000, 12_000, 30_000, 30_000]);
     assert_eq!(paced(Pace::Sharp, HOUR).phase(Incarnation(5)), 0);
 }
 

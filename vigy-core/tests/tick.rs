@@ -2,10 +2,11 @@
 #![cfg(all(feature = "sim", feature = "alloc"))]
 #![allow(clippy::result_large_err, reason = "as in the crate")]
 
+use vigy_core::record::Record;
 use vigy_core::sim::{CrashStorage, FlakyEffects, Gone, ManualClock, MemoryStorage, RecordedEffects};
 use vigy_core::{
-    ActionKind, Checkpoint, Door, Evaluator, Failure, Host, HostError, Incarnation, Limits, Policy, ResultStatus, Spec, Step, TickBuffers,
-    TickInterval, Timestamp, Unfinished, VerbError, settled,
+    ActionKind, Ask, AskError, Checkpoint, Door, Effects, Evaluator, Failure, Host, HostError, Incarnation, Limits, Need, Outcome, Policy,
+    ReconcileAction, ResultStatus, Spec, Step, Tick, TickBuffers, TickInterval, Timestamp, Unfinished, VerbError, settled,
 };
 
 const SPEC: Spec = Spec::every(
@@ -62,7 +63,7 @@ fn verdict(evaluator: &mut impl Evaluator) -> String {
     let (mut host, mut checkpoint) = (Sim::default(), new_vigy());
     let mut buffers = TickBuffers::for_limits(&SPEC.limits);
     host.tick(&SPEC, &mut checkpoint, buffers.memory(), evaluator).unwrap();
-    let record = vigy_core::record::Record::parse(host.storage.runs.values().next().unwrap()).unwrap();
+    let record = Record::parse(host.storage.runs.values().next().unwrap()).unwrap();
     vigy_core::record::Explain(record.end().0, &SPEC.limits).to_string()
 }
 
@@ -194,4 +195,59 @@ fn a_crash_loses_nothing_and_repeats_only_what_was_in_flight() {
             assert!(deliveries <= checkpoint.ticks + 1, "only what was in flight is repeated");
         }
     }
+}
+
+/// A host whose actions have no handler.
+#[derive(Default)]
+struct Recorder;
+
+impl Effects for Recorder {
+    fn ask(&mut self, _: &Ask<'_>, _: &mut [u8]) -> Result<usize, AskError> {
+        unreachable!("nobody asks")
+    }
+
+    fn act(&mut self, action: &ReconcileAction<'_>) -> Outcome {
+        unreachable!("{action:?} has no handler")
+    }
+
+    fn only_records(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn what_is_only_recorded_is_settled_in_the_batch_and_follows_from_the_record() {
+    let mut program = program(|door| {
+        door.act(ActionKind::Noop, None::<&[u8]>, None)?;
+        door.act(ActionKind::Push, Some(&[1][..]), None)?;
+        door.act(ActionKind::Defer, None::<&[u8]>, Some("later"))
+    });
+    let mut host: Host<ManualClock, MemoryStorage, Recorder> = Host::default();
+    let (mut checkpoint, mut buffers) = (new_vigy(), TickBuffers::for_limits(&SPEC.limits));
+    let mut tick = Tick::begin(&SPEC, &checkpoint, Timestamp(1000), buffers.memory()).unwrap();
+    tick.only_record(true);
+    let Need::Commit(batch) = tick.next(&mut program, Timestamp(1000)) else { panic!("it commits") };
+    assert_eq!(batch.checkpoint().unfinished, Unfinished::Nothing);
+    let settlement = Record::parse(batch.record()).unwrap().settled_at_once();
+    assert_eq!(batch.outcomes(), Some(&settlement[..]));
+
+    host.tick(&SPEC, &mut checkpoint, buffers.memory(), &mut program).unwrap();
+    let outcomes: Vec<_> = settled(host.storage.outcomes.values().next().unwrap()).collect();
+    assert_eq!(
+        outcomes.iter().map(|line| (line.status, line.message, line.attempts)).collect::<Vec<_>>(),
+        [(ResultStatus::Ok, "", 0), (ResultStatus::Ok, "", 0), (ResultStatus::Skipped, "later", 0)]
+    );
+}
+
+#[test]
+fn a_failed_run_has_no_outcomes() {
+    let mut fails = |door: &mut Door<'_>| {
+        door.act(ActionKind::Push, None::<&[u8]>, None)?;
+        Err(Failure::raised("no", "no", None))
+    };
+    let (checkpoint, mut buffers) = (new_vigy(), TickBuffers::for_limits(&SPEC.limits));
+    let mut tick = Tick::begin(&SPEC, &checkpoint, Timestamp(1000), buffers.memory()).unwrap();
+    let Need::Commit(batch) = tick.next(&mut fails, Timestamp(1000)) else { panic!("it commits") };
+    let settlement = Record::parse(batch.record()).unwrap().settled_at_once();
+    assert_eq!((batch.outcomes(), settled(&settlement).count()), (Some(&settlement[..]), 0));
 }

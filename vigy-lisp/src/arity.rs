@@ -50,12 +50,17 @@ impl fmt::Display for Arity {
 }
 
 pub(crate) fn write(out: &mut dyn fmt::Write, min: usize, max: Option<usize>) -> fmt::Result {
-    let plural = |n| if n == 1 { " argument" } else { " arguments" };
-    let fewest = digits(min as i64);
+    let (fewest, most) = (digits(min as i64), digits(max.unwrap_or(min) as i64));
+    parts(min, max, &fewest, &most).iter().try_for_each(|part| out.write_str(part))
+}
+
+/// How many arguments there may be, in words.
+pub(crate) fn parts<'t>(min: usize, max: Option<usize>, fewest: &'t str, most: &'t str) -> [&'t str; 5] {
+    let plural = if min == 1 { " argument" } else { " arguments" };
     match max {
-        Some(max) if max == min => [&fewest, plural(min)].iter().try_for_each(|part| out.write_str(part)),
-        Some(max) => [&fewest, " to ", &digits(max as i64), " arguments"].iter().try_for_each(|part| out.write_str(part)),
-        None => ["at least ", &fewest, plural(min)].iter().try_for_each(|part| out.write_str(part)),
+        Some(max) if max == min => ["", fewest, plural, "", ""],
+        Some(_) => ["", fewest, " to ", most, " arguments"],
+        None => ["at least ", fewest, plural, "", ""],
     }
 }
 

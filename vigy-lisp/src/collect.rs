@@ -43,15 +43,15 @@ impl<'m> Tables<'m> {
     #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     fn moved(&self, at: usize) -> usize {
-        let (block, bit) = (at / BLOCK, at % BLOCK);
-        let ahead = self.live[block] & ((1 << bit) - 1);
-        BUCKETS + self.before[block] as usize + ahead.count_ones() as usize
+        let block = at / BLOCK;
+        let ahead = self.live[block] & (bit(at) - 1);
+        BUCKETS + (self.before[block] + ones(ahead)) as usize
     }
 
     #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     fn is_marked(&self, at: usize) -> bool {
-        self.marked[at / BLOCK] >> (at % BLOCK) & 1 == 1
+        self.marked[at / BLOCK] & bit(at) != 0
     }
 
     /// Makes `words` refer to the new places.
@@ -62,6 +62,33 @@ impl<'m> Tables<'m> {
             }
         }
     }
+}
+
+/// Marks what `words` refer to, and has what was not marked looked at: the cursor goes up to it.
+#[cfg_attr(not(target_os = "none"), inline)]
+#[cfg_attr(target_os = "none", inline(never))]
+fn found(words: &[u64], marked: &mut [u64], pending: &mut [u64], cursor: &mut usize) {
+    for at in words.iter().filter_map(|word| object(*word)) {
+        let (block, bit) = (at / BLOCK, bit(at));
+        if marked[block] & bit == 0 {
+            marked[block] |= bit;
+            pending[block] |= bit;
+            *cursor = block.max(*cursor);
+        }
+    }
+}
+
+/// The bit of a word in its block.
+#[cfg_attr(not(target_os = "none"), inline)]
+#[cfg_attr(target_os = "none", inline(never))]
+const fn bit(at: usize) -> u64 {
+    1 << (at % BLOCK)
+}
+
+#[cfg_attr(not(target_os = "none"), inline)]
+#[cfg_attr(target_os = "none", inline(never))]
+const fn ones(bits: u64) -> u32 {
+    bits.count_ones()
 }
 
 /// The start of the object of the heap that a word refers to. Whatever is no such reference has another tag, belongs to the image, or has
@@ -123,47 +150,32 @@ fn extent(header: u64) -> (usize, usize) {
 
 impl Heap<'_> {
     /// Starts a collection: nothing is marked. What it costs is returned by every phase, in words looked at.
-    pub(crate) fn unmark(&mut self) -> u64 {
+    pub(crate) fn unmark(&mut self) -> usize {
         self.note_peak();
         let blocks = self.top.div_ceil(BLOCK);
         self.tables.marked[..blocks].fill(0);
         self.tables.live[..blocks].fill(0);
-        2 * blocks as u64
+        2 * blocks
     }
 
     /// Marks what `roots` refer to, and all that can be reached from there.
-    pub(crate) fn mark(&mut self, roots: &[&[u64]]) -> u64 {
+    pub(crate) fn mark(&mut self, roots: &[&[u64]]) -> usize {
         let (marked, pending) = (&mut *self.tables.marked, &mut *self.tables.live);
         let words = &*self.words;
         let (mut looked, mut cursor) = (0, 0);
-        let mut found = |word: u64, pending: &mut [u64], cursor: &mut usize| {
-            if let Some(at) = object(word) {
-                let (block, bit) = (at / BLOCK, 1 << (at % BLOCK));
-                if marked[block] & bit == 0 {
-                    marked[block] |= bit;
-                    pending[block] |= bit;
-                    *cursor = block.max(*cursor);
-                }
-            }
-        };
         for words in roots {
-            looked += words.len() as u64;
-            for word in *words {
-                found(*word, pending, &mut cursor);
-            }
+            looked += words.len();
+            found(words, marked, pending, &mut cursor);
         }
         loop {
             let bits = pending[cursor];
             looked += 1;
             if bits != 0 {
-                let bit = BLOCK - 1 - bits.leading_zeros() as usize;
-                pending[cursor] = bits & !(1 << bit);
-                let at = cursor * BLOCK + bit;
+                let at = cursor * BLOCK + BLOCK - 1 - bits.leading_zeros() as usize;
+                pending[cursor] = bits & !bit(at);
                 let (values, _) = extent(words[at]);
-                looked += values as u64;
-                for word in &words[at + 1..][..values] {
-                    found(*word, pending, &mut cursor);
-                }
+                looked += values;
+                found(&words[at + 1..][..values], marked, pending, &mut cursor);
             } else if cursor == 0 {
                 return looked;
             } else {
@@ -173,9 +185,10 @@ impl Heap<'_> {
     }
 
     /// Works out the new places of all that is marked. Names are kept by whatever uses them, not by being findable.
-    pub(crate) fn plan(&mut self) -> u64 {
+    #[cfg_attr(target_os = "none", inline(never))]
+    pub(crate) fn plan(&mut self) -> usize {
         let blocks = self.top.div_ceil(BLOCK);
-        let (mut at, mut looked) = (0, 2 * blocks as u64);
+        let (mut at, mut looked) = (0, 2 * blocks);
         while let Some(start) = next_bit(self.tables.marked, at, blocks) {
             let (_, size) = extent(self.words[start]);
             set_bits(self.tables.live, start, size);
@@ -185,7 +198,7 @@ impl Heap<'_> {
         let mut before = 0;
         for (count, bits) in self.tables.before.iter_mut().zip(&self.tables.live[..blocks]) {
             *count = before;
-            before += bits.count_ones();
+            before += ones(*bits);
         }
         self.made = 0;
         for bucket in 0..BUCKETS {
@@ -213,7 +226,7 @@ impl Heap<'_> {
     }
 
     /// Moves everything to its new place.
-    pub(crate) fn slide(&mut self) -> u64 {
+    pub(crate) fn slide(&mut self) -> usize {
         let blocks = self.top.div_ceil(BLOCK);
         let (mut at, mut to) = (0, BUCKETS);
         while let Some(start) = next_bit(self.tables.marked, at, blocks) {
@@ -227,7 +240,7 @@ impl Heap<'_> {
         }
         self.top = to;
         self.limit = self.words.len();
-        (to - BUCKETS) as u64
+        to - BUCKETS
     }
 }
 

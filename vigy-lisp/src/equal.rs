@@ -9,6 +9,9 @@ use crate::value::{Value, tag};
 pub(crate) enum Work {
     TooDeep,
     OutOfFuel,
+    /// No builtin that is linked has to do with maps.
+    #[cfg_attr(not(target_os = "none"), allow(dead_code, reason = "a host has all there is to maps"))]
+    NoMaps,
 }
 
 /// Nesting up to which values are compared and hashed.
@@ -29,7 +32,7 @@ pub(crate) enum Numbers {
 
 /// Exact order of an int and a double, without rounding either.
 pub(crate) fn compare_int_float(i: i64, f: f64) -> Option<core::cmp::Ordering> {
-    use core::cmp::Ordering::{Equal, Greater, Less};
+    use core::cmp::Ordering::{Greater, Less};
     if f.is_nan() {
         return None;
     }
@@ -39,12 +42,9 @@ pub(crate) fn compare_int_float(i: i64, f: f64) -> Option<core::cmp::Ordering> {
     if f < -9_223_372_036_854_775_808.0 {
         return Some(Greater);
     }
-    let whole = libm::trunc(f);
-    Some(match i.cmp(&(whole as i64)) {
-        Equal if f > whole => Less,
-        Equal if f < whole => Greater,
-        order => order,
-    })
+    // What is cut off decides only where the rest is the same, and that is a double, too.
+    let whole = f as i64;
+    if i == whole { (whole as f64).partial_cmp(&f) } else { Some(i.cmp(&whole)) }
 }
 
 /// Order of two numbers; `None` when one is NaN or no number.
@@ -206,15 +206,19 @@ fn hash_leaf(heap: &Heap<'_>, v: Value) -> Option<u32> {
 }
 
 /// The hash of a key. A list hashes by its length and its elements, what is inside those by kind and size.
-#[inline]
+#[cfg_attr(not(target_os = "none"), inline(always))]
 pub(crate) fn hash_key(heap: &Heap<'_>, key: Value, fuel: &mut i64) -> Result<u32, MapError> {
-    match key.tag() {
-        tag::STRING => Ok(heap.hash_string(key)),
-        tag::KEYWORD => Ok(hash_plain_key(heap, key)),
-        _ => hash_any_key(heap, key, fuel),
+    if key.is(tag::STRING) {
+        Ok(heap.hash_string(key))
+    } else if key.is(tag::KEYWORD) {
+        Ok(hash_plain_key(heap, key))
+    } else {
+        hash_any_key(heap, key, fuel)
     }
 }
 
+// Out of line: its stack is large, and most keys are texts and keywords.
+#[inline(never)]
 fn hash_any_key(heap: &Heap<'_>, key: Value, fuel: &mut i64) -> Result<u32, MapError> {
     let Some(mut hash) = hash_leaf(heap, key) else {
         return Err(MapError::Unhashable(key));

@@ -9,17 +9,20 @@ pub(crate) fn is_spelled(c: char) -> bool {
         return false;
     };
     let (mut end, at) = GROUPS[group];
-    let mut numbers = PACKED.iter().skip(usize::from(at));
+    let nibble = |at: usize| PACKED.get(at / 2).map_or(0, |byte| u32::from(byte >> (at % 2 * 4) & 0xf));
+    let mut at = usize::from(at);
     // In turn, how many are not spelled, and how many are.
     for spelled in [false, true].into_iter().cycle() {
         let mut number = 0;
-        for byte in numbers.by_ref() {
-            number = number << 7 | u32::from(byte & 0x7f);
-            if byte & 0x80 == 0 {
+        loop {
+            let bits = nibble(at);
+            at += 1;
+            number = number << 3 | bits & 7;
+            if bits & 8 == 0 {
                 break;
             }
         }
-        end += number;
+        end += number + 1;
         if c < end {
             return spelled;
         }
@@ -132,10 +135,11 @@ const GROUP: usize = 64;
 /// Where the run in front of each group ends, and where the numbers of the group start.
 static GROUPS: [(u32, u16); RUNS.len().div_ceil(GROUP)] = packed().1;
 
-/// For each run, its distance from the one in front of it, and its length: 7 bits to a byte, of which all but the last have an eighth.
+/// For each run, its distance from the one in front of it, and its length, both less one: 3 bits to a nibble, of which all but the last have
+/// a fourth.
 static PACKED: [u8; LEN] = packed().0;
 
-const LEN: usize = 1_895;
+const LEN: usize = 1_340;
 
 const fn packed() -> ([u8; LEN], [(u32, u16); RUNS.len().div_ceil(GROUP)]) {
     let (mut bytes, mut groups) = ([0; LEN], [(0, 0); RUNS.len().div_ceil(GROUP)]);
@@ -145,25 +149,27 @@ const fn packed() -> ([u8; LEN], [(u32, u16); RUNS.len().div_ceil(GROUP)]) {
             groups[run / GROUP] = (end, at as u16);
         }
         let (first, count) = RUNS[run];
-        let numbers = [first - end, count];
+        let numbers = [first - end - 1, count - 1];
         let mut i = 0;
         while i < 2 {
             let mut shift = 21;
-            while shift > 0 {
-                if numbers[i] >> shift > 0 {
-                    bytes[at] = (numbers[i] >> shift) as u8 | 0x80;
+            loop {
+                if shift == 0 || numbers[i] >> shift > 0 {
+                    let more = if shift > 0 { 8 } else { 0 };
+                    bytes[at / 2] |= ((numbers[i] >> shift) as u8 & 7 | more) << (at % 2 * 4);
                     at += 1;
                 }
-                shift -= 7;
+                if shift == 0 {
+                    break;
+                }
+                shift -= 3;
             }
-            bytes[at] = (numbers[i] & 0x7f) as u8;
-            at += 1;
             i += 1;
         }
         end = first + count;
         run += 1;
     }
-    assert!(at == LEN);
+    assert!(at.div_ceil(2) == LEN);
     (bytes, groups)
 }
 

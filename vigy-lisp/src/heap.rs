@@ -86,9 +86,12 @@ pub(crate) const fn hash_bytes(bytes: &[u8]) -> u32 {
             word = u32::from_le_bytes(*four) as u64;
             (shift, rest) = (32, more);
         }
-        while let Some((byte, more)) = rest.split_first() {
-            word |= (*byte as u64) << shift;
-            (shift, rest) = (shift + 8, more);
+        let n = rest.len();
+        if n > 0 {
+            // Of three, two or one: the first, the one in the middle and the last are all, and some of them twice.
+            let (middle, last) = (n / 2, n - 1);
+            let three = rest[0] as u64 | (rest[middle] as u64) << (8 * middle) | (rest[last] as u64) << (8 * last);
+            word |= three << shift;
         }
         hash = hash_word(hash, word);
     }
@@ -110,6 +113,8 @@ pub(crate) struct Heap<'m> {
     pub(crate) names: Names<'m>,
     pub(crate) words: &'m mut [u64],
     pub(crate) tables: Tables<'m>,
+    #[cfg(target_os = "none")]
+    pub(crate) lookup: crate::map::Lookup,
     pub(crate) top: usize,
     /// Where the free words end.
     pub(crate) limit: usize,
@@ -123,7 +128,18 @@ impl<'m> Heap<'m> {
     pub(crate) fn new(frozen: &'m [u64], names: Names<'m>, memory: &'m mut [u64], bytes: u32) -> Self {
         let (words, tables) = memory.split_at_mut(Self::own_words(bytes));
         let tables = Tables::new(tables, words.len());
-        let mut heap = Self { frozen, names, words, tables, top: 0, limit: 0, made: 1, peak: 0 };
+        let mut heap = Self {
+            frozen,
+            names,
+            words,
+            tables,
+            #[cfg(target_os = "none")]
+            lookup: crate::map::no_maps,
+            top: 0,
+            limit: 0,
+            made: 1,
+            peak: 0,
+        };
         heap.rewind();
         heap
     }
@@ -173,6 +189,14 @@ impl<'m> Heap<'m> {
     #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn slice(&self, index: u32, len: usize) -> &[u64] {
         if index & FROZEN != 0 { &self.frozen[(index & !FROZEN) as usize..][..len] } else { &self.words[index as usize..][..len] }
+    }
+
+    /// The header of the object at an index, and all words behind it.
+    #[cfg_attr(not(target_os = "none"), inline)]
+    #[cfg_attr(target_os = "none", inline(never))]
+    pub(crate) fn object(&self, index: u32) -> (u64, &[u64]) {
+        let words = if index & FROZEN != 0 { &self.frozen[(index & !FROZEN) as usize..] } else { &self.words[index as usize..] };
+        (words[0], &words[1..])
     }
 
     #[cfg_attr(not(target_os = "none"), inline)]
@@ -232,6 +256,7 @@ impl<'m> Heap<'m> {
         self.boxed(tag::PROMISE, thunk.0)
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn as_int(&self, v: Value) -> Option<i64> {
         match v.as_small_int() {
             Some(i) => Some(i),
@@ -240,6 +265,7 @@ impl<'m> Heap<'m> {
         }
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn as_float(&self, v: Value) -> Option<f64> {
         if v.is_small_float() {
             Some(v.small_float_value())
@@ -287,18 +313,34 @@ impl<'m> Heap<'m> {
         Value::make(tag::STRING, at, 0)
     }
 
+    /// The string of all parts, one behind the other. What does not fit into so many bytes is cut off. Errors of the language are made without
+    /// `core::fmt`, which is large.
+    pub(crate) fn joined<'p>(&mut self, parts: impl Iterator<Item = &'p &'p str>, bytes: usize) -> Result<Value, Exhausted> {
+        let (mut writer, mut room) = (self.writer()?, bytes);
+        for part in parts {
+            let fits = part.floor_char_boundary(room);
+            writer.push_bytes(&part.as_bytes()[..fits]);
+            room -= fits;
+            if fits < part.len() {
+                break;
+            }
+        }
+        writer.seal()
+    }
+
     /// Starts a string of unknown length in the free words behind everything else. Nothing may be allocated before it is sealed.
     pub(crate) fn writer(&mut self) -> Result<Writer<'_, 'm>, Exhausted> {
         let at = self.alloc(1)?;
         Ok(Writer { heap: self, at, len: 0, full: false })
     }
 
+    #[cfg_attr(not(target_os = "none"), inline)]
     pub(crate) fn bytes(&self, v: Value) -> &[u8] {
         let at = v.index_of();
         match v.tag() {
             tag::STRING => {
-                let len = size_of_header(self.word(at));
-                &bytemuck::cast_slice(self.slice(at + 1, len.div_ceil(8)))[..len]
+                let (head, words) = self.object(at);
+                &bytemuck::cast_slice(words)[..size_of_header(head)]
             }
             tag::SYMBOL | tag::KEYWORD => self.name_bytes(at),
             _ => &[],
@@ -308,13 +350,13 @@ impl<'m> Heap<'m> {
     /// Length and words of a string: the same for equal ones, since what is behind the last byte is zero.
     #[cfg_attr(not(target_os = "none"), inline(always))]
     pub(crate) fn string_words(&self, v: Value) -> (usize, &[u64]) {
-        let at = v.index_of();
-        let len = size_of_header(self.word(at));
-        (len, self.slice(at + 1, len.div_ceil(8)))
+        let (head, words) = self.object(v.index_of());
+        let len = size_of_header(head);
+        (len, &words[..len.div_ceil(8)])
     }
 
     /// What [`hash_bytes`] makes of the bytes of a string.
-    #[inline]
+    #[cfg_attr(not(target_os = "none"), inline(always))]
     pub(crate) fn hash_string(&self, v: Value) -> u32 {
         let (len, words) = self.string_words(v);
         hash_end(words.iter().fold(len as u64, |hash, word| hash_word(hash, u64::from_le(*word))))

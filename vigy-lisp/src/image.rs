@@ -16,9 +16,11 @@
 use core::fmt;
 
 use crate::budget::Budget;
+use crate::builtins::LOOKUP;
+use crate::code::byte;
 use crate::heap::{Heap, hash_bytes};
 use crate::span::Span;
-use crate::value::{FROZEN, Value};
+use crate::value::{FROZEN, Value, tag};
 
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"vigylisp");
 /// Version of the format and of the instruction set.
@@ -147,6 +149,8 @@ pub(crate) struct Function {
     pub(crate) captures: u16,
     /// A function of the prelude: prints as a builtin does.
     pub(crate) native: bool,
+    /// Stands for a builtin: errors are told of whoever calls it, as they are with a builtin.
+    pub(crate) stands: bool,
     pub(crate) name: u32,
     pub(crate) params: (u32, u32),
 }
@@ -160,7 +164,7 @@ impl Function {
             self.entry,
             self.end,
             u32::from_le_bytes([self.required, self.optional, self.rest as u8, self.registers]),
-            u32::from(self.captures) | (self.native as u32) << 16,
+            u32::from(self.captures) | (self.native as u32) << 16 | (self.stands as u32) << 17,
             self.name,
             self.params.0,
             self.params.1,
@@ -180,6 +184,7 @@ impl Function {
             registers,
             captures: row[3] as u16,
             native: row[3] >> 16 != 0,
+            stands: row[3] >> 17 != 0,
             name: row[4],
             params: (row[5], row[6]),
         }
@@ -285,7 +290,7 @@ impl<'i> Program<'i> {
         self.imports.chunks_exact(2).filter(|row| row[0] != u32::MAX).map(move |row| names.text(row[0]))
     }
 
-    /// Numbers of the builtins that the program may call, and possibly of some others; repeated. Linear in the image.
+    /// Numbers of the builtins that the program may call, repeated. Linear in the image.
     pub fn builtins(&self) -> impl Iterator<Item = u32> + use<'i> {
         let code = self.code;
         let mut at = 0;
@@ -293,12 +298,22 @@ impl<'i> Program<'i> {
             let call = *code.get(at)?;
             let instruction = at;
             at += crate::code::length(code, at).unwrap_or(1);
-            Some((call as u8 == crate::code::byte::Builtin).then(|| code.get(instruction + 1).copied()).flatten())
+            Some(match call as u8 {
+                byte::Builtin => code.get(instruction + 1).copied(),
+                byte::Get | byte::Field => Some(LOOKUP),
+                _ => None,
+            })
         });
-        // A word that looks like a builtin among the objects may be a piece of a text: then one builtin too many is named.
-        let words = self.constants.iter().chain(self.globals).chain(self.frozen);
-        let values = words.map(|word| Value(*word)).filter(|value| value.is(crate::value::tag::BUILTIN));
-        called.flatten().chain(values.map(|value| value.index_of()))
+        // What lies in the objects is data: no compiler puts a function there.
+        let words = self.constants.iter().chain(self.globals);
+        let values = words.map(|word| Value(*word)).filter_map(|value| match value.object_tag() {
+            tag::BUILTIN => Some(value.index_of()),
+            tag::MAP => Some(LOOKUP),
+            _ => None,
+        });
+        // What the host answers may be maps, and what lists of the image hold.
+        let holds_maps = !self.imports.is_empty() || self.frozen.iter().any(|word| Value(*word).is(tag::MAP));
+        called.flatten().chain(values).chain(holds_maps.then_some(LOOKUP))
     }
 
     /// Words of memory that a [`crate::Machine`] needs to run this program within `budget`.

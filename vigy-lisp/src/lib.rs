@@ -32,6 +32,7 @@ mod data;
 mod decimal;
 #[cfg(feature = "compiler")]
 mod diagnostic;
+mod division;
 #[cfg(feature = "embed")]
 mod embed;
 mod equal;
@@ -55,10 +56,10 @@ mod view;
 
 pub use arity::{Arity, HostFn};
 pub use budget::Budget;
-pub use builtins::Builtins;
+pub use builtins::{Builtin, Builtins};
 pub use codec::{DecodeError, EncodeError, MAX_NESTING};
 #[cfg(feature = "compiler")]
-pub use compile::{Checked, CompileError, CompileLimits, CompileOptions, ErrorKind, Loader, check, compile};
+pub use compile::{Checked, CompileError, CompileLimits, CompileOptions, ErrorKind, Library, Loader, check, compile};
 #[cfg(feature = "compiler")]
 pub use data::Data;
 #[cfg(feature = "compiler")]

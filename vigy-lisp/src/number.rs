@@ -2,6 +2,8 @@
 
 use core::fmt::{self, Write};
 
+use crate::division::divide;
+
 /// What a text spells.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Parsed {
@@ -51,14 +53,15 @@ pub(crate) fn digits(number: i64) -> Digits {
     let mut left = number.unsigned_abs();
     // By two: the second division of a pair waits for nothing.
     while left > 99 {
-        let pair = (left % 100) as u8;
-        put(b'0' + pair % 10);
-        put(b'0' + pair / 10);
-        left /= 100;
+        let (more, pair) = divide(left, 100);
+        put(b'0' + pair as u8 % 10);
+        put(b'0' + pair as u8 / 10);
+        left = more;
     }
     if left > 9 {
-        put(b'0' + (left % 10) as u8);
-        left /= 10;
+        let (more, digit) = divide(left, 10);
+        put(b'0' + digit as u8);
+        left = more;
     }
     put(b'0' + left as u8);
     if number < 0 {
@@ -97,8 +100,10 @@ pub(crate) fn write_float(number: f64, out: &mut dyn Write) -> fmt::Result {
         out.write_char('-')?;
     }
     let (mut whole, mut decimals) = crate::shortest::shortest(number.abs());
-    while decimals > 0 && whole % 10 == 0 {
-        whole /= 10;
+    while decimals > 0
+        && let (more, 0) = divide(whole.unsigned_abs(), 10)
+    {
+        whole = more as i64;
         decimals -= 1;
     }
     let zeros = |out: &mut dyn Write, count: i32| (0..count).try_for_each(|_| out.write_char('0'));

@@ -2,9 +2,11 @@
 
 use core::fmt::{self, Write};
 
+use crate::builtins::Builtins;
 use crate::escape::is_spelled;
 use crate::heap::{Heap, Writer};
 use crate::image::{Names, Program};
+use crate::machine::Machine;
 use crate::number::{digits, write_float};
 use crate::value::{FROZEN, Value, tag};
 
@@ -32,12 +34,30 @@ pub(crate) fn type_name(v: Value) -> &'static str {
         tag::LIST => "list",
         tag::STRING => "string",
         tag::MAP => "map",
+        tag::FUNCTION if v.stands_for_builtin() => "native-fn",
         tag::CLOSURE | tag::FUNCTION => "closure",
         tag::BUILTIN | tag::HOST => "native-fn",
         tag::ERROR => "error",
         tag::PROMISE => "promise",
         _ => "foreign",
     }
+}
+
+/// Where functions have their names.
+#[derive(Clone, Copy)]
+pub(crate) struct Functions<'m> {
+    pub(crate) program: Program<'m>,
+    pub(crate) builtins: &'m Builtins,
+}
+
+/// The name of a function; nothing of what is none.
+fn function_name<'m>(heap: &Heap<'_>, program: &Program<'m>, builtins: &'m Builtins, v: Value) -> Option<&'m str> {
+    Some(match v.object_tag() {
+        tag::BUILTIN => builtins.name(v.index_of()),
+        tag::HOST => program.import_name(v.index_of()),
+        tag::CLOSURE | tag::FUNCTION => name(&program.names, program.function(heap.function_of(v)).name),
+        _ => return None,
+    })
 }
 
 /// What is still to be written of a list, map or error.
@@ -78,8 +98,8 @@ impl Sink for Writer<'_, '_> {
 }
 
 /// Writes a value to somewhere outside the heap.
-pub(crate) fn write(heap: &Heap<'_>, program: &Program<'_>, v: Value, style: Style, out: &mut dyn Write) -> fmt::Result {
-    write_to(&mut Outside { heap, out }, program, v, style)
+pub(crate) fn write(m: &Machine<'_>, v: Value, style: Style, out: &mut dyn Write) -> fmt::Result {
+    write_to(&mut Outside { heap: &m.heap, out }, m.named(), v, style)
 }
 
 /// The text of a string or name, as it is or quoted. It is copied through a buffer, because it may go where it comes from.
@@ -121,12 +141,12 @@ fn write_text(out: &mut dyn Sink, v: Value, quoted: bool) -> fmt::Result {
 }
 
 /// Writes a value.
-pub(crate) fn write_to(out: &mut dyn Sink, program: &Program<'_>, v: Value, style: Style) -> fmt::Result {
+pub(crate) fn write_to(out: &mut dyn Sink, functions: Functions<'_>, v: Value, style: Style) -> fmt::Result {
     let mut stack: heapless::Vec<Open, PRINT_DEPTH> = heapless::Vec::new();
     let mut current = Some(v);
     loop {
         if let Some(v) = current.take() {
-            let open = match v.tag() {
+            let open = match v.object_tag() {
                 tag::LIST => {
                     out.write_char('(')?;
                     Some(Open { v, next: 0, close: ")" })
@@ -157,7 +177,7 @@ pub(crate) fn write_to(out: &mut dyn Sink, program: &Program<'_>, v: Value, styl
                     Some(Open { v, next: 0, close: ">" })
                 }
                 _ => {
-                    write_leaf(program, v, style, out)?;
+                    write_leaf(&functions, v, style, out)?;
                     None
                 }
             };
@@ -172,7 +192,7 @@ pub(crate) fn write_to(out: &mut dyn Sink, program: &Program<'_>, v: Value, styl
             return Ok(());
         };
         let heap = out.heap();
-        let part = match open.v.tag() {
+        let part = match open.v.object_tag() {
             tag::LIST => {
                 let first = heap.first(open.v);
                 open.v = heap.rest(open.v);
@@ -203,7 +223,8 @@ pub(crate) fn write_to(out: &mut dyn Sink, program: &Program<'_>, v: Value, styl
 
 // Within the loop of `write_to`, what it needs for each kind of value would be worked out for every value.
 #[cfg_attr(target_os = "none", inline(never))]
-fn write_leaf(program: &Program<'_>, v: Value, style: Style, out: &mut dyn Sink) -> fmt::Result {
+fn write_leaf(functions: &Functions<'_>, v: Value, style: Style, out: &mut dyn Sink) -> fmt::Result {
+    let program = &functions.program;
     let int = out.heap().as_int(v);
     if let Some(i) = int {
         return out.write_str(&digits(i));
@@ -212,7 +233,7 @@ fn write_leaf(program: &Program<'_>, v: Value, style: Style, out: &mut dyn Sink)
     if let Some(f) = float {
         return write_float(f, out);
     }
-    match v.tag() {
+    match v.object_tag() {
         tag::CONST => out.write_str(match v {
             Value::TRUE => "#t",
             Value::FALSE => "#f",
@@ -251,7 +272,8 @@ fn write_leaf(program: &Program<'_>, v: Value, style: Style, out: &mut dyn Sink)
         }
         tag::BUILTIN | tag::HOST => {
             out.write_str("#<native ")?;
-            out.write_str(if v.is(tag::HOST) { program.import_name(v.index_of()) } else { crate::builtins::name(v.index_of()) })?;
+            let name = function_name(out.heap(), program, functions.builtins, v);
+            out.write_str(name.unwrap_or_default())?;
             out.write_char('>')
         }
         tag::PROMISE => out.write_str("#<promise pending>"),
@@ -263,13 +285,7 @@ pub(crate) fn name<'i>(names: &Names<'i>, id: u32) -> &'i str {
     if id == u32::MAX { "lambda" } else { names.text(id & !FROZEN) }
 }
 
-/// The name of a function in messages.
-pub(crate) fn write_callee(heap: &Heap<'_>, program: &Program<'_>, v: Value, out: &mut dyn Write) {
-    // A message takes what fits and never fails.
-    let _ = match v.tag() {
-        tag::BUILTIN => out.write_str(crate::builtins::name(v.index_of())),
-        tag::HOST => out.write_str(program.import_name(v.index_of())),
-        tag::CLOSURE | tag::FUNCTION => out.write_str(name(&program.names, program.function(heap.function_of(v)).name)),
-        _ => out.write_str(type_name(v)),
-    };
+/// The name in messages of what is called.
+pub(crate) fn callee<'m>(heap: &Heap<'_>, program: &Program<'m>, builtins: &'m Builtins, v: Value) -> &'m str {
+    function_name(heap, program, builtins, v).unwrap_or_else(|| type_name(v))
 }

@@ -112,6 +112,17 @@ impl Value {
         Self(((index as u64) << 32) | ((offset as u64) << 8) | tag as u64)
     }
 
+    /// A function without captures; whether it stands for a builtin.
+    #[cfg(feature = "compiler")]
+    pub(crate) const fn function(row: u32, stands: bool) -> Self {
+        Self::make(tag::FUNCTION, row, stands as u32)
+    }
+
+    /// Whether a function stands for a builtin: messages say so.
+    pub(crate) const fn stands_for_builtin(self) -> bool {
+        self.offset() == 1
+    }
+
     /// The tag byte; 0 for small ints, 2 for small doubles.
     #[inline]
     pub(crate) const fn tag(self) -> u8 {
@@ -122,6 +133,12 @@ impl Value {
         } else {
             self.0 as u8
         }
+    }
+
+    /// The tag byte of what is no small number; no tag at all of what is one.
+    #[inline]
+    pub(crate) const fn object_tag(self) -> u8 {
+        self.0 as u8
     }
 
     #[inline]
@@ -165,19 +182,20 @@ impl Value {
     }
 
     pub(crate) const fn is_callable(self) -> bool {
-        matches!(self.tag(), tag::CLOSURE | tag::FUNCTION | tag::BUILTIN | tag::HOST)
+        matches!(self.object_tag(), tag::CLOSURE | tag::FUNCTION | tag::BUILTIN | tag::HOST)
     }
 
     /// Whether the value can be a key, and one that only the same word is equal to.
     #[inline]
     pub(crate) const fn is_plain_key(self) -> bool {
-        !self.is_object() && !self.is_callable()
+        // Most are keywords.
+        self.is(tag::KEYWORD) || !self.is_object() && !self.is_callable()
     }
 
     /// Whether the value refers to words of a heap or an image.
     pub(crate) const fn is_object(self) -> bool {
         matches!(
-            self.tag(),
+            self.object_tag(),
             tag::LIST
                 | tag::STRING
                 | tag::MAP

@@ -47,7 +47,7 @@ impl<'h> View<'h> {
             tag::SYMBOL => Self::Symbol(heap.text(v)),
             tag::KEYWORD => Self::Keyword(heap.text(v)),
             tag::LIST => Self::List(Items { items: heap.items(v), left: heap.length(v) }),
-            tag::MAP => Self::Map(Entries { heap, map: v, next: 0 }),
+            tag::MAP => Self::Map(Entries(heap.map_entries(v))),
             _ => Self::Other(crate::print::type_name(v)),
         }
     }
@@ -77,26 +77,20 @@ impl ExactSizeIterator for Items<'_> {}
 
 /// The entries of a map, in the order of their insertion.
 #[derive(Clone, Copy)]
-pub struct Entries<'h> {
-    heap: &'h Heap<'h>,
-    map: Value,
-    next: usize,
-}
+pub struct Entries<'h>(&'h [[u64; 3]]);
 
 impl Iterator for Entries<'_> {
     type Item = (Value, Value);
 
+    #[inline]
     fn next(&mut self) -> Option<(Value, Value)> {
-        if self.next >= self.heap.map_count(self.map) {
-            return None;
-        }
-        self.next += 1;
-        Some(self.heap.map_entry(self.map, self.next - 1))
+        let ([_, key, value], rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some((Value(*key), Value(*value)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.heap.map_count(self.map) - self.next;
-        (left, Some(left))
+        (self.0.len(), Some(self.0.len()))
     }
 }
 

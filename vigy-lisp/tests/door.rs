@@ -118,7 +118,7 @@ fn an_uncaught_host_failure_fails_the_run_at_its_place() {
     assert_eq!(machine.run(u64::MAX), Step::Call);
     machine.raise("refused", "not today");
     assert_eq!(machine.run(u64::MAX), Step::Failed);
-    assert_eq!(machine.fault().map(ToString::to_string), Some("2:4: refused: not today".to_string()));
+    assert_eq!(machine.fault().map(|fault| fault.to_string()), Some("2:4: refused: not today".to_string()));
 }
 
 #[test]

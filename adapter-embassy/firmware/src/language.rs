@@ -2,18 +2,19 @@
 
 use cortex_m::singleton;
 use cortex_m_semihosting::hio;
-use vigy_lisp::{Budget, Builtins, Machine, Program, Step};
+use vigy_lisp::{Budget, Builtin, Builtins, Machine, Program, Step};
 
 use crate::semihost::{exit, line};
 use crate::stack;
 
 include!(concat!(env!("OUT_DIR"), "/language.rs"));
 
-/// Runs the program with these builtins linked, and tells how much stack that took.
-pub(crate) fn main(builtins: &'static Builtins) -> ! {
+/// Runs the program with these builtins linked, and tells how much stack that took, and how large the rest of the library is in an image.
+pub(crate) fn main((builtins, rest): &'static (Builtins, u32)) -> ! {
     stack::paint();
     let done = hello(builtins);
     line("stack ", &stack::used().to_be_bytes());
+    line("rest ", &rest.to_be_bytes());
     exit(done);
     loop {
         cortex_m::asm::wfi();

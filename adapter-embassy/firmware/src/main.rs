@@ -11,7 +11,7 @@ mod stack;
 mod time;
 mod vigy;
 
-use adapter_embassy::{Builtins, EmbassyClock, Installed, Memory, Program, Refuse, Store, Streamed, keep};
+use adapter_embassy::{Builtin, Builtins, EmbassyClock, Installed, Memory, Program, Refuse, Store, Streamed, keep};
 use cortex_m::singleton;
 use embassy_executor::Spawner;
 use vigy_core::{Checkpoint, Host, TickInterval, TickMemory};

@@ -129,7 +129,7 @@ fn new_lives(rows: &dyn Snapshot, mint: &mut dyn FnMut() -> Incarnation) -> Resu
                 let key = schema::run(id, checkpoint.ticks);
                 if let Some(before) = rows.get(&key)? {
                     let run: RunRow<'_> = decode(&before)?;
-                    let row = encode(&RunRow { ended_at: Some(run.at), outcomes: Bytes(&NO_OUTCOMES), ..run })?;
+                    let row = RunRow { ended_at: Some(run.at), outcomes: Bytes(&NO_OUTCOMES), ..run }.encoded()?;
                     standing.bytes = standing.bytes.saturating_sub(before.len() as u64) + row.len() as u64;
                     changes.set(key, Some(row));
                 }

@@ -1,5 +1,6 @@
 //! What one snapshot tells.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::{ControlFlow, Range};
 
@@ -168,7 +169,7 @@ pub(crate) fn kv(rows: &dyn Snapshot, id: VigyId, key: &str) -> Result<Option<Ve
     let mut last = None;
     each(rows, &schema::part(id, Part::Run), Direction::Backward, |_, value| {
         let run: RunRow<'_> = decode(value)?;
-        last = run.ended_at.map(|_| run.outcomes.0.to_vec());
+        last = run.settlement()?.map(Cow::into_owned);
         if last.is_some() { STOP } else { ON }
     })?;
     Ok(last)
@@ -238,7 +239,8 @@ pub(crate) fn run(rows: &dyn Snapshot, id: VigyId, key: RunKey) -> Result<Option
 }
 
 fn run_of(rows: &dyn Snapshot, id: VigyId, row: &[u8]) -> Result<Run, StoreError> {
-    let RunRow { ended_at, outcomes, record: bytes, .. } = decode(row)?;
+    let row: RunRow<'_> = decode(row)?;
+    let RunRow { ended_at, record: bytes, .. } = row;
     let record = Record::parse(bytes.0).map_err(damaged)?;
     let header = record.header();
     let data = |content| postcard::from_bytes::<Data>(&content_of(rows, id, content)?).map_err(damaged);
@@ -274,7 +276,7 @@ fn run_of(rows: &dyn Snapshot, id: VigyId, row: &[u8]) -> Result<Run, StoreError
             _ => {}
         }
     }
-    for line in settled(outcomes.0) {
+    for line in settled(&row.settlement()?.unwrap_or_default()) {
         if let Some(action) = actions.get_mut(usize::from(line.index)) {
             action.result = Some(line.status);
             action.message = line.message.to_owned();

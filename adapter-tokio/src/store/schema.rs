@@ -11,11 +11,12 @@
 //!
 //! Numbers are big-endian, so that keys have the order of what they say.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use vigy_core::record::{Bytes, ConditionStatus};
+use vigy_core::record::{Bytes, ConditionStatus, Record};
 use vigy_core::{ActionKey, ActionKind, Checkpoint, ResultStatus, RunKey, Timestamp, Vigy, VigyId};
 
 use super::Snapshot;
@@ -265,7 +266,8 @@ pub(crate) struct RunRow<'r> {
     pub(crate) ended_at: Option<Timestamp>,
     /// Whether the record refers to values: if not, nobody has to look for them.
     pub(crate) refers: bool,
-    /// As [`vigy_core::settled`] reads them; none before the run is over.
+    /// As [`vigy_core::settled`] reads them; none before the run is over, and none when no action asked a handler: then they follow from
+    /// the record. See [`RunRow::settlement`].
     #[serde(borrow)]
     pub(crate) outcomes: Bytes<'r>,
     /// The canonical record.
@@ -350,7 +352,34 @@ pub(crate) fn id_of(name: &str) -> VigyId {
 }
 
 pub(crate) fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreError> {
-    postcard::to_extend(row, vec![ROW_VERSION]).map_err(|error| StoreError(format!("cannot write a row: {error}")))
+    encode_into(row, Vec::new())
+}
+
+fn encode_into<T: Serialize>(row: &T, mut into: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+    into.push(ROW_VERSION);
+    postcard::to_extend(row, into).map_err(|error| StoreError(format!("cannot write a row: {error}")))
+}
+
+impl RunRow<'_> {
+    /// Bytes that all but outcomes and record take at most.
+    const REST: usize = 48;
+
+    /// What came of the actions; nothing before the run is over.
+    pub(crate) fn settlement(&self) -> Result<Option<Cow<'_, [u8]>>, StoreError> {
+        if self.ended_at.is_none() {
+            return Ok(None);
+        }
+        if !self.outcomes.0.is_empty() {
+            return Ok(Some(Cow::Borrowed(self.outcomes.0)));
+        }
+        let record = Record::parse(self.record.0).map_err(|error| StoreError(error.to_string()))?;
+        Ok(Some(Cow::Owned(record.settled_at_once())))
+    }
+
+    /// The row's bytes, in one piece from the beginning: it is the largest there is.
+    pub(crate) fn encoded(&self) -> Result<Vec<u8>, StoreError> {
+        encode_into(self, Vec::with_capacity(Self::REST + self.outcomes.0.len() + self.record.0.len()))
+    }
 }
 
 pub(crate) fn decode<'r, T: Deserialize<'r>>(bytes: &'r [u8]) -> Result<T, StoreError> {

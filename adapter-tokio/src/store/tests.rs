@@ -99,12 +99,12 @@ impl Storage for Stored {
 
     fn commit(&mut self, batch: &Batch<'_>) -> Result<(), StoreError> {
         let (life, batch) = (batch.run().incarnation, Committed::new(id(), self.version(), batch, NOW)?);
-        self.write(life, move |transaction| batch.write(transaction, Retention { runs: 3, ..Retention::default() }))
+        self.write(life, move |transaction| Ok(batch.write(transaction, Retention { runs: 3, ..Retention::default() })?.is_some()))
     }
 
     fn settle(&mut self, settlement: &Settlement<'_>) -> Result<(), StoreError> {
         let (life, settlement) = (settlement.run().incarnation, Settles::new(id(), self.version(), settlement, NOW));
-        self.write(life, move |transaction| settlement.write(transaction))
+        self.write(life, move |transaction| Ok(settlement.write(transaction)?.is_some()))
     }
 
     fn unfinished(&mut self, run: RunKey, visit: &mut dyn FnMut(Piece<'_>)) -> Result<(), StoreError> {

@@ -16,6 +16,7 @@ use super::schedule::{enable, ticked};
 use super::schema::{self, ConditionRow, DeadLetter, Happened, Happening, Part, RevisionRow, RunRow, Standing, decode, encode, row};
 use super::transaction::Transaction;
 use crate::StoreError;
+use crate::agenda::Turn;
 use crate::calendar::plan;
 
 /// How much history a vigy keeps. The last run always stays.
@@ -209,19 +210,23 @@ pub(crate) struct Committed {
     at: Timestamp,
     now: Timestamp,
     failed: bool,
+    /// Whether no settlement follows.
+    ends: bool,
     checkpoint: Checkpoint,
-    record: Vec<u8>,
+    /// The [`RunRow`], as it is stored.
+    row: Vec<u8>,
+    /// The values that the record refers to, each once.
+    stored: BTreeSet<[u8; 32]>,
     values: Vec<([u8; 32], Vec<u8>)>,
     kv: Vec<(String, Option<Vec<u8>>)>,
     state: Vec<(Part, String, Vec<u8>)>,
-    outcomes: Option<Vec<u8>>,
 }
 
 impl Committed {
     pub(crate) fn new(id: VigyId, version: u64, batch: &Batch<'_>, now: Timestamp) -> Result<Self, StoreError> {
         let at = batch.header().at;
         let mut state = Vec::new();
-        for (entry, value) in batch.entries() {
+        for (entry, value) in batch.states() {
             let data = || value.unwrap_or_default().to_vec();
             match entry {
                 Entry::Desired { key, .. } => state.push((Part::Desired, key.to_owned(), data())),
@@ -235,6 +240,10 @@ impl Committed {
                 _ => {}
             }
         }
+        let (ends, values) = (batch.outcomes().is_some(), owned(batch.values()));
+        // What no handler was asked for follows from the record.
+        let (outcomes, record) = (Bytes(&[]), Bytes(batch.record()));
+        let run = RunRow { at, ended_at: ends.then_some(now), refers: !values.is_empty(), outcomes, record };
         Ok(Self {
             id,
             version,
@@ -242,58 +251,52 @@ impl Committed {
             at,
             now,
             failed: batch.failed(),
+            ends,
             checkpoint: *batch.checkpoint(),
-            record: batch.record().to_owned(),
-            values: owned(batch.values()),
+            row: run.encoded()?,
+            stored: stored(&run)?,
+            values,
             kv: batch.kv_writes().map(|(key, value)| (key.to_owned(), value.map(<[u8]>::to_vec))).collect(),
             state,
-            outcomes: batch.outcomes().map(<[u8]>::to_owned),
         })
     }
 
-    /// Writes the batch. False, and nothing is written, when this life of the vigy is over.
-    pub(crate) fn write(&self, transaction: &mut Transaction, retention: Retention) -> Result<bool, StoreError> {
+    /// Writes the batch, and tells what the agenda is told. Nothing is written when this life of the vigy is over.
+    pub(crate) fn write(mut self, transaction: &mut Transaction, retention: Retention) -> Result<Option<Turn>, StoreError> {
         let (id, tick) = (self.id, self.run.tick);
-        let Some(mut standing) = alive(transaction, id, self.run.incarnation)? else { return Ok(false) };
+        let Some(mut standing) = alive(transaction, id, self.run.incarnation)? else { return Ok(None) };
         if standing.checkpoint.unfinished == Unfinished::Evaluation {
             remove_draft(transaction, id);
         }
-        for (key, value) in &self.kv {
+        for (key, value) in self.kv.drain(..) {
             let key = schema::of(id, Part::Kv, key.as_bytes());
             match value {
-                Some(value) => transaction.put_bytes(key, value.clone()),
+                Some(value) => transaction.put_bytes(key, value),
                 None => transaction.remove(key),
             }
         }
         self.write_state(transaction)?;
         ticked(transaction, id, self.version, &mut standing, self.checkpoint, self.now)?;
+        let turn = standing.turn();
         let mut history = History { transaction, id, standing };
-        let outcomes = self.outcomes.as_deref();
-        let run = RunRow {
-            at: self.at,
-            ended_at: outcomes.map(|_| self.now),
-            refers: !self.values.is_empty(),
-            outcomes: Bytes(outcomes.unwrap_or_default()),
-            record: Bytes(&self.record),
-        };
-        history.add(tick, &run, &self.values)?;
+        history.add(tick, self.row, &self.stored, self.values)?;
         history.trim(tick, self.now, retention)?;
         history.close()?;
-        if outcomes.is_some() {
+        if self.ends {
             transaction.happened(self.now, id, ran(self.run, self.failed))?;
         }
-        Ok(true)
+        Ok(Some(turn))
     }
 
-    fn write_state(&self, transaction: &mut Transaction) -> Result<(), StoreError> {
-        for (part, name, value) in &self.state {
-            let key = schema::of(self.id, *part, name.as_bytes());
-            if *part != Part::Condition {
-                transaction.put_bytes(key, value.clone());
+    fn write_state(&mut self, transaction: &mut Transaction) -> Result<(), StoreError> {
+        for (part, name, value) in self.state.drain(..) {
+            let key = schema::of(self.id, part, name.as_bytes());
+            if part != Part::Condition {
+                transaction.put_bytes(key, value);
                 continue;
             }
             // A condition keeps the time of its transition while its status stays.
-            let mut new: ConditionRow = decode(value)?;
+            let mut new: ConditionRow = decode(&value)?;
             let before: Option<ConditionRow> = row(transaction, &key)?;
             new.last_transition = before.filter(|before| before.status == new.status).map_or(self.at, |before| before.last_transition);
             transaction.put(key, &new)?;
@@ -322,21 +325,21 @@ impl Settles {
         Self { id, version, run: settlement.run(), now, checkpoint: settlement.checkpoint(), outcomes: settlement.outcomes().to_owned() }
     }
 
-    /// Writes the outcomes. False, and nothing is written, when this life of the vigy is over.
-    pub(crate) fn write(&self, transaction: &mut Transaction) -> Result<bool, StoreError> {
-        let Some(mut standing) = alive(transaction, self.id, self.run.incarnation)? else { return Ok(false) };
+    /// Writes the outcomes, and tells what the agenda is told. Nothing is written when this life of the vigy is over.
+    pub(crate) fn write(&self, transaction: &mut Transaction) -> Result<Option<Turn>, StoreError> {
+        let Some(mut standing) = alive(transaction, self.id, self.run.incarnation)? else { return Ok(None) };
         ticked(transaction, self.id, self.version, &mut standing, self.checkpoint, self.now)?;
         let key = schema::run(self.id, self.run.tick);
         let before = transaction.get(&key)?.ok_or_else(|| damaged("the run to settle is not there"))?;
         let run: RunRow<'_> = decode(&before)?;
-        let row = encode(&RunRow { ended_at: Some(self.now), outcomes: Bytes(&self.outcomes), ..run })?;
+        let row = RunRow { ended_at: Some(self.now), outcomes: Bytes(&self.outcomes), ..run }.encoded()?;
         standing.bytes = standing.bytes.saturating_sub(before.len() as u64) + row.len() as u64;
         let record = Record::parse(run.record.0).map_err(damaged)?;
         transaction.put_bytes(key, row);
         self.bury(transaction, &record, &mut standing)?;
         transaction.put(schema::standing(self.id), &standing)?;
         transaction.happened(self.now, self.id, ran(self.run, record.end().0 != Verdict::Ok))?;
-        Ok(true)
+        Ok(Some(standing.turn()))
     }
 
     /// Keeps the actions that failed as dead letters.
@@ -382,18 +385,24 @@ impl History<'_> {
         self.transaction.put(schema::standing(self.id), &self.standing)
     }
 
-    fn add(&mut self, tick: u64, run: &RunRow<'_>, values: &[([u8; 32], Vec<u8>)]) -> Result<(), StoreError> {
-        let bytes = encode(run)?;
-        self.standing.bytes += bytes.len() as u64;
-        self.transaction.put_bytes(schema::run(self.id, tick), bytes);
-        for hash in stored(run)? {
-            let key = schema::of(self.id, Part::Reference, &hash);
+    /// Adds a run, its row as it is stored, and the values of its tick that its record refers to.
+    fn add(
+        &mut self,
+        tick: u64,
+        run: Vec<u8>,
+        refers_to: &BTreeSet<[u8; 32]>,
+        mut values: Vec<([u8; 32], Vec<u8>)>,
+    ) -> Result<(), StoreError> {
+        self.standing.bytes += run.len() as u64;
+        self.transaction.put_bytes(schema::run(self.id, tick), run);
+        for hash in refers_to {
+            let key = schema::of(self.id, Part::Reference, hash);
             let count = row::<u64>(self.transaction, &key)?.unwrap_or(0);
             if count == 0 {
-                let value = values.iter().find(|(known, _)| *known == hash).map(|(_, value)| value);
+                let value = values.iter_mut().find(|(known, _)| known == hash).map(|(_, value)| std::mem::take(value));
                 let value = value.ok_or_else(|| damaged("a record refers to a value that its tick does not have"))?;
-                self.transaction.put_bytes(schema::of(self.id, Part::Value, &hash), value.clone());
                 self.standing.bytes += value.len() as u64;
+                self.transaction.put_bytes(schema::of(self.id, Part::Value, hash), value);
             }
             self.transaction.put(key, &(count + 1))?;
         }

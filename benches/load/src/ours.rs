@@ -28,11 +28,6 @@ fn every(ms: u64) -> Cadence {
     Cadence::every(TickInterval::from_millis(ms).expect("an interval of ours"))
 }
 
-/// The same, with the ticks of all vigies spread over the whole interval.
-fn spread(ms: u64) -> Cadence {
-    Cadence { jitter_ms: ms as u32, ..every(ms) }
-}
-
 async fn register(runtime: &RuntimeHandle, vigies: impl Iterator<Item = Vigy>) {
     let mut tasks = tokio::task::JoinSet::new();
     for vigy in vigies {
@@ -72,9 +67,9 @@ pub async fn lateness(directory: &Path, vigies: usize, interval_ms: u64, time: D
     let name = format!("lateness-{vigies}-{interval_ms}-{hostile}.redb");
     let runtime = RuntimeHandle::builder().evaluators(watch.clone()).open(&directory.join(name)).await.expect("a store");
     if hostile {
-        register(&runtime, std::iter::once(vigy("hostile".to_owned(), workload::HOSTILE, spread(interval_ms)))).await;
+        register(&runtime, std::iter::once(vigy("hostile".to_owned(), workload::HOSTILE, every(interval_ms)))).await;
     }
-    register(&runtime, (0..vigies).map(|n| vigy(format!("v{n}"), workload::HELLO, spread(interval_ms)))).await;
+    register(&runtime, (0..vigies).map(|n| vigy(format!("v{n}"), workload::HELLO, every(interval_ms)))).await;
     tokio::time::sleep(Duration::from_millis(2 * interval_ms)).await;
     let (ticks, missed) = counts(&runtime).await;
     watch.begun.lock().expect("nobody panics").clear();

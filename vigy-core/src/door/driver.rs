@@ -189,6 +189,16 @@ impl Door<'_> {
         entries(&self.record()[first..]).map(move |(at, entry)| (first + at, entry))
     }
 
+    /// Whether an entry so far tells of a state.
+    pub(crate) const fn tells_states(&self) -> bool {
+        self.record.states
+    }
+
+    /// Whether a key was read or written so far.
+    pub(crate) const fn has_keys(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
     pub(crate) fn values(&self) -> Kept<'_> {
         self.values.kept()
     }

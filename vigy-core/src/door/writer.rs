@@ -17,13 +17,15 @@ pub(super) struct RecordWriter<'m> {
     /// Whether it is known to its end: then nothing comes behind that.
     whole: bool,
     diverged: bool,
+    /// Whether an entry tells of a state.
+    pub(super) states: bool,
     /// Length of the entry that was said instead of the known one; it lies behind what is known.
     instead: usize,
 }
 
 impl<'m> RecordWriter<'m> {
     pub(super) fn new(bytes: &'m mut [u8], limit: usize) -> Self {
-        Self { bytes, len: 0, limit, first: 0, known: 0, whole: false, diverged: false, instead: 0 }
+        Self { bytes, len: 0, limit, first: 0, known: 0, whole: false, diverged: false, states: false, instead: 0 }
     }
 
     /// What has been written is known from before, and is written once more.
@@ -36,6 +38,7 @@ impl<'m> RecordWriter<'m> {
     /// Appends an entry and returns its offset.
     pub(super) fn write(&mut self, entry: &Entry<'_>) -> Result<usize, Resource> {
         let at = self.len;
+        self.states |= entry.is_state();
         if self.recalls() {
             if self.diverged {
                 return Err(Resource::Record);

@@ -87,14 +87,18 @@ impl<'t> Batch<'t> {
         door.entries().map(|(_, entry)| (entry, entry.content().and_then(|content| door.values().bytes(content))))
     }
 
-    /// The keys to write, each once with its last value; nothing removes the key.
+    /// The entries that tell of a state: desired, observed, conditions, metrics; with their values in place. O(1) when there are none.
+    pub fn states(&self) -> impl Iterator<Item = (Entry<'t>, Option<&'t [u8]>)> {
+        let entries = self.tick.door.tells_states().then(|| self.entries());
+        entries.into_iter().flatten().filter(|(entry, _)| entry.is_state())
+    }
+
+    /// The keys to write, each once with its last value; nothing removes the key. O(1) when the run has no keys.
     pub fn kv_writes(&self) -> impl Iterator<Item = (&'t str, Option<&'t [u8]>)> {
         let door = &self.tick.door;
-        let failed = self.tick.failed;
-        door.entries().filter_map(move |(at, entry)| match entry {
-            Entry::KvWrite { key, value } if !failed && door.is_last_write(key, at) => {
-                Some((key, value.and_then(|value| door.values().bytes(value))))
-            }
+        let entries = (!self.tick.failed && door.has_keys()).then(|| door.entries());
+        entries.into_iter().flatten().filter_map(move |(at, entry)| match entry {
+            Entry::KvWrite { key, value } if door.is_last_write(key, at) => Some((key, value.and_then(|value| door.values().bytes(value)))),
             _ => None,
         })
     }

@@ -3,7 +3,11 @@
 use super::{Answer, work};
 use crate::equal::{self, Numbers};
 use crate::machine::{Machine, Stop, Tag};
+use crate::number::digits;
 use crate::value::{Value, tag};
+
+/// Parts of a message of the prelude, at most.
+pub(super) const PARTS: usize = 8;
 
 pub(super) fn equal_values(m: &mut Machine<'_>, x: Value, y: Value, numbers: Numbers) -> Result<bool, Stop> {
     let mut fuel = m.fuel;
@@ -71,7 +75,7 @@ predicates! {
     is_error(h, v) = v.is(tag::ERROR);
     is_channel(h, v) = v.is(tag::CHANNEL);
     is_fiber(h, v) = v.is(tag::FIBER);
-    is_foreign(h, v) = matches!(v.tag(), tag::CHANNEL | tag::FIBER);
+    is_foreign(h, v) = matches!(v.object_tag(), tag::CHANNEL | tag::FIBER);
     is_atom(h, v) = !v.is_list() && !v.is(tag::MAP) && !v.is_callable();
     is_absent(h, v) = v == Value::ABSENT;
     is_forced(h, v) = v.is(tag::PROMISE) && h.count(v) == 1;
@@ -87,22 +91,40 @@ pub(super) fn type_of(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 }
 
 pub(super) fn throw(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    Err(Stop::Thrown(m.at(at)))
+    let v = m.at(at);
+    Err(m.stop(Stop::Thrown, v))
 }
 
 /// `(%rethrow e raised?)`: passes on what a handler caught, as what it was.
 pub(super) fn rethrow(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let v = m.at(at);
-    Err(if m.at(at + 1) == Value::TRUE && v.is(tag::ERROR) { Stop::Raised(v) } else { Stop::Thrown(v) })
+    let raised = m.at(at + 1) == Value::TRUE && v.is(tag::ERROR);
+    Err(m.stop(if raised { Stop::Raised } else { Stop::Thrown }, v))
 }
 
-/// `(%fail "tag" "message")`: an error of the language, raised by the prelude.
-pub(super) fn fail(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+/// The text of `place`, and behind it of `n` arguments: texts and ints. Who complains of a number needs no printer.
+fn message(m: &mut Machine<'_>, place: &[&str], at: usize, n: usize) -> Answer {
+    let mut parts = [Value::NIL; PARTS];
+    parts.iter_mut().zip(at..at + n).for_each(|(part, at)| *part = m.at(at));
+    super::string::build(m, |w| {
+        place.iter().for_each(|part| w.push_bytes(part.as_bytes()));
+        for part in parts {
+            if let Some(i) = w.heap().as_int(part) {
+                w.push_bytes(digits(i).as_bytes());
+            } else if part.is(tag::STRING) {
+                w.push_text(part);
+            }
+        }
+    })
+}
+
+/// `(%fail "tag" "message" …)`: an error of the language, raised by the prelude. The message may have several parts.
+pub(super) fn fail(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let kind = super::string::text(m, at)?;
-    let message = super::string::text(m, at + 1)?;
+    let message = if n == 2 { super::string::text(m, at + 1)? } else { message(m, &[], at + 1, n - 1)? };
     let kind = m.intern_value(tag::KEYWORD, kind)?;
     let e = m.heap.error(kind, message, Value::NIL)?;
-    Err(Stop::Raised(e))
+    Err(m.stop(Stop::Raised, e))
 }
 
 /// `(%mismatch "expected" value)`
@@ -128,7 +150,7 @@ fn data(m: &mut Machine<'_>, at: usize) -> Answer {
 /// `(error tag message)`, `(error tag message plist)`: an error value; nothing is raised.
 pub(super) fn error(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let v = m.at(at);
-    if !matches!(v.tag(), tag::KEYWORD | tag::STRING | tag::SYMBOL) {
+    if !matches!(v.object_tag(), tag::KEYWORD | tag::STRING | tag::SYMBOL) {
         return Err(m.mismatch("keyword, string or symbol", v));
     }
     let kind = m.intern_value(tag::KEYWORD, v)?;
@@ -190,7 +212,7 @@ pub(super) fn gensym(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let mut name = heapless::String::<128>::new();
     if n == 1 {
         let v = m.at(at);
-        if !matches!(v.tag(), tag::STRING | tag::SYMBOL) {
+        if !matches!(v.object_tag(), tag::STRING | tag::SYMBOL) {
             return Err(m.mismatch("string or symbol", v));
         }
         for c in m.heap.text(v).chars() {
@@ -202,7 +224,7 @@ pub(super) fn gensym(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
         // A short prefix fits.
         let _ = name.push('g');
     }
-    let number = crate::number::digits(m.gensyms as i64 + 1);
+    let number = digits(m.gensyms as i64 + 1);
     let _ = ["__", &number, "__auto"].iter().try_for_each(|part| name.push_str(part));
     let symbol = m.intern(tag::SYMBOL, &name)?;
     m.gensyms += 1;
@@ -230,4 +252,46 @@ pub(super) fn fulfil(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
         m.heap.set_count(p, 1);
     }
     Ok(m.heap.field(p, 0))
+}
+
+/// `(%next-name)`: the number of the next generated name.
+pub(super) fn next_name(m: &mut Machine<'_>, _: usize, _: usize) -> Answer {
+    let number = m.heap.int(m.gensyms as i64 + 1)?;
+    m.gensyms += 1;
+    Ok(number)
+}
+
+/// `(%text-order x y)`: the order of two strings, symbols or keywords by their bytes: -1, 0 or 1.
+pub(super) fn compare_texts(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let (x, y) = (m.at(at), m.at(at + 1));
+    if x.tag() != y.tag() || !matches!(x.tag(), tag::STRING | tag::SYMBOL | tag::KEYWORD) {
+        return Err(m.mismatch("two texts", x));
+    }
+    let order = m.heap.bytes(x).cmp(m.heap.bytes(y));
+    Ok(Value::small_int(order as i64).unwrap_or(Value::NIL))
+}
+
+/// `(%new-error kind message plist)`
+pub(super) fn make_error(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let [kind, message, data] = [0, 1, 2].map(|i| m.at(at + i));
+    // Whoever reads an error trusts its parts.
+    let named = matches!(kind.tag(), tag::KEYWORD | tag::STRING | tag::SYMBOL);
+    if !named || !message.is(tag::STRING) || !data.is_list() {
+        return Err(m.mismatch("keyword, string and list", kind));
+    }
+    let kind = m.intern_value(tag::KEYWORD, kind)?;
+    Ok(m.heap.error(kind, message, data)?)
+}
+
+/// `(%complain "message" …)`: values of the wrong type, told of the function of the library that runs. The message may have several parts.
+pub(super) fn complain(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
+    let name = m.running();
+    let place = ["`", name, "`: "];
+    let message = message(m, if name.is_empty() { &[] } else { &place }, at, n)?;
+    Err(m.raised(Tag::TypeMismatch, message))
+}
+
+/// `(%same? x y)`: whether two values are one word: the same object, or the same small number.
+pub(super) fn same_word(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    Ok(Value::bool(m.at(at) == m.at(at + 1)))
 }

@@ -92,7 +92,7 @@ pub(super) fn length(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 /// `(count x)` of lists, maps and strings.
 pub(super) fn count(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let v = m.at(at);
-    Ok(Value::index(match v.tag() {
+    Ok(Value::index(match v.object_tag() {
         tag::LIST => m.heap.length(v),
         tag::MAP => m.heap.map_count(v),
         tag::STRING => return super::string::length(m, at, 1),
@@ -315,7 +315,7 @@ pub(super) fn seal(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 /// `(seq x)`: lists and maps as lists, strings as lists of one-character strings, nil when empty.
 pub(super) fn seq(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     let v = m.at(at);
-    match v.tag() {
+    match v.object_tag() {
         tag::MAP => super::map::entries(m, at, n),
         tag::STRING => super::string::chars(m, at, n),
         _ => list_arg(m, at),

@@ -280,3 +280,17 @@ pub(super) fn put_own(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let (k, v) = (m.at(at + 1), m.at(at + 2));
     put(m, map, k, v)
 }
+
+/// `(%entry m i)`: key and value number `i`.
+pub(super) fn entry(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let (map, i) = (map_arg(m, at)?, m.at(at + 1));
+    let i = i.as_small_int().and_then(|i| usize::try_from(i).ok()).filter(|i| *i < m.heap.map_count(map));
+    let Some(i) = i else { return Ok(Value::NIL) };
+    let (k, v) = m.heap.map_entry(map, i);
+    Ok(m.heap.list(&[k.0, v.0], Value::NIL)?)
+}
+
+/// `(%new-map)`: a new map with nothing in it.
+pub(super) fn empty(m: &mut Machine<'_>, _: usize, _: usize) -> Answer {
+    Ok(m.heap.map(0)?)
+}

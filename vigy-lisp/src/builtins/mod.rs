@@ -8,6 +8,7 @@ mod bits;
 mod channel;
 mod encode;
 mod json;
+mod linked;
 mod list;
 pub(crate) mod map;
 mod names;
@@ -18,6 +19,8 @@ mod regex;
 mod search;
 mod string;
 mod types;
+
+pub use linked::{Builtin, Builtins};
 
 use crate::equal::Work;
 use crate::machine::{Machine, Stop, Tag};
@@ -36,6 +39,15 @@ struct Row {
     min: u8,
     max: u8,
     run: Run,
+    /// Whether it makes maps or looks into them.
+    #[cfg_attr(not(target_os = "none"), allow(dead_code, reason = "a host has all there is to maps"))]
+    maps: bool,
+}
+
+impl Row {
+    const fn maps(self) -> Self {
+        Self { maps: true, ..self }
+    }
 }
 
 /// A builtin, but for its code.
@@ -50,7 +62,7 @@ struct Signature {
 const ANY: u8 = u8::MAX;
 
 const fn row(name: &'static str, min: u8, max: u8, run: Run) -> Row {
-    Row { name, min, max, run }
+    Row { name, min, max, run, maps: false }
 }
 
 /// All builtins. The position of a row is its number in images: rows are only ever added at the end.
@@ -179,29 +191,29 @@ const ROWS: &[Row] = &[
     row("vec", 1, 1, list::seq),
     row("member?", 2, 2, list::member),
     row("position", 2, 2, list::position),
-    row("hash-map", 0, ANY, map::hash_map),
+    row("hash-map", 0, ANY, map::hash_map).maps(),
     row("hash-map-count", 1, 1, map::count),
     row("hash-map-empty?", 1, 1, map::is_empty),
-    row("hash-map-has?", 2, 2, map::has),
-    row("contains?", 2, 2, map::contains),
-    row("hash-map-get", 2, 2, map::get_strict),
-    row("hash-map-get-or", 3, 3, map::get_strict),
-    row("get", 2, 3, map::get),
-    row("get-in", 2, 3, map::get_in),
-    row("hash-map-set", 3, 3, map::set_strict),
-    row("assoc", 3, ANY, map::assoc),
-    row("hash-map-remove", 2, 2, map::remove),
-    row("dissoc", 1, ANY, map::dissoc),
-    row("hash-map-keys", 1, 1, map::keys),
-    row("hash-map-values", 1, 1, map::values),
-    row("hash-map-entries", 1, 1, map::entries),
-    row("keys", 1, 1, map::keys_lenient),
-    row("vals", 1, 1, map::values_lenient),
-    row("hash-map-merge", 1, ANY, map::merge_strict),
-    row("merge", 0, ANY, map::merge),
-    row("select-keys", 2, 2, map::select_keys),
-    row("zipmap", 2, 2, map::zipmap),
-    row("into-hash-map", 1, 1, map::into_map),
+    row("hash-map-has?", 2, 2, map::has).maps(),
+    row("contains?", 2, 2, map::contains).maps(),
+    row("hash-map-get", 2, 2, map::get_strict).maps(),
+    row("hash-map-get-or", 3, 3, map::get_strict).maps(),
+    row("get", 2, 3, map::get).maps(),
+    row("get-in", 2, 3, map::get_in).maps(),
+    row("hash-map-set", 3, 3, map::set_strict).maps(),
+    row("assoc", 3, ANY, map::assoc).maps(),
+    row("hash-map-remove", 2, 2, map::remove).maps(),
+    row("dissoc", 1, ANY, map::dissoc).maps(),
+    row("hash-map-keys", 1, 1, map::keys).maps(),
+    row("hash-map-values", 1, 1, map::values).maps(),
+    row("hash-map-entries", 1, 1, map::entries).maps(),
+    row("keys", 1, 1, map::keys_lenient).maps(),
+    row("vals", 1, 1, map::values_lenient).maps(),
+    row("hash-map-merge", 1, ANY, map::merge_strict).maps(),
+    row("merge", 0, ANY, map::merge).maps(),
+    row("select-keys", 2, 2, map::select_keys).maps(),
+    row("zipmap", 2, 2, map::zipmap).maps(),
+    row("into-hash-map", 1, 1, map::into_map).maps(),
     row("str", 0, ANY, string::str),
     row("string", 1, 1, string::string),
     row("pr-str", 1, 1, string::pr_str),
@@ -275,30 +287,30 @@ const ROWS: &[Row] = &[
     row("%seal", 1, 1, list::seal),
     row("%part", 2, 2, list::part),
     row("%parts", 2, 2, list::parts),
-    row("%count-into", 2, 2, map::count_into),
-    row("%put", 3, 3, map::put_own),
+    row("%count-into", 2, 2, map::count_into).maps(),
+    row("%put", 3, 3, map::put_own).maps(),
     row("%absent?", 1, 1, basic::is_absent),
     row("%delay", 1, 1, basic::delay),
     row("%forced?", 1, 1, basic::is_forced),
     row("%promised", 1, 1, basic::promised),
     row("%fulfil", 2, 2, basic::fulfil),
     row("%rethrow", 2, 2, basic::rethrow),
-    row("%fail", 2, 2, basic::fail),
+    row("%fail", 2, 1 + basic::PARTS as u8, basic::fail),
     row("%mismatch", 2, 2, basic::mismatch),
     row("%shape", 2, 2, list::shape),
     row("%go-next", 1, 1, channel::next),
     row("%go-end", 2, 2, channel::end),
-    row("read-string", 1, 1, read::read_string),
-    row("read-all", 1, 1, read::read_all),
+    row("read-string", 1, 1, read::read_string).maps(),
+    row("read-all", 1, 1, read::read_all).maps(),
     row("re-match?", 2, 2, regex::is_match),
     row("re-find", 2, 2, regex::find),
     row("re-find-all", 2, 2, regex::find_all),
     row("re-captures", 2, 2, regex::captures),
     row("re-split", 2, 2, regex::split),
     row("re-replace", 3, 3, regex::replace),
-    row("json-parse", 1, 1, json::json_parse),
+    row("json-parse", 1, 1, json::json_parse).maps(),
     row("json-stringify", 1, 1, json::json_stringify),
-    row("json/parse", 1, 1, json::parse_maps),
+    row("json/parse", 1, 1, json::parse_maps).maps(),
     row("json/write", 1, 1, json::write_maps),
     row("json/array", 1, 1, json::array),
     row("base64-encode", 1, 1, encode::base64_encode),
@@ -319,6 +331,23 @@ const ROWS: &[Row] = &[
     row("%bracket?", 1, 1, list::is_bracket),
     row("sha1", 1, 1, encode::sha1),
     row("hmac-sha256", 2, 2, encode::hmac_sha256),
+    row("%type-name", 1, 1, types::name),
+    row("%show", 2, 2, string::show),
+    row("%output", 1, 1, string::print),
+    row("%find-text", 3, 3, search::find_from),
+    row("%entry", 2, 2, map::entry),
+    row("%divide", 2, 2, number::divide),
+    row("%next-name", 0, 0, basic::next_name),
+    row("%new-error", 3, 3, basic::make_error),
+    row("%character", 1, 1, string::character),
+    row("%bits", 1, 1, real::bits),
+    row("%from-bits", 1, 1, real::from_bits),
+    row("%same?", 2, 2, basic::same_word),
+    row("%complain", 1, basic::PARTS as u8, basic::complain),
+    row("%new-map", 0, 0, map::empty),
+    row("%codes", 1, 1, string::codes),
+    row("%join", 1, 1, string::join_all),
+    row("%text-order", 2, 2, basic::compare_texts),
 ];
 
 /// The names and arities of all builtins.
@@ -354,76 +383,21 @@ static NAMES: &str = {
     }
 };
 
-/// The builtins that a machine has. A firmware for one program links only those that [`crate::Program::builtins`] names.
-// The code comes first, by number: who links a module for one program finds there what it may leave out.
-#[repr(C)]
-pub struct Builtins {
-    pub(crate) code: [Run; ROWS.len()],
-    /// A bit for each, by number.
-    present: [u32; ROWS.len().div_ceil(32)],
-}
-
-/// All builtins: a static, so that they are one table wherever they are named.
-static EVERY: Builtins = {
-    let mut builtins = Builtins::NONE;
+/// What looks into maps: programs that can do so without a builtin need it all the same.
+pub(crate) const LOOKUP: u32 = {
     let mut at = 0;
-    while at < ROWS.len() {
-        builtins = builtins.with(at);
+    while !is(ROWS[at].name.as_bytes(), b"hash-map-get-or") {
         at += 1;
     }
-    builtins
+    at as u32
 };
 
-impl Builtins {
-    /// All of them.
-    pub const ALL: &'static Self = &EVERY;
-
-    const NONE: Self = Self { code: [absent; ROWS.len()], present: [0; ROWS.len().div_ceil(32)] };
-
-    const fn with(mut self, number: usize) -> Self {
-        self.code[number] = ROWS[number].run;
-        self.present[number / 32] |= 1 << (number % 32);
-        self
+const fn is(one: &[u8], other: &[u8]) -> bool {
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
     }
-
-    /// Those with the given numbers. In a `static`, the code of the others is not linked.
-    #[must_use]
-    pub const fn only(numbers: &[u32]) -> Self {
-        let mut builtins = Self::NONE;
-        let mut at = 0;
-        while at < numbers.len() {
-            let number = numbers[at] as usize;
-            if number < ROWS.len() {
-                builtins = builtins.with(number);
-            }
-            at += 1;
-        }
-        builtins
-    }
-
-    /// The names of all there are, by their numbers.
-    #[cfg(feature = "compiler")]
-    pub fn names() -> impl Iterator<Item = &'static str> {
-        names()
-    }
-
-    /// The name of a builtin that a program may call and that is not here.
-    #[must_use]
-    pub fn missing(&self, program: &crate::Program<'_>) -> Option<&'static str> {
-        let absent = |number: &u32| exists(*number) && self.present[*number as usize / 32] >> (number % 32) & 1 == 0;
-        program.builtins().find(absent).map(name)
-    }
-}
-
-impl core::fmt::Debug for Builtins {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Builtins({} of {})", self.present.iter().map(|present| present.count_ones()).sum::<u32>(), ROWS.len())
-    }
-}
-
-/// Stands where a builtin is not linked.
-fn absent(m: &mut Machine<'_>, _: usize, _: usize) -> Answer {
-    Err(m.error(Tag::NativeFn, &["this machine does not have this builtin"]))
+    at == one.len() && at == other.len()
 }
 
 pub(crate) fn exists(id: u32) -> bool {
@@ -447,6 +421,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     ROWS.iter().map(|row| row.name)
 }
 
+#[cfg(any(feature = "compiler", not(target_os = "none")))]
 pub(crate) fn arity(id: u32) -> (usize, Option<usize>) {
     let row = &TABLE[id as usize];
     (row.min as usize, (row.max != ANY).then_some(row.max as usize))
@@ -481,6 +456,7 @@ static INDEX: crate::compile::table::Index<1024> = {
 pub(crate) fn work(m: &mut Machine<'_>, w: Work) -> Stop {
     match w {
         Work::OutOfFuel => Stop::OutOfFuel,
+        Work::NoMaps => m.error(Tag::NativeFn, &["this machine does not have maps"]),
         Work::TooDeep => m.error(Tag::DepthExceeded, &["a value is nested too deeply to compare"]),
     }
 }

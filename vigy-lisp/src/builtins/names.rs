@@ -18,7 +18,7 @@ pub(super) fn keyword_to_string(m: &mut Machine<'_>, at: usize, _: usize) -> Ans
 /// `(name x)`: the text of a string, symbol or keyword.
 pub(super) fn name(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let v = m.at(at);
-    match v.tag() {
+    match v.object_tag() {
         tag::STRING => Ok(v),
         tag::SYMBOL | tag::KEYWORD => name_text(m, v),
         _ => Err(m.mismatch("string, symbol or keyword", v)),

@@ -5,6 +5,7 @@ use core::cmp::Ordering;
 use super::Answer;
 use crate::case::is_space;
 use crate::decimal;
+use crate::division;
 use crate::equal::compare_numbers;
 use crate::machine::{Machine, Stop, Tag};
 use crate::value::{Value, tag};
@@ -83,8 +84,8 @@ fn combine(m: &mut Machine<'_>, op: Arith, x: Num, y: Num) -> Result<Num, Stop> 
             Arith::Sub => x.checked_sub(y),
             Arith::Mul => x.checked_mul(y),
             Arith::Div if y == 0 => return Err(zero_divisor(m)),
-            Arith::Div => match x.checked_rem(y) {
-                Some(0) => Some(x / y),
+            Arith::Div => match division::divide_signed(x, y) {
+                Some((whole, 0)) => Some(whole),
                 Some(_) => return Ok(Num::Float(x as f64 / y as f64)),
                 None => None,
             },
@@ -170,6 +171,12 @@ pub(super) fn div(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
     fold(m, at + 1, n - 1, Arith::Div, first)
 }
 
+/// `(%divide x y)`
+pub(super) fn divide(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let (x, y) = (m.at(at), m.at(at + 1));
+    arith(m, Arith::Div, x, y)
+}
+
 pub(super) fn modulo(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let (x, y) = (m.at(at), m.at(at + 1));
     modulo_of(m, x, y)
@@ -181,7 +188,7 @@ pub(crate) fn modulo_of(m: &mut Machine<'_>, x: Value, y: Value) -> Answer {
     if y == 0 {
         return Err(zero_divisor(m));
     }
-    let r = x.checked_rem_euclid(y).ok_or_else(|| overflow(m, "modulo"))?;
+    let r = division::modulo(x, y).ok_or_else(|| overflow(m, "modulo"))?;
     Ok(m.heap.int(r)?)
 }
 
@@ -300,7 +307,7 @@ pub(super) fn gcd(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
 }
 
 pub(super) fn lcm(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
-    sizes(m, at, n, "lcm", 1, |a, b| (a / common(a, b)).checked_mul(b))
+    sizes(m, at, n, "lcm", 1, |a, b| (a / common(a, b)).checked_mul(b).filter(|r| *r <= 1 << 63))
 }
 
 fn chain(m: &mut Machine<'_>, at: usize, n: usize, f: fn(Ordering) -> bool) -> Answer {

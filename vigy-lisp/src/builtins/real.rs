@@ -1,7 +1,7 @@
 //! Rounding, roots, logarithms and angles.
 
 use super::Answer;
-use super::number::{Num, num, overflow};
+use super::number::{Num, int, num, overflow};
 use crate::machine::{Machine, Tag};
 use crate::value::Value;
 
@@ -35,7 +35,8 @@ pub(super) fn round(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 }
 
 pub(super) fn truncate(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
-    rounded(m, at, "truncate", libm::trunc)
+    // What makes an int of a double cuts off what is behind the point.
+    rounded(m, at, "truncate", |x| x)
 }
 
 pub(super) fn real(m: &mut Machine<'_>, at: usize, f: fn(f64) -> f64) -> Answer {
@@ -177,6 +178,22 @@ pub(super) fn to_double(m: &mut Machine<'_>, v: Value) -> Answer {
 pub(super) fn to_float(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let v = m.at(at);
     to_double(m, v)
+}
+
+/// `(%bits x)`: those of the double, as an int.
+pub(super) fn bits(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let v = m.at(at);
+    match m.heap.as_float(v) {
+        Some(x) => Ok(m.heap.int(x.to_bits() as i64)?),
+        None => Err(m.mismatch("float", v)),
+    }
+}
+
+/// `(%from-bits i)`: the double that has them.
+pub(super) fn from_bits(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let v = m.at(at);
+    let bits = int(m, v)?;
+    Ok(m.heap.float(f64::from_bits(bits as u64))?)
 }
 
 #[cfg(test)]

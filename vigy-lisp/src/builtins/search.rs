@@ -3,7 +3,7 @@
 use memchr::memmem;
 
 use super::Answer;
-use super::string::{build, char_at, chars_of, part, push_part, script_text};
+use super::string::{build, byte_of, char_at, chars_of, part, push_part, script_text, text};
 use crate::machine::{Machine, Stop};
 use crate::value::Value;
 
@@ -44,11 +44,40 @@ pub(super) fn ends_with(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 /// `(string-index s part)`: position of the first occurrence, nil without one.
 pub(super) fn index(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     let (a, b) = two(m, at, "string-index")?;
-    Ok(match find(m.heap.bytes(a), m.heap.bytes(b), 0) {
-        Some(byte) if m.heap.is_ascii(a) => Value::index(byte),
-        Some(byte) => Value::index(m.heap.bytes(a)[..byte].iter().filter(|b| *b & 0xc0 != 0x80).count()),
-        None => Value::NIL,
-    })
+    Ok(find(m.heap.bytes(a), m.heap.bytes(b), 0).map_or(Value::NIL, |byte| position(m, a, byte)))
+}
+
+/// `(%find-text s part i)`: position of the first occurrence at or behind position `i`, nil without one. Looks at one place after the other:
+/// what that takes is charged, and the code is small.
+pub(super) fn find_from(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let (s, part) = (text(m, at)?, text(m, at + 1)?);
+    let i = m.at(at + 2);
+    let from = super::number::int(m, i)?;
+    let Some(mut from) = byte_of(m, s, from)? else { return Ok(Value::NIL) };
+    let (bytes, wanted) = (m.heap.bytes(s), m.heap.bytes(part));
+    let most = usize::try_from(m.fuel).unwrap_or(0).saturating_mul(16);
+    let mut work = 0;
+    let found = loop {
+        let rest = bytes.get(from..).unwrap_or_default();
+        if rest.starts_with(wanted) {
+            break Some(from);
+        }
+        if rest.len() <= wanted.len() || work > most {
+            break None;
+        }
+        work += if rest.first() == wanted.first() { 1 + wanted.len() / 8 } else { 1 };
+        from += 1;
+    };
+    m.charge(work / 16)?;
+    Ok(found.map_or(Value::NIL, |byte| position(m, s, byte)))
+}
+
+/// The position of the character at a byte.
+fn position(m: &Machine<'_>, s: Value, byte: usize) -> Value {
+    if m.heap.is_ascii(s) {
+        return Value::index(byte);
+    }
+    Value::index(m.heap.bytes(s)[..byte].iter().filter(|b| *b & 0xc0 != 0x80).count())
 }
 
 /// `(string-replace s from to)`: every occurrence; an empty `from` occurs before and behind every character.

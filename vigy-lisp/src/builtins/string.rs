@@ -64,14 +64,14 @@ pub(super) fn build(m: &mut Machine<'_>, write: impl FnOnce(&mut Writer<'_, '_>)
     Ok(v)
 }
 
-fn push_value(w: &mut Writer<'_, '_>, program: &crate::Program<'_>, v: Value, style: Style) {
+fn push_value(w: &mut Writer<'_, '_>, functions: print::Functions<'_>, v: Value, style: Style) {
     // A writer that is full says so when it is sealed.
-    let _ = print::write_to(w, program, v, style);
+    let _ = print::write_to(w, functions, v, style);
 }
 
 /// The texts of `n` arguments with `between` between them and `end` behind.
 fn joined(m: &mut Machine<'_>, at: usize, n: usize, style: Style, between: &str, end: &str) -> Answer {
-    let program = m.program();
+    let functions = m.named();
     let mut args = [Value::NIL; 16];
     if n <= args.len() {
         for (i, arg) in args.iter_mut().enumerate().take(n) {
@@ -82,7 +82,7 @@ fn joined(m: &mut Machine<'_>, at: usize, n: usize, style: Style, between: &str,
                 if i > 0 {
                     w.push_bytes(between.as_bytes());
                 }
-                push_value(w, &program, *v, style);
+                push_value(w, functions, *v, style);
             }
             w.push_bytes(end.as_bytes());
         });
@@ -93,7 +93,7 @@ fn joined(m: &mut Machine<'_>, at: usize, n: usize, style: Style, between: &str,
         if i > 0 {
             w.push_bytes(between.as_bytes());
         }
-        push_value(&mut w, &program, Value(*v), style);
+        push_value(&mut w, functions, Value(*v), style);
     }
     w.push_bytes(end.as_bytes());
     let v = w.seal()?;
@@ -103,11 +103,11 @@ fn joined(m: &mut Machine<'_>, at: usize, n: usize, style: Style, between: &str,
 
 /// `(str x …)`: nil adds nothing.
 pub(super) fn str(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
-    let program = m.program();
+    let functions = m.named();
     let (words, heap) = m.args_and_heap(at, n);
     let mut w = heap.writer()?;
     for v in words.iter().map(|v| Value(*v)).filter(|v| !v.is_nil()) {
-        push_value(&mut w, &program, v, Style::Raw);
+        push_value(&mut w, functions, v, Style::Raw);
     }
     let v = w.seal()?;
     m.charge(n / 8 + m.heap.bytes(v).len() / 64)?;
@@ -146,7 +146,8 @@ pub(super) fn length(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
         m.heap.bytes(v).len()
     } else {
         m.charge(m.heap.bytes(v).len() / 64)?;
-        m.heap.text(v).chars().count()
+        // Each character has one byte that goes on with no other.
+        m.heap.bytes(v).iter().filter(|byte| **byte & 0xc0 != 0x80).count()
     }))
 }
 
@@ -209,7 +210,7 @@ pub(super) fn part(m: &mut Machine<'_>, v: Value, from: usize, to: usize) -> Ans
 }
 
 /// The byte at which character `i` starts; the end for the number of characters.
-fn byte_of(m: &mut Machine<'_>, v: Value, i: i64) -> Result<Option<usize>, Stop> {
+pub(super) fn byte_of(m: &mut Machine<'_>, v: Value, i: i64) -> Result<Option<usize>, Stop> {
     let len = m.heap.bytes(v).len();
     let Some(i) = usize::try_from(i).ok().filter(|i| *i <= len) else {
         return Ok(None);
@@ -297,13 +298,13 @@ pub(super) fn bytes(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 }
 
 /// Text as the script library writes values into strings: `true`, `false`, and nothing for nil.
-fn push_plain(w: &mut Writer<'_, '_>, program: &crate::Program<'_>, v: Value, nil: &str) {
+fn push_plain(w: &mut Writer<'_, '_>, functions: print::Functions<'_>, v: Value, nil: &str) {
     match v {
         Value::TRUE => w.push_bytes(b"true"),
         Value::FALSE => w.push_bytes(b"false"),
         Value::NIL => w.push_bytes(nil.as_bytes()),
-        _ if matches!(v.tag(), tag::KEYWORD | tag::SYMBOL) => w.push_text(v),
-        _ => push_value(w, program, v, Style::Raw),
+        _ if matches!(v.object_tag(), tag::KEYWORD | tag::SYMBOL) => w.push_text(v),
+        _ => push_value(w, functions, v, Style::Raw),
     }
 }
 
@@ -317,14 +318,14 @@ pub(super) fn join(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
     }
     let n = m.heap.length(list);
     m.charge(n / 4)?;
-    let program = m.program();
+    let functions = m.named();
     build(m, |w| {
         for i in 0..n {
             if i > 0 {
                 w.push_text(sep);
             }
             let v = w.heap().first(list);
-            push_plain(w, &program, v, "");
+            push_plain(w, functions, v, "");
             list = w.heap().rest(list);
         }
     })
@@ -340,14 +341,14 @@ pub(super) fn format(m: &mut Machine<'_>, at: usize, n: usize) -> Answer {
             m.error(Tag::NativeFn, &["`string-format`: ", &digits(holes as i64), " placeholders, ", &digits(n as i64 - 1), " arguments"])
         );
     }
-    let program = m.program();
+    let functions = m.named();
     let (args, heap) = m.args_and_heap(at + 1, n - 1);
     let mut w = heap.writer()?;
     let mut from = 0;
     for arg in args.iter().take(holes) {
         let next = find(w.heap().bytes(pattern), b"{}", from).unwrap_or(from);
         push_part(&mut w, pattern, from, next);
-        push_plain(&mut w, &program, Value(*arg), "nil");
+        push_plain(&mut w, functions, Value(*arg), "nil");
         from = next + 2;
     }
     let end = w.heap().bytes(pattern).len();
@@ -435,4 +436,57 @@ pub(super) fn to_number(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
         Some(f) if f.is_finite() => Ok(m.heap.float(f)?),
         _ => Err(m.error(Tag::NativeFn, &["`string->number`: not a number"])),
     }
+}
+
+/// `(%show x readable?)`: the text of a value; readable as `pr-str` writes it, else as `print` does.
+pub(super) fn show(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let v = m.at(at);
+    let style = if m.at(at + 1).is_true() { Style::Readable } else { Style::Raw };
+    let functions = m.named();
+    build(m, |w| push_value(w, functions, v, style))
+}
+
+/// `(%join xs)`: the strings of a list, one behind the other.
+pub(super) fn join_all(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let mut list = super::list::list_arg(m, at)?;
+    m.charge(m.heap.length(list) / 8)?;
+    build(m, |w| {
+        while list.is_pair() {
+            let v = w.heap().first(list);
+            if v.is(tag::STRING) {
+                w.push_text(v);
+            }
+            list = w.heap().rest(list);
+        }
+    })
+}
+
+/// `(%output s)`
+pub(super) fn print(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let s = text(m, at)?;
+    // What is printed is the newest object, which is given back.
+    let copy = build(m, |w| w.push_text(s))?;
+    Err(m.take_output(copy))
+}
+
+/// `(%character code)`: nil for what is none.
+pub(super) fn character(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let code = m.at(at).as_small_int().and_then(|code| u32::try_from(code).ok()).and_then(char::from_u32);
+    let Some(c) = code else { return Ok(Value::NIL) };
+    Ok(m.heap.string(c.encode_utf8(&mut [0; 4]))?)
+}
+
+/// `(%codes s)`: the numbers of its characters.
+pub(super) fn codes(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let s = text(m, at)?;
+    let n = m.heap.bytes(s).len();
+    m.charge(n / 4)?;
+    // A character has a byte at least.
+    let buffer = m.heap.buffer(n)?;
+    let mut at = 0;
+    while let Some((c, width)) = char_at(m.heap.bytes(s), at) {
+        m.heap.buffer_push(buffer, Value::index(c as usize));
+        at += width;
+    }
+    Ok(m.heap.buffer_seal(buffer, Value::NIL))
 }

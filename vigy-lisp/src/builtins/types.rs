@@ -109,15 +109,14 @@ pub(super) fn is(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
 }
 
 fn refuse(m: &mut Machine<'_>, kind: Tag, spec: Value, v: Value) -> Stop {
-    let program = m.program();
     let mut text = Message::default();
     // A message keeps what fits.
     let _ = text.write_str("expected ");
-    let _ = print::write(&m.heap, &program, spec, Style::Readable, &mut text);
+    let _ = print::write(m, spec, Style::Readable, &mut text);
     let _ = text.write_str(", got ");
-    let _ = print::write(&m.heap, &program, v, Style::Readable, &mut text);
+    let _ = print::write(m, v, Style::Readable, &mut text);
     match m.make_error(kind.text(), &[text.as_str()]) {
-        Ok(e) => Stop::Thrown(e),
+        Ok(e) => m.stop(Stop::Thrown, e),
         Err(e) => e.into(),
     }
 }
@@ -148,4 +147,10 @@ pub(super) fn cast(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
         }
     }
     if matches(m, v, spec, 0)? { Ok(v) } else { Err(refuse(m, Tag::TypeMismatch, spec, v)) }
+}
+
+/// `(%type-name x)`: as messages name types.
+pub(super) fn name(m: &mut Machine<'_>, at: usize, _: usize) -> Answer {
+    let name = print::type_name(m.at(at));
+    Ok(m.heap.string(name)?)
 }

@@ -74,6 +74,8 @@ pub(crate) struct Func {
     pub(crate) optional: usize,
     pub(crate) rest: bool,
     pub(crate) native: bool,
+    /// Stands for a builtin, or helps to.
+    pub(crate) stands: bool,
     pub(crate) captures: Vec<u32>,
     pub(crate) body: Node,
     /// The loop that `recur` without another one goes back to.

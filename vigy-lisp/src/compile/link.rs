@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::constants::Constants;
 use super::emit::{Emitter, Meaning};
 use super::ir::Ir;
-use super::{CompileError, Compiler, PRELUDE, Result, USER};
+use super::{CompileError, Compiler, Library, PRELUDE, Result, USER};
 use crate::arity::HostFn;
 use crate::builtins;
 use crate::image::{Image, SECTIONS, Section, assemble};
@@ -38,7 +38,14 @@ impl Compiler<'_> {
                 return Ok(None);
             }
         }
-        if let Some(id) = builtins::find(text) {
+        let builtin = builtins::find(text);
+        if self.options.library == Library::Portable
+            && (builtin.is_some() || !user)
+            && let Some(meaning) = self.portable(name)?
+        {
+            return Ok(Some(meaning));
+        }
+        if let Some(id) = builtin {
             return Ok(Some(Meaning::Builtin(id)));
         }
         self.prelude(name)
@@ -137,7 +144,7 @@ impl Compiler<'_> {
             globals.push(match initial {
                 Some(Meaning::Builtin(id)) => Value::make(tag::BUILTIN, *id, 0).0,
                 Some(Meaning::Host(id)) => Value::make(tag::HOST, *id, 0).0,
-                Some(Meaning::Function(f)) => Value::make(tag::FUNCTION, e.row(*f), 0).0,
+                Some(Meaning::Function(f)) => Value::function(e.row(*f), e.tree.funcs[*f as usize].stands).0,
                 Some(Meaning::Constant(node)) => match e.tree.get(*node) {
                     Ir::Word(v) => v.0,
                     Ir::Datum(id) => e.constants.datum(e.arena, id).0,

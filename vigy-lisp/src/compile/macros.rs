@@ -296,7 +296,7 @@ impl Compiler<'_> {
                                 FaultKind::Raised { tag } => (Tag::from_text(tag).unwrap_or(Tag::User), Code::MacroFailed),
                                 _ => (Tag::MacroExpansionLimit, Code::MacroLimit),
                             };
-                            (tag, code, fault.message.clone())
+                            (tag, code, fault.message)
                         }
                         None => (Tag::NotImplemented, Code::MacroFailed, crate::machine::Message::default()),
                     };

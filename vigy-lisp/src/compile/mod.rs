@@ -34,8 +34,8 @@ pub(crate) use error::nearest;
 pub use error::{CompileError, ErrorKind};
 pub use limits::CompileLimits;
 pub use modules::Loader;
-pub use options::{Checked, CompileOptions, check, compile};
-pub(crate) use prelude::{library, names as library_names};
+pub use options::{Checked, CompileOptions, Library, check, compile};
+pub(crate) use prelude::{is_portable, library, names as library_names};
 pub(crate) use shapes::names as form_names;
 
 use crate::builtins;
@@ -163,6 +163,7 @@ impl<'o> Compiler<'o> {
             optional: 0,
             rest: false,
             native: false,
+            stands: false,
             captures: Vec::new(),
             body: 0,
             target: 0,

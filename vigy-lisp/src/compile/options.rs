@@ -9,6 +9,21 @@ use crate::diagnostic::Diagnostic;
 use crate::image::Image;
 use crate::span::Span;
 
+/// How a program has the functions that are builtins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Library {
+    /// All of them as the machine's own code.
+    #[default]
+    Native,
+    /// Those that have a definition in the language as that: the image carries what the program reaches of them, and the machine
+    /// needs only [`crate::Builtins::primitives`]. For devices without room for the others.
+    ///
+    /// Results and errors are the same as with [`Self::Native`]. Such a function takes more fuel and heap, and while it runs, a few
+    /// calls of the depth that the [`crate::Budget`] allows. Where a program calls one as a value and is itself done then, an error is
+    /// told without the place of that call.
+    Portable,
+}
+
 /// What a text is compiled against.
 #[derive(Clone, Copy, Default)]
 pub struct CompileOptions<'a> {
@@ -23,6 +38,8 @@ pub struct CompileOptions<'a> {
     pub exports: bool,
     /// Turns every mistake but one of reading into code that raises it when it is reached.
     pub force: bool,
+    /// How the program has the functions that are builtins; default: as the machine's own code.
+    pub library: Library,
     /// What compiling may use.
     pub limits: CompileLimits,
 }

@@ -5,6 +5,7 @@ use super::ir::Ir;
 use super::table::Index;
 use super::{CompileError, Compiler, PRELUDE, Result};
 use crate::arity::Arity;
+use crate::machine::Tag;
 use crate::reader::Sym;
 use crate::reference::Kind;
 use crate::span::Span;
@@ -21,49 +22,63 @@ const SOURCES: &[&str] = &[
     include_str!("../prelude/declarations.tlisp"),
 ];
 
+/// What builtins are made of where they are not in Rust: see [`super::Library::Portable`].
+const PORTABLE_SOURCES: &[&str] = &[
+    include_str!("../prelude/portable/lists.tlisp"),
+    include_str!("../prelude/portable/numbers.tlisp"),
+    include_str!("../prelude/portable/math.tlisp"),
+    include_str!("../prelude/portable/maps.tlisp"),
+    include_str!("../prelude/portable/text.tlisp"),
+    include_str!("../prelude/portable/cases.tlisp"),
+    include_str!("../prelude/portable/values.tlisp"),
+    include_str!("../prelude/portable/types.tlisp"),
+    include_str!("../prelude/portable/reader.tlisp"),
+    include_str!("../prelude/portable/decimal.tlisp"),
+];
+
 const DEFINE: &[u8] = b"\n(define ";
 const MACRO: &[u8] = b"\n(defmacro ";
 
 /// A definition: where the name in it starts and ends, and where the text of all of it ends.
 #[derive(Clone, Copy)]
 struct Place {
-    source: usize,
+    source: &'static str,
     start: usize,
     name: (usize, usize),
     end: usize,
 }
 
 impl Place {
-    const NONE: Self = Self { source: 0, start: 0, name: (0, 0), end: 0 };
+    const NONE: Self = Self { source: "", start: 0, name: (0, 0), end: 0 };
 
     fn name(self) -> &'static str {
-        &SOURCES[self.source][self.name.0..self.name.1]
+        &self.source[self.name.0..self.name.1]
     }
 
     /// The form.
     fn text(self) -> &'static str {
-        &SOURCES[self.source][self.start..self.end]
+        &self.source[self.start..self.end]
     }
 }
 
 /// Definitions by name. A definition starts at the beginning of a line, and goes on to where the next form does.
-struct Library<const ROWS: usize, const SLOTS: usize> {
+struct Definitions<const ROWS: usize, const SLOTS: usize> {
     places: [Place; ROWS],
     index: Index<SLOTS>,
 }
 
-impl<const ROWS: usize, const SLOTS: usize> Library<ROWS, SLOTS> {
-    const fn of(marker: &[u8]) -> Self {
+impl<const ROWS: usize, const SLOTS: usize> Definitions<ROWS, SLOTS> {
+    const fn of(sources: &'static [&'static str], marker: &[u8]) -> Self {
         let mut library = Self { places: [Place::NONE; ROWS], index: Index::EMPTY };
         let (mut row, mut source) = (0, 0);
-        while source < SOURCES.len() {
-            let text = SOURCES[source].as_bytes();
+        while source < sources.len() {
+            let text = sources[source].as_bytes();
             let mut at = next(text, 0);
             while at < text.len() {
                 let after = next(text, at + 1);
                 if starts(text, at, marker) {
                     let name = name_at(text, at + marker.len());
-                    library.places[row] = Place { source, start: at + 1, name, end: after };
+                    library.places[row] = Place { source: sources[source], start: at + 1, name, end: after };
                     library.index = library.index.with(text.split_at(name.1).0.split_at(name.0).1, row);
                     row += 1;
                 }
@@ -110,10 +125,10 @@ const fn name_at(text: &[u8], mut at: usize) -> (usize, usize) {
     (start, at)
 }
 
-const fn count(marker: &[u8]) -> usize {
+const fn count(sources: &[&str], marker: &[u8]) -> usize {
     let (mut rows, mut source) = (0, 0);
-    while source < SOURCES.len() {
-        let text = SOURCES[source].as_bytes();
+    while source < sources.len() {
+        let text = sources[source].as_bytes();
         let mut at = next(text, 0);
         while at < text.len() {
             rows += starts(text, at, marker) as usize;
@@ -126,9 +141,11 @@ const fn count(marker: &[u8]) -> usize {
 
 // Found when this crate is compiled: every compilation of a program asks for some of them.
 #[allow(long_running_const_eval, reason = "it reads the whole prelude, once")]
-static FUNCTIONS: Library<{ count(DEFINE) }, 2048> = Library::of(DEFINE);
+static FUNCTIONS: Definitions<{ count(SOURCES, DEFINE) }, 2048> = Definitions::of(SOURCES, DEFINE);
 #[allow(long_running_const_eval, reason = "it reads the whole prelude, once")]
-static MACROS: Library<{ count(MACRO) }, 256> = Library::of(MACRO);
+static MACROS: Definitions<{ count(SOURCES, MACRO) }, 256> = Definitions::of(SOURCES, MACRO);
+#[allow(long_running_const_eval, reason = "it reads all of them, once")]
+static PORTABLE: Definitions<{ count(PORTABLE_SOURCES, DEFINE) }, 1024> = Definitions::of(PORTABLE_SOURCES, DEFINE);
 
 /// Definitions that others are made of and that the reference leaves out. One that ends in `/` means all that begin so.
 #[rustfmt::skip]
@@ -151,6 +168,11 @@ pub(super) fn functions() -> impl Iterator<Item = &'static str> {
 /// Names of the prelude.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     FUNCTIONS.places.iter().chain(&MACROS.places).map(|place| place.name()).filter(|name| !is_helper(name))
+}
+
+/// Whether the builtin `name` has a definition in the language.
+pub(crate) fn is_portable(name: &str) -> bool {
+    PORTABLE.find(name).is_some()
 }
 
 /// What the library has under `name`, when it is written in the language.
@@ -201,6 +223,37 @@ impl Compiler<'_> {
         let Some(place) = FUNCTIONS.find(self.arena.names.get(name)) else {
             return Ok(None);
         };
+        let meaning = self.defined_at(place, name)?;
+        self.prelude_known.insert(name, Some(meaning));
+        Ok(Some(meaning))
+    }
+
+    /// What stands for the builtin of that name, or helps to: compiled when it is reached for the first time.
+    pub(super) fn portable(&mut self, name: Sym) -> Result<Option<Meaning>> {
+        if let Some(known) = self.prelude_known.get(&name) {
+            return Ok(*known);
+        }
+        let Some(mut place) = PORTABLE.find(self.arena.names.get(name)) else {
+            return Ok(None);
+        };
+        // `(define concat append)`: the same function once more, under its own name.
+        if let Some(same) = place.text().strip_prefix("(define ").filter(|rest| !rest.starts_with('(')) {
+            let same = same.split_whitespace().nth(1).map(|same| same.trim_end_matches(')'));
+            place = same.and_then(|same| PORTABLE.find(same)).unwrap_or(place);
+        }
+        let first = self.tree.funcs.len();
+        let meaning = self.defined_at(place, name)?;
+        for f in &mut self.tree.funcs[first..] {
+            f.stands = true;
+        }
+        if let Meaning::Function(f) = meaning {
+            self.tree.funcs[f as usize].name = Some(name);
+        }
+        self.prelude_known.insert(name, Some(meaning));
+        Ok(Some(meaning))
+    }
+
+    fn defined_at(&mut self, place: Place, name: Sym) -> Result<Meaning> {
         let home = core::mem::replace(&mut self.namespace, PRELUDE);
         let (optional, force) = (core::mem::replace(&mut self.optional_params, true), core::mem::replace(&mut self.force, false));
         let sealed = core::mem::replace(&mut self.sealed, false);
@@ -209,18 +262,20 @@ impl Compiler<'_> {
         self.optional_params = optional;
         self.force = force;
         self.sealed = sealed;
-        let wrong = || CompileError::new(crate::machine::Tag::NotImplemented, Span::default(), format_args!("prelude: {}", place.name()));
         let meaning = match self.tree.get(made?) {
-            Ir::Define(_, value) => match self.tree.get(value) {
-                Ir::Lambda(f) => Meaning::Function(f),
-                _ => Meaning::Constant(value),
-            },
-            _ => return Err(wrong()),
+            Ir::Define(g, value) => {
+                // The definition itself is no definition of the program's.
+                self.globals[g as usize].defs = 0;
+                match self.tree.get(value) {
+                    Ir::Lambda(f) => Meaning::Function(f),
+                    _ => Meaning::Constant(value),
+                }
+            }
+            _ => return Err(CompileError::new(Tag::NotImplemented, Span::default(), format_args!("prelude: {}", place.name()))),
         };
-        // The definition itself is no definition of the program's.
+        // What is known of the name itself, not of the one that it shares its definition with.
         let g = self.global_in(PRELUDE, name, Span::default());
         self.globals[g as usize].defs = 0;
-        self.prelude_known.insert(name, Some(meaning));
-        Ok(Some(meaning))
+        Ok(meaning)
     }
 }

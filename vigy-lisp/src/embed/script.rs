@@ -165,7 +165,7 @@ impl<S, Q> Script<S, Q> {
 
     #[cold]
     fn failure(&self) -> ScriptError {
-        let fault = self.running.with_dependent(|_, machine| machine.fault().cloned());
+        let fault = self.running.with_dependent(|_, machine| machine.fault());
         // A failed run has a fault.
         fault.map_or(ScriptError::NotRunning, |fault| ScriptError::failed(fault, self.image().program(), &self.name, &self.source))
     }

@@ -16,7 +16,7 @@ impl Machine<'_> {
 
     /// The names that [`Self::global`] knows of functions that [`Self::enter`] can call.
     pub fn functions(&self) -> impl Iterator<Item = &str> {
-        let named = self.globals.iter().enumerate().filter(|(_, word)| matches!(Value(**word).tag(), tag::CLOSURE | tag::FUNCTION));
+        let named = self.globals.iter().enumerate().filter(|(_, word)| matches!(Value(**word).object_tag(), tag::CLOSURE | tag::FUNCTION));
         named.map(|(g, _)| self.program.global_name(g)).filter(|name| !name.starts_with('%'))
     }
 
@@ -25,11 +25,11 @@ impl Machine<'_> {
     ///
     /// False, and nothing happens, when `function` is no function written in the language or `args` no list.
     pub fn enter(&mut self, function: Value, args: Value) -> bool {
-        if !matches!(function.tag(), tag::CLOSURE | tag::FUNCTION) || !args.is_list() {
+        if !matches!(function.object_tag(), tag::CLOSURE | tag::FUNCTION) || !args.is_list() {
             return false;
         }
         self.start();
-        self.fault = None;
+        self.failure = None;
         self.state = State::Ready;
         // A call that cannot begin fails where the function begins.
         self.pc = self.program.function(self.heap.function_of(function)).entry as usize;

@@ -1,7 +1,7 @@
 //! The loop over instructions.
 
 use super::frames::{Called, place, place_word};
-use super::{HostCall, Machine, Message, State, Step, Stop, Tag};
+use super::{HostCall, Machine, State, Step, Stop, Tag};
 use crate::builtins;
 use crate::builtins::number::{self, Arith};
 use crate::code::{a, b, bx, byte, c, sabc, sbx};
@@ -10,7 +10,9 @@ use crate::heap::move_down;
 use crate::image::WINDOW;
 use crate::value::{Value, tag};
 use core::cmp::Ordering;
-use core::fmt::Write;
+
+/// On bare metal, flash counts: what can also be done out of line is done there alone.
+const SHORT: bool = cfg!(target_os = "none");
 
 /// The words of a frame: callee, return address, registers.
 const FRAME: usize = 2 + WINDOW;
@@ -51,6 +53,7 @@ const fn int(word: u32) -> u64 {
 
 impl Machine<'_> {
     #[allow(clippy::too_many_lines, reason = "one arm per instruction, in one loop: that is what is fast")]
+    #[allow(clippy::manual_range_patterns, reason = "a range is a comparison of its own, numbers are rows of the jump's table")]
     pub(super) fn execute(&mut self, slice: u64) -> Step {
         if self.pc == usize::MAX {
             self.pc = 0;
@@ -177,7 +180,8 @@ impl Machine<'_> {
                     ($callee:expr, $at:expr, $n:expr, $tail:expr) => {{
                         let callee = Value($callee);
                         let at = here + 2 + $at;
-                        if (callee.is(tag::CLOSURE) || callee.is(tag::FUNCTION))
+                        if !SHORT
+                            && (callee.is(tag::CLOSURE) || callee.is(tag::FUNCTION))
                             && let Some(entry) = p.entry_for(self.heap.function_of(callee), $n)
                             && ($tail || (self.depth < self.budget.depth && at + FRAME <= self.written))
                         {
@@ -212,10 +216,10 @@ impl Machine<'_> {
                                 self.state = State::Calling(call);
                                 return Step::Call;
                             }
-                            Err(Stop::Output(text)) => {
+                            Err(Stop::Output) => {
                                 self.stack[at] = Value::NIL.0;
                                 leave!(pc + 1);
-                                return self.give_output(text);
+                                return self.give_output();
                             }
                             Err(stop) => stop!(stop),
                         }
@@ -228,7 +232,7 @@ impl Machine<'_> {
                     macro_rules! arith {
                         ($x:expr, $y:expr, $small:expr) => {{
                             let (x, y): (u64, u64) = ($x, $y);
-                            if (x | y) & 3 != 0 {
+                            if SHORT || (x | y) & 3 != 0 {
                                 break 'slow (x, y);
                             }
                             let Some(r) = $small(x as i64, y as i64) else { break 'slow (x, y) };
@@ -240,7 +244,7 @@ impl Machine<'_> {
                     macro_rules! test {
                         ($small:expr) => {{
                             let (x, y) = (frame[rb(word)], frame[rc(word)]);
-                            if (x | y) & 3 != 0 {
+                            if SHORT || (x | y) & 3 != 0 {
                                 break 'slow (x, y);
                             }
                             frame[ra(word)] = Value::bool($small(&(x as i64), &(y as i64))).0;
@@ -250,13 +254,14 @@ impl Machine<'_> {
                     macro_rules! unless {
                         ($x:expr, $y:expr, $small:expr) => {{
                             let (x, y): (u64, u64) = ($x, $y);
-                            if (x | y) & 3 != 0 {
+                            if SHORT || (x | y) & 3 != 0 {
                                 break 'slow (x, y);
                             }
                             branch!($small(&(x as i64), &(y as i64)));
                         }};
                     }
-                    match word as u8 {
+                    // Every number of six bits has an arm, so that the jump needs no check.
+                    match word as u8 & 63 {
                         byte::Move => {
                             frame[ra(word)] = frame[rb(word)];
                             pc += 1;
@@ -388,7 +393,7 @@ impl Machine<'_> {
                         byte::Mul => arith!(frame[rb(word)], frame[rc(word)], |x: i64, y| (x >> 2).checked_mul(y)),
                         byte::AddInt => arith!(frame[rb(word)], (i64::from(c(word) as u8 as i8) << 2) as u64, i64::checked_add),
                         // Words are four times their ints, so their rests are, too.
-                        byte::Mod => arith!(frame[rb(word)], frame[rc(word)], i64::checked_rem_euclid),
+                        byte::Mod => arith!(frame[rb(word)], frame[rc(word)], crate::division::modulo),
                         byte::Less => test!(i64::lt),
                         byte::AtMost => test!(i64::le),
                         byte::Equal => test!(i64::eq),
@@ -438,7 +443,8 @@ impl Machine<'_> {
                         byte::Get => break 'slow (frame[rb(word)], frame[rc(word)]),
                         byte::Field => {
                             let (map, key) = (Value(frame[rb(word)]), Value(p.constants[c(word)]));
-                            if map.is(tag::MAP)
+                            if !SHORT
+                                && map.is(tag::MAP)
                                 && key.is(tag::KEYWORD)
                                 && let Some(found) = self.heap.map_get_word(map, key)
                             {
@@ -453,7 +459,8 @@ impl Machine<'_> {
                         byte::Call => {
                             tick!();
                             let (callee, map) = (Value(frame[ra(word)]), Value(frame[ra(word) + 2]));
-                            if callee.is(tag::KEYWORD)
+                            if !SHORT
+                                && callee.is(tag::KEYWORD)
                                 && b(word) == 1
                                 && map.is(tag::MAP)
                                 && let Some(found) = self.heap.map_get_word(map, callee)
@@ -482,7 +489,7 @@ impl Machine<'_> {
                         }
                         byte::Builtin => {
                             tick!();
-                            let run = self.builtins.code[code[pc + 1] as usize];
+                            let run = self.builtins.code(code[pc + 1]);
                             leave!(pc);
                             let result = run(self, here + ra(word), b(word));
                             settle!(result);
@@ -492,10 +499,10 @@ impl Machine<'_> {
                                     frame[rc(word)] = v.0;
                                     pc += 2;
                                 }
-                                Err(Stop::Output(text)) => {
+                                Err(Stop::Output) => {
                                     self.stack[here + rc(word)] = Value::NIL.0;
                                     leave!(pc + 2);
-                                    return self.give_output(text);
+                                    return self.give_output();
                                 }
                                 Err(stop) => stop!(stop),
                             }
@@ -538,17 +545,10 @@ impl Machine<'_> {
                         byte::Raise => {
                             let kind = Tag::from_code(a(word)).unwrap_or(Tag::NotImplemented);
                             let message = Value(p.constants[code[pc + 1] as usize]);
-                            let mut text = Message::default();
-                            // A message keeps what fits.
-                            let _ = text.write_str(self.heap.text(message));
-                            let stop = self.error(kind, &[text.as_str()]);
-                            // What modules say is thrown by the library, not by the language.
-                            stop!(match stop {
-                                Stop::Raised(e) if kind.is_thrown() => Stop::Thrown(e),
-                                stop => stop,
-                            });
+                            stop!(self.raised(kind, message));
                         }
-                        _ => unreachable!("the image was verified"),
+                        57 | 58 | 59 | 60 | 61 | 62 | 63 => stop!(Stop::Damaged),
+                        _ => unreachable!("six bits"),
                     }
                     break 'done;
                 };
@@ -600,7 +600,8 @@ impl Machine<'_> {
         answer.map_err(|w| builtins::work(self, w))
     }
 
-    fn give_output(&mut self, text: Value) -> Step {
+    fn give_output(&mut self) -> Step {
+        let text = self.cause;
         // The text is the newest object: it is given back when the run goes on.
         let top = text.index_of() as usize;
         self.state = State::Output { text, top };

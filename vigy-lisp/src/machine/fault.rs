@@ -3,7 +3,6 @@
 use core::fmt::{self, Write};
 
 use crate::span::Span;
-use crate::value::Value;
 
 macro_rules! tags {
     ($($name:ident $text:literal,)*) => {
@@ -65,9 +64,12 @@ impl Tag {
 
 /// Text of at most 256 bytes; what does not fit is cut off.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Message(heapless::String<256>);
+pub struct Message(heapless::String<{ Message::BYTES }>);
 
 impl Message {
+    /// The most bytes of a message.
+    pub(crate) const BYTES: usize = 256;
+
     /// The parts of a message, one behind the other. Errors of the language are made without `core::fmt`, which is large.
     pub(crate) fn of(parts: &[&str]) -> Self {
         let mut message = Self::default();
@@ -181,15 +183,15 @@ impl fmt::Display for Fault {
 
 impl core::error::Error for Fault {}
 
-/// Why an instruction did not finish.
-// Which it is takes no more than a word, on a small device too.
+/// Why an instruction did not finish. The value that comes with some of these waits in the machine (`cause`).
+// As wide as a value, so that what is one or the other is handed back in registers.
 #[derive(Clone, Copy, Debug)]
-#[repr(u32)]
+#[repr(u64)]
 pub(crate) enum Stop {
     /// A failure of a builtin, already made into an error value.
-    Raised(Value),
+    Raised,
     /// A value thrown by the program.
-    Thrown(Value),
+    Thrown,
     OutOfFuel,
     OutOfHeap,
     OutOfOutput,
@@ -198,7 +200,7 @@ pub(crate) enum Stop {
     /// The fiber waits; another goes on.
     Parked,
     /// Text for the host to print; the instruction is done and its result is nil.
-    Output(Value),
+    Output,
 }
 
 impl From<crate::heap::Exhausted> for Stop {

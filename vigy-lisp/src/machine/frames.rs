@@ -1,6 +1,6 @@
 //! Calls of values: arguments, frames, arities.
 
-use super::{HostCall, Machine, Message, Stop, Tag};
+use super::{HostCall, Machine, Stop, Tag};
 use crate::builtins;
 use crate::heap::move_down;
 use crate::image::WINDOW;
@@ -72,7 +72,7 @@ impl Machine<'_> {
     pub(super) fn call_value(&mut self, at: usize, n: usize, tail: bool, base: usize, after: usize) -> Result<Called, Stop> {
         let callee = self.at(at);
         self.base = base;
-        match callee.tag() {
+        match callee.object_tag() {
             tag::CLOSURE | tag::FUNCTION => {
                 let f = self.program.function(self.heap.function_of(callee));
                 let (required, optional) = (usize::from(f.required), usize::from(f.optional));
@@ -109,10 +109,10 @@ impl Machine<'_> {
                 Ok(Called::Entered)
             }
             tag::BUILTIN => {
-                if !builtins::accepts(callee.index_of(), n) {
+                if !self.builtins.accepts(callee.index_of(), n) {
                     return Err(self.wrong_arity(callee, n));
                 }
-                let v = (self.builtins.code[callee.index_of() as usize])(self, at + 2, n)?;
+                let v = self.builtins.code(callee.index_of())(self, at + 2, n)?;
                 self.stack[at] = v.0;
                 Ok(Called::Answered)
             }
@@ -142,10 +142,9 @@ impl Machine<'_> {
 
     #[cold]
     fn wrong_arity(&mut self, callee: Value, n: usize) -> Stop {
-        let mut name = Message::default();
-        print::write_callee(&self.heap, &self.program, callee, &mut name);
-        let (min, max) = match callee.tag() {
-            tag::BUILTIN => builtins::arity(callee.index_of()),
+        let name = print::callee(&self.heap, &self.program, self.builtins, callee);
+        let (min, max) = match callee.object_tag() {
+            tag::BUILTIN => self.builtins.arity(callee.index_of()),
             tag::HOST => self.program.import_arity(callee.index_of()),
             tag::CLOSURE | tag::FUNCTION => {
                 let f = self.program.function(self.heap.function_of(callee));
@@ -154,8 +153,12 @@ impl Machine<'_> {
             }
             _ => (1, Some(2)),
         };
-        let mut wants = Message::default();
-        let _ = crate::arity::write(&mut wants, min, max);
-        self.error(Tag::ArityMismatch, &["`", name.as_str(), "` expected ", wants.as_str(), ", got ", &digits(n as i64)])
+        let (fewest, most) = (digits(min as i64), digits(max.unwrap_or(min) as i64));
+        let wants = crate::arity::parts(min, max, &fewest, &most);
+        self.error_in(
+            Tag::ArityMismatch,
+            &["`", name, "` expected "],
+            &[wants[0], wants[1], wants[2], wants[3], wants[4], ", got ", &digits(n as i64)],
+        )
     }
 }

@@ -1,7 +1,6 @@
 //! Values that a host makes, lists and maps part by part, without bytes in between.
 
 use super::Machine;
-use crate::equal::Work;
 use crate::heap::Exhausted;
 use crate::map::MapError;
 use crate::value::{Value, tag};
@@ -91,7 +90,7 @@ impl Machine<'_> {
         for (key, value) in entries {
             map = self.heap.map_put(map, *key, *value, &mut fuel).map_err(|e| match e {
                 MapError::Exhausted => KeyError::Exhausted,
-                MapError::Unhashable(_) | MapError::Work(Work::TooDeep | Work::OutOfFuel) => KeyError::NotAKey,
+                MapError::Unhashable(_) | MapError::Work(_) => KeyError::NotAKey,
             })?;
         }
         Ok(map)

@@ -7,7 +7,7 @@ use crate::image::WINDOW;
 use crate::value::{Value, tag};
 
 /// Words that the collector looks at for one unit of fuel.
-const WORDS_PER_FUEL: u64 = 8;
+const WORDS_PER_FUEL: usize = 8;
 /// Words of the stack that are written at a time.
 const STRETCH: usize = 512;
 
@@ -29,7 +29,7 @@ impl Machine<'_> {
     /// Where the registers of the frame that runs end. What lies behind is not used.
     pub(super) fn frame_end(&self) -> usize {
         let own = self.at(self.base - 2);
-        let function = if matches!(own.tag(), tag::FUNCTION | tag::CLOSURE) { self.heap.function_of(own) } else { 0 };
+        let function = if matches!(own.object_tag(), tag::FUNCTION | tag::CLOSURE) { self.heap.function_of(own) } else { 0 };
         let end = self.base + usize::from(self.program.function(function).registers);
         match self.state {
             State::Calling(call) => end.max(call.at + call.args),
@@ -52,7 +52,7 @@ impl Machine<'_> {
         // What lies behind the frame refers to where things were. Below it, a frame may have more registers than this one.
         self.written = end.max(self.base + WINDOW);
         self.stack[end..self.written].fill(Value::NIL.0);
-        let cost = 1 + looked / WORDS_PER_FUEL;
+        let cost = (1 + looked / WORDS_PER_FUEL) as u64;
         self.collector_fuel += cost;
         self.fuel = self.fuel.saturating_sub_unsigned(cost).max(0);
     }

@@ -28,11 +28,11 @@ pub use make::KeyError;
 pub(crate) use memory::Full;
 
 use crate::budget::Budget;
-use crate::builtins::{self, Builtins};
-use crate::code::Op;
+use crate::builtins::Builtins;
+use crate::code::{Op, bx, c};
 use crate::heap::{Exhausted, Heap};
-use crate::image::{Program, WINDOW, stack_len};
-use crate::print::{self, Style};
+use crate::image::{Function, Program, WINDOW, stack_len};
+use crate::print::{self, Functions, Style};
 use crate::span::Span;
 use crate::value::{Value, tag};
 use crate::view::View;
@@ -138,7 +138,10 @@ pub struct Machine<'m> {
     pub(crate) gensyms: u64,
     /// Where the numbers of generated names start.
     pub(crate) gensym_base: u64,
-    fault: Option<Fault>,
+    /// What was raised, thrown or printed last.
+    cause: Value,
+    /// Why the run failed: what [`Self::fault`] is told from.
+    failure: Option<Stop>,
 }
 
 impl<'m> Machine<'m> {
@@ -168,6 +171,12 @@ impl<'m> Machine<'m> {
         let (globals, memory) = memory.split_at_mut(program.globals.len());
         let (stack, heap) = memory.split_at_mut(stack_len(budget));
         globals.copy_from_slice(program.globals);
+        #[cfg_attr(not(target_os = "none"), allow(unused_mut, reason = "a host has all there is to maps"))]
+        let mut heap = Heap::new(program.frozen, program.names, heap, budget.heap_bytes);
+        #[cfg(target_os = "none")]
+        {
+            heap.lookup = builtins.lookup;
+        }
         Ok(Self {
             program,
             builtins,
@@ -175,7 +184,7 @@ impl<'m> Machine<'m> {
             globals,
             stack,
             written: 0,
-            heap: Heap::new(program.frozen, program.names, heap, budget.heap_bytes),
+            heap,
             state: State::Fresh,
             pc: 0,
             base: 2,
@@ -190,7 +199,8 @@ impl<'m> Machine<'m> {
             output_left: 0,
             gensyms: 0,
             gensym_base: 0,
-            fault: None,
+            cause: Value::NIL,
+            failure: None,
         })
     }
 
@@ -206,7 +216,7 @@ impl<'m> Machine<'m> {
         }
         self.heap.rewind();
         self.state = State::Fresh;
-        self.fault = None;
+        self.failure = None;
     }
 
     /// Goes on for at most about `slice` units of fuel; a run that is over starts anew.
@@ -318,7 +328,10 @@ impl<'m> Machine<'m> {
         // The failure belongs to the call, which lies in front of where the machine would go on.
         self.pc = self.pc.saturating_sub(1);
         let raised = match made {
-            Ok(error) => self.unwind(Stop::Raised(error)).is_ok(),
+            Ok(error) => {
+                let stop = self.stop(Stop::Raised, error);
+                self.unwind(stop).is_ok()
+            }
             Err(full) => {
                 let _ = self.fail(full.into());
                 false
@@ -345,7 +358,7 @@ impl<'m> Machine<'m> {
     #[must_use]
     #[inline]
     pub fn text(&self, v: Value) -> Option<&str> {
-        matches!(v.tag(), tag::STRING | tag::SYMBOL | tag::KEYWORD).then(|| self.heap.text(v))
+        matches!(v.object_tag(), tag::STRING | tag::SYMBOL | tag::KEYWORD).then(|| self.heap.text(v))
     }
 
     /// Writes `v` as text. Nesting deeper than 128 is written as `…`.
@@ -353,7 +366,7 @@ impl<'m> Machine<'m> {
     /// # Errors
     /// Only those of `out`.
     pub fn display(&self, v: Value, style: Style, out: &mut dyn Write) -> fmt::Result {
-        print::write(&self.heap, &self.program, v, style, out)
+        print::write(self, v, style, out)
     }
 
     /// Fuel used since the run started.
@@ -374,12 +387,6 @@ impl<'m> Machine<'m> {
         self.collector_fuel
     }
 
-    /// Why the last run failed.
-    #[must_use]
-    pub fn fault(&self) -> Option<&Fault> {
-        self.fault.as_ref()
-    }
-
     /// The program that runs.
     #[must_use]
     pub fn program(&self) -> Program<'m> {
@@ -387,6 +394,10 @@ impl<'m> Machine<'m> {
     }
 
     // For builtins.
+
+    pub(crate) fn named(&self) -> Functions<'m> {
+        Functions { program: self.program, builtins: self.builtins }
+    }
 
     /// The symbol or keyword of that name. The more names were made at run time, the longer it takes to find one.
     pub(crate) fn intern(&mut self, tag: u8, name: &str) -> Result<Value, Exhausted> {
@@ -400,17 +411,46 @@ impl<'m> Machine<'m> {
         self.heap.intern_value(tag, v)
     }
 
+    /// An error value. A message that is too long is cut off.
     pub(crate) fn make_error(&mut self, tag: &str, message: &[&str]) -> Result<Value, Exhausted> {
+        self.make_error_in(tag, &[], message)
+    }
+
+    /// The same, with where it happened in front of the message.
+    fn make_error_in(&mut self, tag: &str, place: &[&str], message: &[&str]) -> Result<Value, Exhausted> {
         let tag = self.intern(tag::KEYWORD, tag)?;
-        let text = Message::of(message);
-        let message = self.heap.string(text.as_str())?;
+        let message = self.heap.joined(place.iter().chain(message), Message::BYTES)?;
         self.heap.error(tag, message, Value::NIL)
+    }
+
+    /// Stops for this, because of a value.
+    pub(crate) fn stop(&mut self, stop: Stop, cause: Value) -> Stop {
+        self.cause = cause;
+        stop
     }
 
     /// An error of the language, ready to be returned by a builtin.
     #[cold]
     pub(crate) fn error(&mut self, tag: Tag, message: &[&str]) -> Stop {
-        self.make_error(tag.text(), message).map_or_else(|e| e.into(), Stop::Raised)
+        self.error_in(tag, &[], message)
+    }
+
+    fn error_in(&mut self, tag: Tag, place: &[&str], message: &[&str]) -> Stop {
+        match self.make_error_in(tag.text(), place, message) {
+            Ok(error) => self.stop(Stop::Raised, error),
+            Err(full) => full.into(),
+        }
+    }
+
+    /// An error whose message is a string already.
+    #[cold]
+    pub(crate) fn raised(&mut self, kind: Tag, message: Value) -> Stop {
+        let made = self.intern(tag::KEYWORD, kind.text()).and_then(|tag| self.heap.error(tag, message, Value::NIL));
+        match made {
+            // What modules say is thrown by the library, not by the language.
+            Ok(error) => self.stop(if kind.is_thrown() { Stop::Thrown } else { Stop::Raised }, error),
+            Err(full) => full.into(),
+        }
     }
 
     #[cold]
@@ -422,21 +462,38 @@ impl<'m> Machine<'m> {
     /// An error that says which function of the library it happened in, where that is known.
     #[cold]
     pub(crate) fn complain(&mut self, tag: Tag, message: &[&str]) -> Stop {
-        let (text, name) = (Message::of(message), self.running());
-        if name.is_empty() { self.error(tag, message) } else { self.error(tag, &["`", name, "`: ", text.as_str()]) }
+        let name = self.running();
+        let place = ["`", name, "`: "];
+        self.error_in(tag, if name.is_empty() { &[] } else { &place }, message)
+    }
+
+    /// The function whose registers start at `base`; none for the program itself.
+    #[cfg_attr(target_os = "none", inline(never))]
+    fn function_at(&self, base: usize) -> Option<Function> {
+        let own = self.at(base - 2);
+        matches!(own.object_tag(), tag::FUNCTION | tag::CLOSURE).then(|| self.program.function(self.heap.function_of(own)))
     }
 
     /// The name of the library's function that runs: one of the prelude, or else the builtin at `pc`; empty without one.
-    fn running(&self) -> &'m str {
-        let own = Value(self.stack[self.base - 2]);
-        let function = match own.tag() {
-            tag::FUNCTION | tag::CLOSURE => Some(self.program.function(self.heap.function_of(own))),
-            _ => None,
-        };
-        let name = match function {
+    pub(crate) fn running(&self) -> &'m str {
+        let (mut pc, mut base, mut own) = (self.pc, self.base, Value::NIL);
+        // What stands for a builtin speaks of whoever called it, as the builtin would.
+        while base > 2 && self.function_at(base).is_some_and(|f| f.stands) {
+            own = self.at(base - 2);
+            let (back, distance) = frames::place(self.stack[base - 1]);
+            (pc, base) = (back.saturating_sub(1), base - distance);
+        }
+        let code = self.program.code;
+        let name = match self.function_at(base) {
+            Some(f) if f.stands => "",
             Some(f) if f.native && f.name != u32::MAX => print::name(&self.program.names, f.name),
-            _ => match self.program.code.get(self.pc).and_then(|word| Op::decode(*word)) {
-                Some(Op::Builtin) => builtins::name(self.program.code[self.pc + 1]),
+            _ => match code.get(pc).and_then(|word| Op::decode(*word)) {
+                Some(Op::Builtin) => self.builtins.name(code[pc + 1]),
+                // Called by its own name, not as a value.
+                Some(op @ (Op::CallKnown | Op::Call)) if own.is(tag::FUNCTION) => {
+                    let named = if op == Op::Call { c(code[pc]) == 1 } else { bx(code[pc]) == own.index_of() as usize };
+                    if named { print::name(&self.program.names, self.program.function(own.index_of()).name) } else { "" }
+                }
                 Some(Op::Mul) => "*",
                 Some(Op::Mod) => "modulo",
                 Some(Op::Cons) => "cons",
@@ -448,7 +505,7 @@ impl<'m> Machine<'m> {
         };
         // What a form is rewritten to has a name that no program knows.
         // A name that is too long for a message is left out.
-        if name.starts_with('%') || name.len() > 48 { "" } else { name }
+        if name.as_bytes().first() == Some(&b'%') || name.len() > 48 { "" } else { name }
     }
 
     #[cfg_attr(not(target_os = "none"), inline)]
@@ -490,7 +547,7 @@ impl<'m> Machine<'m> {
         match self.output_left.checked_sub(u32::try_from(len).unwrap_or(u32::MAX)) {
             Some(left) => {
                 self.output_left = left;
-                Stop::Output(text)
+                self.stop(Stop::Output, text)
             }
             None => Stop::OutOfOutput,
         }

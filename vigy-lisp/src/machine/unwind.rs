@@ -17,15 +17,15 @@ fn short(text: &str) -> heapless::String<48> {
 impl Machine<'_> {
     /// Goes on after an instruction that did not finish: at the innermost handler, at the instruction again, in another fiber. Or fails.
     pub(super) fn unwind(&mut self, stop: Stop) -> Result<(), Step> {
-        let v = match stop {
-            Stop::Raised(v) | Stop::Thrown(v) if self.handler != NO_HANDLER => v,
+        match stop {
+            Stop::Raised | Stop::Thrown if self.handler != NO_HANDLER => {}
             Stop::OutOfHeap => return self.again(),
             Stop::Parked => {
                 self.leave_fiber();
                 return Ok(());
             }
             stop => return Err(self.fail(stop)),
-        };
+        }
         let at = self.handler;
         let (_, outside) = place(self.stack[at]);
         let (pc, below) = place(self.stack[at + 1]);
@@ -36,43 +36,51 @@ impl Machine<'_> {
         }
         self.pc = pc;
         self.handler = at - outside;
-        self.stack[at] = v.0;
+        self.stack[at] = self.cause.0;
         // The second word says whether the language raised it: a handler that passes it on keeps that.
-        self.stack[at + 1] = Value::bool(matches!(stop, Stop::Raised(_))).0;
+        self.stack[at + 1] = Value::bool(matches!(stop, Stop::Raised)).0;
         Ok(())
     }
 
-    /// Writes down why the run failed.
+    /// Ends the run, and leaves everything where it is: [`Self::fault`] tells why, if somebody asks.
     #[cold]
     pub(super) fn fail(&mut self, stop: Stop) -> Step {
+        self.fuel = self.fuel.max(0);
+        self.failure = Some(stop);
+        self.state = State::Failed;
+        Step::Failed
+    }
+
+    /// Why the last run failed. It is told from where the run ended, each time it is asked for.
+    #[must_use]
+    pub fn fault(&self) -> Option<Fault> {
+        let (stop, v) = (self.failure?, self.cause);
         let mut message = Message::default();
         let kind = match stop {
             Stop::OutOfFuel => FaultKind::OutOfFuel,
             // A fiber that waits is no failure: `unwind` sees to it.
             Stop::OutOfHeap | Stop::Parked => FaultKind::OutOfHeap,
-            Stop::OutOfOutput | Stop::Output(_) => FaultKind::OutOfOutput,
+            Stop::OutOfOutput | Stop::Output => FaultKind::OutOfOutput,
             Stop::Damaged => FaultKind::Damaged,
-            Stop::Thrown(_) => FaultKind::Raised { tag: short(Tag::User.text()) },
-            Stop::Raised(v) => FaultKind::Raised { tag: short(self.heap.text(self.heap.field(v, 0))) },
+            Stop::Thrown => FaultKind::Raised { tag: short(Tag::User.text()) },
+            Stop::Raised => FaultKind::Raised { tag: short(self.heap.text(self.heap.field(v, 0))) },
         };
         // Messages keep what fits and never fail.
         let mut limit = |of: i64, what: &str| ["the limit is ", &digits(of), what].iter().try_for_each(|part| message.write_str(part));
         let _ = match stop {
             Stop::OutOfFuel => limit(i64::try_from(self.budget.fuel).unwrap_or(i64::MAX), " steps"),
             Stop::OutOfHeap | Stop::Parked => limit(self.budget.heap_bytes.into(), " bytes"),
-            Stop::OutOfOutput | Stop::Output(_) => limit(self.budget.output_bytes.into(), " bytes"),
+            Stop::OutOfOutput | Stop::Output => limit(self.budget.output_bytes.into(), " bytes"),
             Stop::Damaged => message.write_str("the program is not what a compiler made"),
-            Stop::Raised(v) => message.write_str(self.heap.text(self.heap.field(v, 1))),
-            Stop::Thrown(v) if v.is(tag::ERROR) => self.tell_error(v, &mut message),
-            Stop::Thrown(v) => message
-                .write_str("uncaught: ")
-                .and_then(|()| print::write(&self.heap, &self.program, v, print::Style::Readable, &mut message)),
+            Stop::Raised => message.write_str(self.heap.text(self.heap.field(v, 1))),
+            Stop::Thrown if v.is(tag::ERROR) => self.tell_error(v, &mut message),
+            Stop::Thrown => message.write_str("uncaught: ").and_then(|()| print::write(self, v, print::Style::Readable, &mut message)),
         };
         let mut chain = heapless::Vec::<_, CHAIN>::new();
         let (mut pc, mut base) = (self.pc, self.base);
         loop {
             if let Some(span) = self.program.span_at(pc as u32)
-                && chain.push(Frame { function: self.function_at(base), span }).is_err()
+                && chain.push(Frame { function: self.number_at(base), span }).is_err()
             {
                 break;
             }
@@ -84,14 +92,11 @@ impl Machine<'_> {
             pc = back.saturating_sub(1);
             base -= distance;
         }
-        self.fuel = self.fuel.max(0);
         let thrown = match stop {
-            Stop::Thrown(v) if v.is(tag::ERROR) => Some(short(self.heap.text(self.heap.field(v, 0)))),
+            Stop::Thrown if v.is(tag::ERROR) => Some(short(self.heap.text(self.heap.field(v, 0)))),
             _ => None,
         };
-        self.fault = Some(Fault { kind, message, span: chain.first().map(|frame| frame.span), thrown, chain });
-        self.state = State::Failed;
-        Step::Failed
+        Some(Fault { kind, message, span: chain.first().map(|frame| frame.span), thrown, chain })
     }
 
     /// Writes an error as `tag: message`, and its data behind that.
@@ -102,13 +107,13 @@ impl Machine<'_> {
             return Ok(());
         }
         out.write_char(' ')?;
-        print::write(&self.heap, &self.program, data, print::Style::Readable, out)
+        print::write(self, data, print::Style::Readable, out)
     }
 
     /// The number of the function whose registers start at `base`.
-    fn function_at(&self, base: usize) -> u32 {
+    fn number_at(&self, base: usize) -> u32 {
         let callee = self.at(base - 2);
-        match callee.tag() {
+        match callee.object_tag() {
             tag::FUNCTION | tag::CLOSURE => self.heap.function_of(callee),
             _ => 0,
         }

@@ -2,6 +2,8 @@
 #![no_std]
 #![no_main]
 
+#[path = "../copies.rs"]
+mod copies;
 #[path = "../language.rs"]
 #[allow(dead_code, reason = "the other firmware has the other builtins")]
 mod language;

@@ -15,7 +15,7 @@ mod stack;
 #[allow(dead_code, reason = "which board it is, the board knows")]
 mod wake;
 
-use adapter_embassy::{Builtins, Installed, Memory, Program, Recorded, Store, Streamed, tick};
+use adapter_embassy::{Builtin, Builtins, Installed, Memory, Program, Recorded, Store, Streamed, tick};
 use cortex_m::singleton;
 use cortex_m_semihosting::{nr, syscall};
 use embassy_executor::Spawner;

@@ -33,8 +33,9 @@ fn hello(id: VigyId, tick: u64) -> Committed {
         record = postcard::to_extend(&entry, record).unwrap();
     }
     let checkpoint = Checkpoint { ticks: tick, last: Some(at), ..Checkpoint::new(run.incarnation, at) };
-    let (values, kv, state) = Default::default();
-    Committed { id, version: 1, run, at, now: at, failed: false, checkpoint, record, values, kv, state, outcomes: Some(vec![0; 60]) }
+    let row = RunRow { at, ended_at: Some(at), refers: false, outcomes: Bytes(&[]), record: Bytes(&record) }.encoded().unwrap();
+    let (stored, values, kv, state) = Default::default();
+    Committed { id, version: 1, run, at, now: at, failed: false, ends: true, checkpoint, row, stored, values, kv, state }
 }
 
 /// Nanoseconds that this thread has been running for.
@@ -66,7 +67,7 @@ fn measure(name: &str, engine: Arc<dyn Engine>, retention: Retention) {
     let count = batches.len() as u64;
     let mut jobs = batches.into_iter().map(|batch| {
         job(move |transaction| {
-            assert!(batch.write(transaction, retention)?);
+            assert!(batch.write(transaction, retention)?.is_some());
             Ok(())
         })
     });
@@ -112,7 +113,7 @@ fn what_a_deletion_costs_the_writer() {
     for tick in 1..=RUNS {
         writer.group(std::iter::once(job(move |transaction| {
             transaction.put_bytes(schema::of(id, Part::Value, &tick.to_be_bytes()), vec![tick as u8; VALUE]);
-            assert!(hello(id, tick).write(transaction, Retention::default())?);
+            assert!(hello(id, tick).write(transaction, Retention::default())?.is_some());
             Ok(())
         })));
     }

@@ -88,6 +88,7 @@ impl Compiler<'_> {
             optional,
             rest,
             native: self.namespace == PRELUDE,
+            stands: false,
             captures: Vec::new(),
             body: 0,
             target: target.id,

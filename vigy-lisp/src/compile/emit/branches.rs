@@ -15,6 +15,11 @@ impl<'c> Emitter<'c> {
         };
         match self.meanings[g as usize] {
             Meaning::Builtin(id) => Some(builtins::name(id)),
+            Meaning::Function(f) => {
+                let f = &self.tree.funcs[f as usize];
+                let name = f.name.filter(|_| f.stands)?;
+                builtins::find(self.arena.names.get(name)).map(builtins::name)
+            }
             _ => None,
         }
     }

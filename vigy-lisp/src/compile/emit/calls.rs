@@ -3,7 +3,7 @@
 use super::{Emitter, Meaning, Task, abc, abx, limit};
 use crate::builtins;
 use crate::code::Op;
-use crate::compile::ir::{Ir, Node, Nodes};
+use crate::compile::ir::{Func, Ir, Node, Nodes};
 use crate::compile::{CompileError, Result};
 use crate::machine::Tag;
 use crate::span::Span;
@@ -13,6 +13,23 @@ use crate::value::tag;
 const SCARCE: usize = 100;
 
 impl<'c> Emitter<'c> {
+    /// The function that a name means, when it always does.
+    fn known(&self, node: Node) -> Option<&Func> {
+        let Ir::Global(g) = self.tree.get(node) else { return None };
+        let Meaning::Function(f) = self.meanings[g as usize] else { return None };
+        Some(&self.tree.funcs[f as usize])
+    }
+
+    /// Whether a call is of what stands for a builtin. Such a call never takes the place of its caller: whose it is, errors tell.
+    pub(super) fn stands(&self, head: Node, args: Nodes) -> bool {
+        let is_apply = |f: &Func| f.native && f.name.is_some_and(|name| self.arena.names.get(name) == "apply");
+        let callee = match self.known(head) {
+            Some(f) if is_apply(f) => self.tree.list(args).first().and_then(|f| self.known(*f)),
+            callee => callee,
+        };
+        callee.is_some_and(|f| f.stands)
+    }
+
     /// A call; its result goes to `dst`, or is what the function returns.
     pub(super) fn call(&mut self, head: Node, args: Nodes, dst: Option<usize>, top: usize, span: Span) -> Result<()> {
         // One buffer for the arguments of every call.
@@ -77,6 +94,16 @@ impl<'c> Emitter<'c> {
                         let max = (!rest).then_some(required + optional);
                         return self.wrong_arity(name, required, max, nodes, top, span);
                     }
+                    if func.stands
+                        && let Some(name) = func.name
+                    {
+                        let arena = self.arena;
+                        if self.inline(arena.names.get(name), nodes, result, top, span) {
+                            self.turn(mark);
+                            return Ok(());
+                        }
+                    }
+                    let func = &self.tree.funcs[f as usize];
                     if func.native && func.name.is_some_and(|s| self.arena.names.get(s) == "apply") {
                         return self.apply(nodes, dst, top, span);
                     }
@@ -147,17 +174,14 @@ impl<'c> Emitter<'c> {
         for (i, node) in nodes.iter().enumerate() {
             self.tasks.push(Task::Expr(*node, top + 2 + i, top + 3 + i));
         }
-        self.finish_call(mark, Op::Call, n, dst, top, span);
+        // What is called by its own name is told of by that name: see `Machine::running`.
+        let named = self.known(head).is_some_and(|f| f.stands);
+        self.finish_call(mark, abc(if dst.is_none() { Op::TailCall } else { Op::Call }, top, n, usize::from(named)), dst, top, span);
         Ok(())
     }
 
-    fn finish_call(&mut self, mark: usize, op: Op, n: usize, dst: Option<usize>, top: usize, span: Span) {
-        let op = match (op, dst) {
-            (Op::Call, None) => Op::TailCall,
-            (Op::Apply, None) => Op::TailApply,
-            (op, _) => op,
-        };
-        self.tasks.push(Task::Op(abc(op, top, n, 0), span));
+    fn finish_call(&mut self, mark: usize, call: u32, dst: Option<usize>, top: usize, span: Span) {
+        self.tasks.push(Task::Op(call, span));
         match dst {
             Some(dst) if dst != top => self.tasks.push(Task::Op(abc(Op::Move, dst, top, 0), span)),
             Some(_) => {}
@@ -172,7 +196,8 @@ impl<'c> Emitter<'c> {
         for (i, node) in nodes[1..].iter().enumerate() {
             self.tasks.push(Task::Expr(*node, top + 2 + i, top + 3 + i));
         }
-        self.finish_call(mark, Op::Apply, nodes.len() - 1, dst, top, span);
+        let op = if dst.is_none() { Op::TailApply } else { Op::Apply };
+        self.finish_call(mark, abc(op, top, nodes.len() - 1, 0), dst, top, span);
         Ok(())
     }
 

@@ -138,6 +138,7 @@ impl<'c> Emitter<'c> {
             registers: 0,
             captures: func.captures.len() as u16,
             native: func.native,
+            stands: func.stands,
             name: func.name.map_or(u32::MAX, |n| self.constants.name_of(self.arena, n)),
             params,
         };
@@ -279,7 +280,7 @@ impl<'c> Emitter<'c> {
                 Meaning::Host(id) => self.load(Value::make(tag::HOST, id, 0), dst, span)?,
                 Meaning::Function(f) => {
                     let row = self.row(f);
-                    self.load(Value::make(tag::FUNCTION, row, 0), dst, span)?;
+                    self.load(Value::function(row, self.tree.funcs[f as usize].stands), dst, span)?;
                 }
                 Meaning::Slot(slot) => self.op(abx(Op::Global, dst, slot as usize), span),
                 Meaning::Constant(_) => {}
@@ -435,7 +436,7 @@ impl<'c> Emitter<'c> {
             Ir::Let(binds, body) => self.bind(binds, top, span, |top| Task::Tail(body, top))?,
             Ir::Loop(id, binds, body) => self.open_loop(id, binds, top, span, |top| Task::Tail(body, top))?,
             Ir::Recur(id, args) => self.recur(id, args, top, span)?,
-            Ir::Call(head, args) => self.call(head, args, None, top, span)?,
+            Ir::Call(head, args) if !self.stands(head, args) => self.call(head, args, None, top, span)?,
             Ir::Try(body, e, raised, handler) => {
                 // The result of the body must outlive the two words of the `try`.
                 self.try_(body, e, raised, top + 2, top, span, alloc::vec![Task::Tail(handler, top + 2)], None)?;
