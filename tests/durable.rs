@@ -322,6 +322,8 @@ fn a_daemon_goes_on_when_its_disk_has_room_again() {
             None => shell.env_remove(name),
         };
     }
+    // Its log is on that disk, too.
+    shell.stderr(std::fs::File::create(home.path("log")).unwrap());
     let daemon = home.daemon(shell);
     let tick = || home.vigy(&["tick", "n", "--force"]);
     assert_eq!(tick().code, Some(0));
