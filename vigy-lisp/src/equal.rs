@@ -32,19 +32,30 @@ pub(crate) enum Numbers {
 
 /// Exact order of an int and a double, without rounding either.
 pub(crate) fn compare_int_float(i: i64, f: f64) -> Option<core::cmp::Ordering> {
-    use core::cmp::Ordering::{Greater, Less};
-    if f.is_nan() {
-        return None;
+    use core::cmp::Ordering::{Equal, Less};
+    // Rounded, an int may meet the double, but does not get past it.
+    match compare_floats(i as f64, f)? {
+        // No double is the greatest int: this one is 2^63.
+        Equal if f as i64 == i64::MAX => Some(Less),
+        Equal => Some(i.cmp(&(f as i64))),
+        apart => Some(apart),
     }
-    if f >= 9_223_372_036_854_775_808.0 {
-        return Some(Less);
-    }
-    if f < -9_223_372_036_854_775_808.0 {
-        return Some(Greater);
-    }
-    // What is cut off decides only where the rest is the same, and that is a double, too.
-    let whole = f as i64;
-    if i == whole { (whole as f64).partial_cmp(&f) } else { Some(i.cmp(&whole)) }
+}
+
+/// The order of two doubles; on bare metal, where they are compared in software, by their bits.
+fn compare_floats(a: f64, b: f64) -> Option<core::cmp::Ordering> {
+    if cfg!(target_os = "none") { compare_bits(a, b) } else { a.partial_cmp(&b) }
+}
+
+fn compare_bits(a: f64, b: f64) -> Option<core::cmp::Ordering> {
+    // Ints in the same order; both zeros are one.
+    let place = |x: f64| {
+        let size = (x.to_bits() & (u64::MAX >> 1)) as i64;
+        if x.is_sign_negative() { -size } else { size }
+    };
+    let (a, b) = (place(a), place(b));
+    let nan = a.unsigned_abs().max(b.unsigned_abs()) > f64::INFINITY.to_bits();
+    (!nan).then(|| a.cmp(&b))
 }
 
 /// Order of two numbers; `None` when one is NaN or no number.
@@ -53,7 +64,7 @@ pub(crate) fn compare_numbers(heap: &Heap<'_>, a: Value, b: Value) -> Option<cor
         (Some(x), Some(y)) => Some(x.cmp(&y)),
         (Some(x), None) => compare_int_float(x, heap.as_float(b)?),
         (None, Some(y)) => compare_int_float(y, heap.as_float(a)?).map(core::cmp::Ordering::reverse),
-        (None, None) => heap.as_float(a)?.partial_cmp(&heap.as_float(b)?),
+        (None, None) => compare_floats(heap.as_float(a)?, heap.as_float(b)?),
     }
 }
 
@@ -267,5 +278,44 @@ fn hash_any_key(heap: &Heap<'_>, key: Value, fuel: &mut i64) -> Result<u32, MapE
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_in_the_order_of_their_bits() {
+        let limit = 9_223_372_036_854_775_808.0;
+        let sizes =
+            [0.0, 5e-324, 0.5, 1.0, 1.5, 9_007_199_254_740_992.0, 9_007_199_254_740_994.0, limit - 1024.0, limit, 1e300, f64::INFINITY];
+        let floats = || sizes.into_iter().flat_map(|x| [x, -x]).chain([f64::NAN]);
+        for (a, b) in floats().flat_map(|a| floats().map(move |b| (a, b))) {
+            assert_eq!(compare_bits(a, b), a.partial_cmp(&b), "{a} {b}");
+        }
+        let ints = [
+            0,
+            1,
+            2,
+            (1 << 53) - 1,
+            1 << 53,
+            (1 << 53) + 1,
+            (1 << 53) + 3,
+            i64::MAX - 1024,
+            i64::MAX - 1,
+            i64::MAX,
+            i64::MIN,
+            i64::MIN + 1,
+        ];
+        for (i, f) in ints.into_iter().flat_map(|i| [i, i.wrapping_neg()]).flat_map(|i| floats().map(move |f| (i, f))) {
+            // Doubles below 2^127 without a part behind the point are exact as ints of 128 bits.
+            let exactly = if f.fract() == 0.0 && f.abs() < 1e38 { i128::from(i).cmp(&(f as i128)) } else { continue };
+            assert_eq!(compare_int_float(i, f), Some(exactly), "{i} {f}");
+        }
+        assert_eq!(compare_int_float(0, 0.5), Some(core::cmp::Ordering::Less));
+        assert_eq!(compare_int_float(-1, -1.5), Some(core::cmp::Ordering::Greater));
+        assert_eq!(compare_int_float(i64::MAX, f64::NAN), None);
+        assert_eq!(compare_int_float(i64::MAX, f64::INFINITY), Some(core::cmp::Ordering::Less));
     }
 }

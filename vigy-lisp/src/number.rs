@@ -1,6 +1,7 @@
 //! Numbers as text.
 
 use core::fmt::{self, Write};
+use core::num::FpCategory;
 
 use crate::division::divide;
 
@@ -87,14 +88,10 @@ impl core::ops::Deref for Digits {
 
 /// Writes the shortest digits that read back as this number, without an exponent: what `{}` writes, in a third of the code.
 pub(crate) fn write_float(number: f64, out: &mut dyn Write) -> fmt::Result {
-    if !number.is_finite() {
-        return out.write_str(if number.is_nan() {
-            "NaN"
-        } else if number > 0.0 {
-            "inf"
-        } else {
-            "-inf"
-        });
+    match number.classify() {
+        FpCategory::Nan => return out.write_str("NaN"),
+        FpCategory::Infinite => return out.write_str(if number.is_sign_positive() { "inf" } else { "-inf" }),
+        _ => {}
     }
     if number.is_sign_negative() {
         out.write_char('-')?;

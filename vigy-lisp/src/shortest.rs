@@ -8,7 +8,9 @@ const FEW: i32 = 9;
 /// The shortest decimal that reads back as `number`, and of those the nearest: its digits, and how many of them are decimals. Of two equally
 /// near, the greater one. `number` is positive or zero, and finite.
 pub(crate) fn shortest(number: f64) -> (i64, i32) {
-    few(number).unwrap_or_else(|| many(number))
+    // On bare metal the short way is the long one: doubles are multiplied in software, and flash counts.
+    let found = if cfg!(target_os = "none") { (number.to_bits() == 0).then_some((0, 0)) } else { few(number) };
+    found.unwrap_or_else(|| many(number))
 }
 
 /// No two decimals of up to 15 digits read as the same double: so one that does is the only one.
@@ -125,4 +127,25 @@ fn add(words: &mut [u32], other: &[u32], away: bool) {
 #[cfg_attr(target_os = "none", inline(never))]
 fn compare(one: &[u32], other: &[u32]) -> core::cmp::Ordering {
     one.iter().rev().cmp(other.iter().rev())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_digits_are_those_that_the_long_way_finds() {
+        let plain = |(mut digits, mut decimals): (i64, i32)| {
+            while digits % 10 == 0 {
+                (digits, decimals) = (digits / 10, decimals - 1);
+            }
+            (digits, decimals)
+        };
+        for i in 1..20_000 {
+            for power in [1.0, 10.0, 1e3, 1e6, 1e9] {
+                let number = f64::from(i * 7) / power;
+                assert_eq!(few(number).map(plain), Some(plain(many(number))), "{number}");
+            }
+        }
+    }
 }

@@ -97,7 +97,8 @@ fn combine(m: &mut Machine<'_>, op: Arith, x: Num, y: Num) -> Result<Num, Stop> 
         Arith::Add => x + y,
         Arith::Sub => x - y,
         Arith::Mul => x * y,
-        Arith::Div if y == 0.0 => return Err(zero_divisor(m)),
+        // Either zero.
+        Arith::Div if y.to_bits() << 1 == 0 => return Err(zero_divisor(m)),
         Arith::Div => x / y,
     }))
 }
