@@ -59,11 +59,11 @@ macro_rules! budget {
 budget!(fuel: 10_000, heap_bytes: 1_536, depth: 32, stack_words: 128, output_bytes: 256);
 
 /// What the smaller library has: arithmetic, rounding, comparison and bits, and what lists are made and taken apart with. Powers and roots
-/// are the core library's, and so is what takes maps and texts as well as lists: `count`, `seq`.
+/// are the core library's, and so is `seq`, which is for maps and texts.
 const NUMBERS_AND_LISTS: &str = "+ - * / modulo quotient remainder abs min max floor ceiling round truncate gcd lcm \
     bit-and bit-or bit-xor bit-not bit-shift-left bit-shift-right < <= > >= = equal? eq? not null? pair? list? symbol? \
     string? keyword? integer? float? number? boolean? procedure? type-of throw error error-tag error-message list cons car cdr first \
-    rest second third last butlast length empty? append reverse take drop nth range member? position %buf %push %seal";
+    rest second third last butlast length count empty? append reverse take drop nth range member? position %buf %push %seal";
 
 /// Whether a builtin belongs to the core library: what programs need to compute, without what scripts need to talk to the world.
 fn is_core(name: &str) -> bool {
