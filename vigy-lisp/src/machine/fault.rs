@@ -64,7 +64,7 @@ impl Tag {
 
 /// Text of at most 256 bytes; what does not fit is cut off.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Message(heapless::String<{ Message::BYTES }>);
+pub struct Message(heapless::String<{ Self::BYTES }>);
 
 impl Message {
     /// The most bytes of a message.
