@@ -1,4 +1,5 @@
-//! Division of 64-bit ints. On bare metal, where flash counts, it is one loop: what the compiler brings there is made for speed, and takes a kilobyte.
+//! Division of 64-bit ints. On bare metal, where flash counts, it is one loop: what the compiler brings there is made for speed, and takes a
+//! kilobyte.
 
 /// What holds where the operations of the processor are not used.
 const BIT_BY_BIT: bool = cfg!(target_os = "none");
