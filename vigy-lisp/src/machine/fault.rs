@@ -62,14 +62,14 @@ impl Tag {
     }
 }
 
+/// The most bytes of a message.
+pub(super) const MESSAGE_BYTES: usize = 256;
+
 /// Text of at most 256 bytes; what does not fit is cut off.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Message(heapless::String<{ Self::BYTES }>);
+pub struct Message(heapless::String<MESSAGE_BYTES>);
 
 impl Message {
-    /// The most bytes of a message.
-    pub(crate) const BYTES: usize = 256;
-
     /// The parts of a message, one behind the other. Errors of the language are made without `core::fmt`, which is large.
     pub(crate) fn of(parts: &[&str]) -> Self {
         let mut message = Self::default();

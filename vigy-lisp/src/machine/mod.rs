@@ -419,7 +419,7 @@ impl<'m> Machine<'m> {
     /// The same, with where it happened in front of the message.
     fn make_error_in(&mut self, tag: &str, place: &[&str], message: &[&str]) -> Result<Value, Exhausted> {
         let tag = self.intern(tag::KEYWORD, tag)?;
-        let message = self.heap.joined(place.iter().chain(message), Message::BYTES)?;
+        let message = self.heap.joined(place.iter().chain(message), fault::MESSAGE_BYTES)?;
         self.heap.error(tag, message, Value::NIL)
     }
 
