@@ -59,7 +59,7 @@ macro_rules! budget {
 budget!(fuel: 10_000, heap_bytes: 1_536, depth: 32, stack_words: 128, output_bytes: 256);
 
 /// What the smaller library has: arithmetic, rounding, comparison and bits, and what lists are made and taken apart with. Powers and roots
-/// are the core library's, and so is `seq`, which is for maps and texts.
+/// are the core library's, and so are `seq` and `compare`, which are for maps and texts, too.
 const NUMBERS_AND_LISTS: &str = "+ - * / modulo quotient remainder abs min max floor ceiling round truncate gcd lcm \
     bit-and bit-or bit-xor bit-not bit-shift-left bit-shift-right < <= > >= = equal? eq? not null? pair? list? symbol? \
     string? keyword? integer? float? number? boolean? procedure? type-of throw error error-tag error-message list cons car cdr first \
