@@ -192,6 +192,9 @@ impl<'m> Lisp<'m> {
         self.machine.call_span().map(|span| Place { line: span.line, column: span.column })
     }
 
+    // Out of line: a fault is large, and would lie on the stack of every evaluation.
+    #[cold]
+    #[inline(never)]
     fn failure(&self) -> Failure {
         let Some(fault) = self.machine.fault() else { return Failure::raised("bug", "the machine failed without a fault", None) };
         let place = fault.span.map(|span| Place { line: span.line, column: span.column });
