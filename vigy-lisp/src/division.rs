@@ -68,6 +68,7 @@ mod tests {
     #[test]
     fn bit_by_bit_gives_what_the_processor_gives() {
         let edges = [0, 1, 2, 3, 7, 10, 100, 0xffff_ffff, 0x1_0000_0000, 0x1_0000_0001, i64::MAX - 1, i64::MAX];
+        let edges = if cfg!(miri) { &edges[7..] } else { &edges[..] };
         let both = |n: i64| [n, -n, n.wrapping_neg().wrapping_sub(1)];
         let mut state = 11u64;
         let mut next = || {
@@ -75,7 +76,8 @@ mod tests {
             (state as i64) >> (state >> 58)
         };
         let pairs = edges.iter().flat_map(|x| edges.iter().flat_map(move |y| both(*x).map(|x| both(*y).map(|y| (x, y))))).flatten();
-        for (x, y) in pairs.chain((0..20_000).map(|_| (next(), next()))) {
+        let random = if cfg!(miri) { 100 } else { 20_000 };
+        for (x, y) in pairs.chain((0..random).map(|_| (next(), next()))) {
             assert_eq!(signed(x, y), x.checked_div(y).zip(x.checked_rem(y)), "{x} / {y}");
             assert_eq!(euclidean(x, y), x.checked_rem_euclid(y), "{x} modulo {y}");
             if y != 0 {
