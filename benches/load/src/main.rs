@@ -63,7 +63,7 @@ fn usage() -> ! {
 }
 
 async fn throughput(report: &mut Report, place: &std::path::Path, time: Duration) {
-    for (name, program, vigies) in [("hello", workload::HELLO, 4000), ("reconcile50", workload::RECONCILE, 1000)] {
+    for (name, program, vigies) in [("hello", workload::HELLO, 4000), ("reconcile50", workload::RECONCILE, 4000)] {
         let directory = tempfile::tempdir_in(place).expect("a directory");
         let ours = ours::throughput(directory.path(), program, vigies, time).await;
         report.add(&format!("{name}, durable"), ours.json());

@@ -60,8 +60,7 @@ impl Machine<'_> {
             self.state = State::Failed;
             return Step::Failed;
         }
-        let p = self.program;
-        let code = p.code;
+        let code = self.program.code;
         let mut fuel = self.fuel;
         let stop_at = fuel.saturating_sub(i64::try_from(slice).unwrap_or(i64::MAX)).max(0);
         let mut pc = self.pc;
@@ -151,7 +150,7 @@ impl Machine<'_> {
                     ($tail:expr) => {{
                         tick!();
                         let function = bx(word);
-                        let [entry, _, arity, ..] = p.functions[function];
+                        let [entry, _, arity, ..] = self.program.functions[function];
                         let callee = Value::make(tag::FUNCTION, function as u32, 0).0;
                         if $tail {
                             // The arguments move down to the start of this frame.
@@ -182,7 +181,7 @@ impl Machine<'_> {
                         let at = here + 2 + $at;
                         if !SHORT
                             && (callee.is(tag::CLOSURE) || callee.is(tag::FUNCTION))
-                            && let Some(entry) = p.entry_for(self.heap.function_of(callee), $n)
+                            && let Some(entry) = self.program.entry_for(self.heap.function_of(callee), $n)
                             && ($tail || (self.depth < self.budget.depth && at + FRAME <= self.written))
                         {
                             if $tail {
@@ -272,7 +271,7 @@ impl Machine<'_> {
                             pc += 1;
                         }
                         byte::Const => {
-                            frame[ra(word)] = p.constants[bx(word)];
+                            frame[ra(word)] = self.program.constants[bx(word)];
                             pc += 1;
                         }
                         byte::Int => {
@@ -286,7 +285,7 @@ impl Machine<'_> {
                         byte::Global => {
                             let v = self.globals[bx(word)];
                             if v == Value::UNBOUND.0 {
-                                let name = p.global_name(bx(word));
+                                let name = self.program.global_name(bx(word));
                                 stop!(self.error(Tag::UnboundSymbol, &["`", name, "` is not defined"]));
                             }
                             frame[ra(word)] = v;
@@ -294,7 +293,7 @@ impl Machine<'_> {
                         }
                         byte::SetGlobal => {
                             if self.globals[bx(word)] == Value::UNBOUND.0 {
-                                let name = p.global_name(bx(word));
+                                let name = self.program.global_name(bx(word));
                                 stop!(self.error(Tag::UnboundSymbol, &["`", name, "` is not defined"]));
                             }
                             self.globals[bx(word)] = frame[ra(word)];
@@ -442,7 +441,7 @@ impl Machine<'_> {
                         }
                         byte::Get => break 'slow (frame[rb(word)], frame[rc(word)]),
                         byte::Field => {
-                            let (map, key) = (Value(frame[rb(word)]), Value(p.constants[c(word)]));
+                            let (map, key) = (Value(frame[rb(word)]), Value(self.program.constants[c(word)]));
                             if !SHORT
                                 && map.is(tag::MAP)
                                 && key.is(tag::KEYWORD)
@@ -544,7 +543,7 @@ impl Machine<'_> {
                         }
                         byte::Raise => {
                             let kind = Tag::from_code(a(word)).unwrap_or(Tag::NotImplemented);
-                            let message = Value(p.constants[code[pc + 1] as usize]);
+                            let message = Value(self.program.constants[code[pc + 1] as usize]);
                             stop!(self.raised(kind, message));
                         }
                         57 | 58 | 59 | 60 | 61 | 62 | 63 => stop!(Stop::Damaged),
